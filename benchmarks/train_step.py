@@ -1,0 +1,110 @@
+"""Times the real training step on random images and prints one line of JSON.
+
+python benchmarks/train_step.py --trunk densenet121 --model emotion_gcn --size 227 --batch 35 --remat
+
+The images are on the device already; `step_seconds` is the median of the timed steps after two that are not counted.
+"""
+
+import argparse
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+
+def main() -> None:
+    """Parses the flags, times, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trunk", default="densenet121")
+    parser.add_argument("--model", default="emotion_gcn")
+    parser.add_argument("--size", type=int, default=227, help="side of the images in pixels")
+    parser.add_argument("--batch", type=int, default=35, help="of the global batch")
+    parser.add_argument("--dtype", default="float32", help="of the trunk's computation")
+    parser.add_argument("--devices", type=int, default=1, help="on a CPU, so many are simulated")
+    parser.add_argument("--augment", action="store_true", help="with the paper's augmentation")
+    parser.add_argument("--remat", action="store_true", help="recompute layers in the backward pass")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps")
+    print(json.dumps(measure(parser.parse_args())))
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Compiles the step and times it."""
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.devices}"
+    import jax
+    import optax
+
+    from emotion_gcn_jax.data.augmentation import Augmentation
+    from emotion_gcn_jax.graph import adjacency, word_vectors
+    from emotion_gcn_jax.models import emotion_net
+    from emotion_gcn_jax.training import step as steps
+
+    jax.config.update("jax_enable_compilation_cache", False)
+    devices = jax.local_devices()[: args.devices]
+    word_vectors_9xF = word_vectors.load_word_vectors()
+    model = emotion_net.create_model(
+        args.trunk,
+        args.model,
+        word_vector_width=word_vectors_9xF.shape[1],
+        dtype=args.dtype,
+        remat=args.remat,
+        axis_name=steps.AXIS,
+    )
+    adjacency_9x9 = adjacency.adjacency_from_correlations(adjacency.affectnet_correlations())
+    variables = emotion_net.init_variables(
+        model, jax.random.key(0), args.size, adjacency_9x9=adjacency_9x9, word_vectors_9xF=word_vectors_9xF
+    )
+    tx = optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(1e-3, momentum=0.9))
+    off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
+    options = steps.StepOptions(class_weights_C=(1.0,) * 7, augmentation=Augmentation() if args.augment else off)
+    step = steps.pmap_step(steps.train_step, devices, donate=True, model=model, tx=tx, options=options)
+    state = steps.replicate(steps.create_state(variables, tx), devices)
+    batch = steps.prefetch(iter([_random_batch(args)]), devices)
+    run = functools.partial(step, batch=next(batch))
+
+    seconds = []
+    for _ in range(args.steps + 2):
+        start = time.perf_counter()
+        state, scalars = run(state)
+        jax.block_until_ready(scalars)
+        seconds.append(time.perf_counter() - start)
+    median = statistics.median(seconds[2:])
+    return {
+        "images_per_second": round(args.batch / median, 2),
+        "step_seconds": round(median, 4),
+        "compile_seconds": round(seconds[0] - median, 1),
+        "peak_memory_gb": round(_peak_memory_bytes(devices[0]) / 1e9, 2),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")},
+            "device": f"{len(devices)} x {devices[0].device_kind}",
+        },
+    }
+
+
+def _random_batch(args: argparse.Namespace) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (args.batch, args.size, args.size, 3), np.uint8),
+        "expression": rng.integers(0, 7, args.batch, np.int32),
+        "valence": rng.uniform(-1, 1, args.batch).astype(np.float32),
+        "arousal": rng.uniform(-1, 1, args.batch).astype(np.float32),
+    }
+
+
+def _peak_memory_bytes(device: Any) -> int:
+    """Of the device where it keeps count, else of this process."""
+    stats = device.memory_stats() or {}
+    scale = 1 if sys.platform == "darwin" else 1024
+    return stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+if __name__ == "__main__":
+    main()

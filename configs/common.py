@@ -1,0 +1,85 @@
+"""The defaults of every config: the paper's recipe (Emotion-GCN, FG 2021; the official code's settings).
+
+Every field that exists is here, with what it means. A dataset's config file starts from `get_config` and changes what
+differs; the command line changes leaves: `--config.optimizer.learning_rate=0.01`.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """The paper's recipe on no dataset in particular."""
+    config = ml_collections.ConfigDict()
+
+    config.dataset = ml_collections.ConfigDict()
+    config.dataset.name = ""  # a folder of tfds_builders/
+    config.dataset.config = ""  # the builder's config; "" takes the only one that is built
+    config.dataset.data_dir = ""  # where it was built; "" is TFDS's own default, TFDS_DATA_DIR or ~/tensorflow_datasets
+    config.dataset.train_split = "train"
+    config.dataset.validation_split = "validation"  # evaluated every epoch; early stopping and `best` go by it
+
+    config.data = ml_collections.ConfigDict()
+    config.data.image_size = 227  # side of the square network input, pixels
+    config.data.resize = "bilinear_antialiased"  # or bilinear (OpenCV's, twice as fast), area
+    config.data.batch_size = 35  # of the global batch, over all devices of all processes
+    config.data.eval_batch_size = 64
+    config.data.threads = 4  # host threads that decode and resize
+
+    config.augmentation = ml_collections.ConfigDict()
+    config.augmentation.flip_probability = 0.5
+    config.augmentation.rotation_degrees = 30.0  # uniform in +- this, corners black
+    config.augmentation.brightness = 0.0  # jitter strengths; the official code jitters by nothing
+    config.augmentation.contrast = 0.0
+    config.augmentation.saturation = 0.0
+    config.augmentation.hue = 0.0
+    config.augmentation.erase_probability = 0.0  # random erasing of one rectangle
+
+    config.model = ml_collections.ConfigDict()
+    config.model.trunk = "densenet121"
+    config.model.name = "emotion_gcn"  # or single_task, multi_task
+    config.model.num_classes = 7  # 8 adds Contempt; not for emotion_gcn
+    config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
+    config.model.remat = False  # recompute layers in the backward pass: less memory, more time
+
+    config.graph = ml_collections.ConfigDict()
+    config.graph.correlations = "affectnet"  # the embedded ones; "annotations" of the training split; or a CSV file
+    config.graph.threshold = 0.1  # a smaller absolute correlation is no edge
+    config.graph.neighbour_share = 0.5  # what a node gives to (or takes from) all its neighbours together
+    config.graph.propagation = "transposed"  # the official one; "row" for ablation
+    config.graph.word_vectors = ""  # "" is the embedded 100-d GloVe; or a GloVe text file, or a 9 x N array file
+
+    config.loss = ml_collections.ConfigDict()
+    config.loss.class_weights = "none"  # "inverse_frequency" (of the training split), or numbers: "0.1,0.2,..."
+    config.loss.affect_weight = 1.0  # lambda, the weight of 1 - CCC
+    config.loss.ccc_variance = "population"  # "unbiased" reproduces the official numbers
+
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.name = "sgd"  # torch's SGD; or adamw
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.momentum = 0.9  # sgd only
+    config.optimizer.weight_decay = 1e-3  # sgd: L2 in the gradient; adamw: decoupled
+    config.optimizer.clip_norm = 0.0  # global norm of the gradients; 0 does not clip
+    config.optimizer.schedule = "step"  # or cosine (to 0)
+    config.optimizer.step_epochs = 10  # step only: every so many epochs
+    config.optimizer.step_factor = 0.1  # the rate is multiplied by this
+    config.optimizer.warmup_epochs = 0.0  # linear, from 0
+
+    config.training = ml_collections.ConfigDict()
+    config.training.seed = 0  # of the initial parameters, the order of the examples and the augmentation
+    config.training.epochs = 10
+    config.training.patience = 10  # stop after so many epochs without a better validation score; 0 never stops
+    config.training.select_by = "accuracy"  # the score: accuracy, mean_class_accuracy, macro_f1 or ccc_mean
+    config.training.ema_decay = 0.0  # of the parameters' moving average, which is then what is evaluated; 0 for none
+    config.training.devices = 0  # how many of this process's devices to use; 0 for all
+    config.training.log_every_steps = 20
+    config.training.checkpoint_every_steps = 0  # besides the end of every epoch; 0 for none
+
+    return config.lock()
+
+
+def trunk_and_model(arg: str) -> tuple[str, str]:
+    """Splits a config file's argument, `configs/NAME.py:TRUNK,MODEL`."""
+    parts = arg.split(",")
+    if len(parts) != 2:
+        raise ValueError(f"Expected configs/NAME.py:TRUNK,MODEL such as :densenet121,emotion_gcn, found {arg!r}.")
+    return parts[0], parts[1]

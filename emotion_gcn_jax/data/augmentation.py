@@ -1,0 +1,233 @@
+"""Random changes of training images on the device, and the normalisation that ends them: pure JAX, inside the step.
+
+Each example has a key of its own, made from the seed, the step and the example's position in the global batch. So it
+is changed in the same way on one device as on eight, and in a run that was continued as in one that never stopped.
+"""
+
+import dataclasses
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike, DTypeLike
+
+from emotion_gcn_jax.errors import UserError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Of red, green and blue in 0..1 (Emotion-GCN, official recipe)."""
+
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+_GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # torchvision's rgb_to_grayscale
+_ERASED_AREA = (0.02, 0.33)  # share of the image; this and the next are torchvision's RandomErasing
+_ERASED_RATIO = (0.3, 3.3)  # height / width
+
+_LIMITS = {"flip_probability": 1.0, "hue": 0.5, "rotation_degrees": 180.0, "erase_probability": 1.0}
+
+_FIXED_POINT = 18  # fraction bits: coordinates in images of 2,048 pixels still fit 32 bits, with errors below 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """How strongly training images are changed. What is 0 is not computed at all; the defaults are the official recipe.
+
+    Raises a UserError for a negative value, a probability above 1, a hue above 0.5 and an angle above 180.
+
+    Attributes:
+        flip_probability: of a mirror image.
+        brightness: factor drawn from [max(0, 1 - brightness), 1 + brightness]; so for the next two.
+        contrast: factor of the distance from the image's mean grey.
+        saturation: factor of the distance from the pixel's own grey.
+        hue: shift drawn from [-hue, hue], in turns of the colour circle; at most 0.5.
+        rotation_degrees: angle drawn from [-rotation_degrees, rotation_degrees].
+        erase_probability: of one rectangle in the mean colour, of 2 to 33 % of the image.
+    """
+
+    flip_probability: float = 0.5
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    rotation_degrees: float = 30.0
+    erase_probability: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            limit = _LIMITS.get(field.name, float("inf"))
+            if not 0 <= value <= limit:
+                raise UserError(f"The augmentation's {field.name} must lie in 0..{limit:g}: found {value}.")
+
+
+def example_keys(seed_key: jax.Array, step: ArrayLike, positions_B: jax.Array) -> jax.Array:
+    """Returns B keys, one for each position in the global batch of the step."""
+    step_key = jax.random.fold_in(seed_key, step)
+    return jax.vmap(partial(jax.random.fold_in, step_key))(positions_B)
+
+
+def augment(
+    images_BxHxWxC: jax.Array, keys_B: jax.Array, augmentation: Augmentation, dtype: DTypeLike = jnp.float32
+) -> jax.Array:
+    """Changes each image at random: jitter, flip, rotation about the centre, erasing, as far as they are asked for.
+
+    Rotation takes the nearest pixel and fills the corners with 0, which is black before normalising. The colour
+    changes follow torchvision's formulas, always in the order brightness, contrast, saturation, hue.
+
+    Args:
+        images_BxHxWxC: uint8 RGB, sides up to 2,048.
+        keys_B: a key for each image, from `example_keys`.
+        augmentation: what to do.
+        dtype: of the result. What is drawn does not depend on it.
+
+    Returns:
+        Images in 0..255, BxHxWxC of the given dtype.
+    """
+    return jax.vmap(partial(_augment_one, augmentation=augmentation, dtype=dtype))(images_BxHxWxC, keys_B)
+
+
+def normalise(images_BxHxWxC: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
+    """Returns images in 0..255 (any dtype) with ImageNet's mean subtracted and divided by its deviation."""
+    precise = jnp.promote_types(dtype, jnp.float32)
+    mean = 255 * jnp.asarray(IMAGENET_MEAN, precise)
+    deviation = 255 * jnp.asarray(IMAGENET_DEVIATION, precise)
+    return ((images_BxHxWxC.astype(precise) - mean) / deviation).astype(dtype)
+
+
+def flip_and_rotate(image_HxWxC: jax.Array, flip: ArrayLike, degrees: ArrayLike) -> jax.Array:
+    """Mirrors the image if `flip`, then turns it counter-clockwise about its centre, taking the nearest pixels.
+
+    The coordinates are in fixed point: a float's last bit would depend on how a program was compiled, and with it, near
+    ties, the pixel that is taken, so that one device would not see what eight see.
+
+    Args:
+        image_HxWxC: any dtype, sides up to 2,048.
+        flip: a truth value.
+        degrees: the angle.
+
+    Returns:
+        HxWxC of the same dtype; 0 where there is nothing.
+    """
+    height, width, channels = image_HxWxC.shape
+    angle = degrees * jnp.float32(jnp.pi / 180)
+    cosine = jnp.round(jnp.cos(angle) * 2**_FIXED_POINT).astype(jnp.int32)
+    sine = jnp.round(jnp.sin(angle) * 2**_FIXED_POINT).astype(jnp.int32)
+    # Twice the distance from the centre, which lies on a pixel or between two: so these are whole numbers.
+    x_W = 2 * jnp.arange(width, dtype=jnp.int32) - (width - 1)
+    y_Hx1 = 2 * jnp.arange(height, dtype=jnp.int32)[:, None] - (height - 1)
+    column = _nearest(cosine * x_W - sine * y_Hx1, width)
+    row = _nearest(sine * x_W + cosine * y_Hx1, height)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    column = jnp.where(flip, width - 1 - column, column)
+    pixels = image_HxWxC.reshape(height * width, channels)
+    turned = pixels.at[jnp.where(inside, row * width + column, 0)].get(mode="promise_in_bounds")
+    return jnp.where(inside[..., None], turned, 0)
+
+
+def adjust_brightness(image_HxWxC: jax.Array, factor: ArrayLike) -> jax.Array:
+    """Multiplies an image in 0..255 by the factor and cuts it to that range, as do the next two: float32 HxWxC."""
+    return _blend(image_HxWxC, 0.0, factor)
+
+
+def adjust_contrast(image_HxWxC: jax.Array, factor: ArrayLike) -> jax.Array:
+    """Multiplies the distance of an image in 0..255 from its mean grey by the factor: float32 HxWxC."""
+    return _blend(image_HxWxC, _grey(image_HxWxC).mean(), factor)
+
+
+def adjust_saturation(image_HxWxC: jax.Array, factor: ArrayLike) -> jax.Array:
+    """Multiplies the distance of each pixel in 0..255 from its own grey by the factor: float32 HxWxC."""
+    return _blend(image_HxWxC, _grey(image_HxWxC), factor)
+
+
+def adjust_hue(image_HxWxC: jax.Array, turns: ArrayLike) -> jax.Array:
+    """Turns the colour circle of an image in 0..255 by a share of a full turn, at equal HSV saturation and value.
+
+    With hue h in sixths of a turn, largest channel v and span r between the channels, red, green and blue are
+    v - r * clip(min(k, 4 - k), 0, 1), where k = (5 + h, 3 + h, 1 + h) mod 6: the closed form of HSV's six cases.
+
+    Returns:
+        float32 HxWxC.
+    """
+    image = image_HxWxC.astype(jnp.float32)
+    red, green, blue = jnp.moveaxis(image, -1, 0)
+    largest = image.max(-1)
+    span = largest - image.min(-1)
+    # No test for equality with the largest: XLA may compute a channel twice, and differently in the last bit.
+    sixths = jnp.select(
+        [(red >= green) & (red >= blue), green >= blue],
+        [green - blue, blue - red + 2 * span],
+        red - green + 4 * span,
+    ) / jnp.where(span == 0, 1, span)
+    k = (jnp.asarray([5, 3, 1], jnp.float32) + (sixths + 6 * turns)[..., None]) % 6
+    return largest[..., None] - span[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
+
+
+def _augment_one(image_HxWxC: jax.Array, key: jax.Array, *, augmentation: Augmentation, dtype: DTypeLike) -> jax.Array:
+    flip_key, jitter_key, rotation_key, erase_key = jax.random.split(key, 4)
+    image = _jitter(image_HxWxC, jitter_key, augmentation)
+    flip = jax.random.bernoulli(flip_key, jnp.float32(augmentation.flip_probability))
+    if degrees := augmentation.rotation_degrees:
+        image = flip_and_rotate(image, flip, _uniform(rotation_key, -degrees, degrees))
+    elif augmentation.flip_probability:
+        image = jnp.where(flip, image[:, ::-1], image)
+    image = image.astype(dtype)
+    if augmentation.erase_probability:
+        image = _erase(image, erase_key, augmentation.erase_probability)
+    return image
+
+
+def _jitter(image_HxWxC: jax.Array, key: jax.Array, augmentation: Augmentation) -> jax.Array:
+    image = image_HxWxC
+    brightness_key, contrast_key, saturation_key, hue_key = jax.random.split(key, 4)
+    if augmentation.brightness:
+        image = adjust_brightness(image, _factor(brightness_key, augmentation.brightness))
+    if augmentation.contrast:
+        image = adjust_contrast(image, _factor(contrast_key, augmentation.contrast))
+    if augmentation.saturation:
+        image = adjust_saturation(image, _factor(saturation_key, augmentation.saturation))
+    if augmentation.hue:
+        image = adjust_hue(image, _uniform(hue_key, -augmentation.hue, augmentation.hue))
+    return image
+
+
+def _factor(key: jax.Array, strength: float) -> jax.Array:
+    return _uniform(key, max(0.0, 1.0 - strength), 1.0 + strength)
+
+
+def _uniform(key: jax.Array, lowest: float, highest: float) -> jax.Array:
+    """Draws in float32, whatever JAX's default is, so that float64 training sees the same images."""
+    return jax.random.uniform(key, (), jnp.float32, lowest, highest)
+
+
+def _nearest(doubled: jax.Array, side: int) -> jax.Array:
+    """Returns the index of the pixel nearest to a place given in half pixels from the centre, in fixed point."""
+    return (doubled + (side << _FIXED_POINT)) >> (_FIXED_POINT + 1)
+
+
+def _blend(image_HxWxC: jax.Array, other: ArrayLike, factor: ArrayLike) -> jax.Array:
+    return jnp.clip(factor * image_HxWxC.astype(jnp.float32) + (1 - factor) * other, 0, 255)
+
+
+def _grey(image_HxWxC: jax.Array) -> jax.Array:
+    """Returns float32 HxWx1."""
+    return (image_HxWxC * jnp.asarray(_GREY_WEIGHTS, jnp.float32)).sum(-1, keepdims=True)
+
+
+def _erase(image_HxWxC: jax.Array, key: jax.Array, probability: float) -> jax.Array:
+    """Fills a rectangle with ImageNet's mean colour, which normalising makes 0, with the given probability.
+
+    A rectangle that would be longer than the image is cut to it (torchvision draws again).
+    """
+    height, width, _ = image_HxWxC.shape
+    happens_key, area_key, ratio_key, row_key, column_key = jax.random.split(key, 5)
+    area = _uniform(area_key, *_ERASED_AREA) * (height * width)
+    ratio = jnp.exp(_uniform(ratio_key, *map(math.log, _ERASED_RATIO)))
+    erased_height = jnp.minimum(jnp.round(jnp.sqrt(area * ratio)), height).astype(jnp.int32)
+    erased_width = jnp.minimum(jnp.round(jnp.sqrt(area / ratio)), width).astype(jnp.int32)
+    top = jax.random.randint(row_key, (), 0, height - erased_height + 1, jnp.int32)
+    left = jax.random.randint(column_key, (), 0, width - erased_width + 1, jnp.int32)
+    rows = jnp.arange(height)[:, None] - top
+    columns = jnp.arange(width) - left
+    erased = (rows >= 0) & (rows < erased_height) & (columns >= 0) & (columns < erased_width)
+    erased &= jax.random.bernoulli(happens_key, jnp.float32(probability))
+    return jnp.where(erased[..., None], 255 * jnp.asarray(IMAGENET_MEAN, image_HxWxC.dtype), image_HxWxC)

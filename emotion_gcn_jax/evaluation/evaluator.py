@@ -1,0 +1,69 @@
+"""Evaluation: every example of a split once, in order, through the model under pmap."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from emotion_gcn_jax.data import batches
+from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.evaluation.report import Predictions
+from emotion_gcn_jax.training import step as steps
+
+
+def evaluate(
+    predict: Callable[..., dict[str, jax.Array]],
+    variables: Any,
+    split: Split,
+    *,
+    batch_size: int,
+    image_size: int,
+    resize: str,
+    num_threads: int,
+    devices: Sequence[jax.Device],
+) -> Predictions:
+    """Predicts a whole split.
+
+    Args:
+        predict: `training.step.predict_step` under pmap.
+        variables: replicated over the devices.
+        split: the examples; missing labels are allowed.
+        batch_size: of the global batch, divisible by the number of all processes' devices.
+        image_size: the side of the images in pixels.
+        resize: the filter's name.
+        num_threads: host threads that decode.
+        devices: this process's.
+
+    Returns:
+        Predictions and labels of every example, in the split's order, the same on every process.
+    """
+    collected: list[dict[str, np.ndarray]] = []
+    for batch in batches.eval_batches(
+        split,
+        batch_size=batch_size,
+        image_size=image_size,
+        resize=resize,
+        num_threads=num_threads,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    ):
+        outputs = predict(variables, steps.spread({"image": batch["image"]}, len(devices)))
+        collected.append({name: _first_device(array) for name, array in outputs.items()})
+    # Padding is at the end of the last global batch only.
+    rows = {name: np.concatenate([part[name] for part in collected])[: len(split)] for name in collected[0]}
+    affect_Nx2 = rows.get("affect")
+    return Predictions(
+        ids=split.ids,
+        probabilities_NxC=rows["probabilities"],
+        valence_N=None if affect_Nx2 is None else affect_Nx2[:, 0],
+        arousal_N=None if affect_Nx2 is None else affect_Nx2[:, 1],
+        true_expression_N=split.expression,
+        true_valence_N=split.valence,
+        true_arousal_N=split.arousal,
+    )
+
+
+def _first_device(array: jax.Array) -> np.ndarray:
+    """The copy on the first local device; the step has gathered all devices' rows into each."""
+    return np.asarray(array.addressable_shards[0].data)[0]

@@ -1,0 +1,205 @@
+"""Exact metrics over a whole split, from parts that can be merged in any order.
+
+Both classes hold sums in float64, never averages of batches: metrics of a split do not depend on how it was cut into
+batches or spread over processes. A metric that is undefined because no example has the label is NaN. All moments are
+population moments (divided by N).
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.labels import NO_EXPRESSION
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ExpressionMetrics:
+    """Counts of how examples of every class were classified.
+
+    Attributes:
+        confusion_CxC: int64; [i, j] counts the examples of class i that were taken for class j.
+    """
+
+    confusion_CxC: np.ndarray
+
+    @classmethod
+    def from_labels(cls, true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int) -> "ExpressionMetrics":
+        """Counts predictions; examples whose true label is -1 are left out.
+
+        Args:
+            true_N: expression ids in 0..C-1, or -1 for none.
+            predicted_N: expression ids in 0..C-1.
+            num_classes: C.
+
+        Raises:
+            UserError: if an id is neither -1 nor one of the classes.
+        """
+        true_N, predicted_N = np.asarray(true_N, np.int64), np.asarray(predicted_N, np.int64)
+        known_N = true_N != NO_EXPRESSION
+        true_N, predicted_N = true_N[known_N], predicted_N[known_N]
+        for what, ids in (("true", true_N), ("predicted", predicted_N)):
+            unknown = ids[(ids < 0) | (ids >= num_classes)]
+            if unknown.size:
+                raise UserError(
+                    f"the {what} expressions of a {num_classes}-class task are 0 to {num_classes - 1}, but "
+                    f"{unknown.size} of {ids.size} examples have {', '.join(str(i) for i in np.unique(unknown))}: set "
+                    "num_classes to match the dataset, or leave those examples out"
+                )
+        counts = np.bincount(true_N * num_classes + predicted_N, minlength=num_classes**2)
+        return cls(counts.reshape(num_classes, num_classes))
+
+    def merge(self, other: "ExpressionMetrics") -> "ExpressionMetrics":
+        """Returns the metrics of both sets of examples together."""
+        return ExpressionMetrics(self.confusion_CxC + other.confusion_CxC)
+
+    @property
+    def examples(self) -> int:
+        """The number of examples that have an expression."""
+        return int(self.confusion_CxC.sum())
+
+    @property
+    def support_C(self) -> np.ndarray:
+        """The number of examples of every class, int64."""
+        return self.confusion_CxC.sum(axis=1)
+
+    @property
+    def recall_C(self) -> np.ndarray:
+        """The share of every class's examples that were recognised; NaN for a class without examples."""
+        return _ratio(np.diag(self.confusion_CxC), self.support_C)
+
+    @property
+    def precision_C(self) -> np.ndarray:
+        """The share of right ones among the examples taken for a class; NaN for a class never predicted."""
+        return _ratio(np.diag(self.confusion_CxC), self.confusion_CxC.sum(axis=0))
+
+    @property
+    def f1_C(self) -> np.ndarray:
+        """The F1 score of every class; NaN for a class that neither occurs nor is predicted."""
+        return _ratio(2 * np.diag(self.confusion_CxC), self.support_C + self.confusion_CxC.sum(axis=0))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of examples that were recognised."""
+        return int(np.trace(self.confusion_CxC)) / self.examples if self.examples else math.nan
+
+    @property
+    def mean_class_accuracy(self) -> float:
+        """The mean recall over the classes that occur (balanced accuracy)."""
+        return _mean_of_defined(self.recall_C)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 over the classes that occur or are predicted, as scikit-learn's default has it.
+
+        A class that occurs but is never predicted, or is predicted but never occurs, scores 0. One that does neither
+        has no score and does not pull the mean down.
+        """
+        return _mean_of_defined(self.f1_C)
+
+
+@dataclasses.dataclass(frozen=True)
+class AffectMetrics:
+    """Moments of one affect dimension, true against predicted.
+
+    Attributes:
+        examples: N, the number of examples that have the label.
+        mean_true: mean of the labels.
+        mean_predicted: mean of the predictions.
+        scatter_true: sum of the labels' squared deviations from their mean.
+        scatter_predicted: the same of the predictions.
+        co_scatter: sum of the products of both deviations.
+        squared_error: sum of the squared differences.
+        same_signs: the number of examples whose label and prediction are both negative, both 0 or both positive.
+    """
+
+    examples: int
+    mean_true: float
+    mean_predicted: float
+    scatter_true: float
+    scatter_predicted: float
+    co_scatter: float
+    squared_error: float
+    same_signs: int
+
+    @classmethod
+    def from_values(cls, true_N: np.ndarray, predicted_N: np.ndarray) -> "AffectMetrics":
+        """Takes the moments in two passes; examples whose label is NaN are left out."""
+        true_N, predicted_N = np.asarray(true_N, np.float64), np.asarray(predicted_N, np.float64)
+        known_N = ~np.isnan(true_N)
+        true_N, predicted_N = true_N[known_N], predicted_N[known_N]
+        if not true_N.size:
+            return cls(0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+        # Taken from the first value, the mean of a constant is exact and its scatter exactly 0.
+        mean_true = true_N[0] + np.mean(true_N - true_N[0])
+        mean_predicted = predicted_N[0] + np.mean(predicted_N - predicted_N[0])
+        true_deviation_N, predicted_deviation_N = true_N - mean_true, predicted_N - mean_predicted
+        return cls(
+            examples=true_N.size,
+            mean_true=float(mean_true),
+            mean_predicted=float(mean_predicted),
+            scatter_true=float(np.sum(true_deviation_N**2)),
+            scatter_predicted=float(np.sum(predicted_deviation_N**2)),
+            co_scatter=float(np.sum(true_deviation_N * predicted_deviation_N)),
+            squared_error=float(np.sum((true_N - predicted_N) ** 2)),
+            same_signs=int(np.sum(np.sign(true_N) == np.sign(predicted_N))),
+        )
+
+    def merge(self, other: "AffectMetrics") -> "AffectMetrics":
+        """Returns the metrics of both sets of examples together (Chan, Golub, LeVeque 1979: no cancellation)."""
+        if not self.examples or not other.examples:
+            return other if not self.examples else self
+        examples = self.examples + other.examples
+        true_step = other.mean_true - self.mean_true
+        predicted_step = other.mean_predicted - self.mean_predicted
+        between = self.examples * other.examples / examples
+        return AffectMetrics(
+            examples=examples,
+            mean_true=self.mean_true + true_step * other.examples / examples,
+            mean_predicted=self.mean_predicted + predicted_step * other.examples / examples,
+            scatter_true=self.scatter_true + other.scatter_true + true_step**2 * between,
+            scatter_predicted=self.scatter_predicted + other.scatter_predicted + predicted_step**2 * between,
+            co_scatter=self.co_scatter + other.co_scatter + true_step * predicted_step * between,
+            squared_error=self.squared_error + other.squared_error,
+            same_signs=self.same_signs + other.same_signs,
+        )
+
+    @property
+    def ccc(self) -> float:
+        """Concordance correlation coefficient, 2 cov / (var + var + (mean - mean)^2); 0 where the denominator is 0."""
+        if not self.examples:
+            return math.nan
+        bias = self.examples * (self.mean_true - self.mean_predicted) ** 2
+        return _ratio_or_zero(2 * self.co_scatter, self.scatter_true + self.scatter_predicted + bias)
+
+    @property
+    def pcc(self) -> float:
+        """Pearson's correlation coefficient; 0 where the labels or the predictions are constant, as for the CCC."""
+        if not self.examples:
+            return math.nan
+        return _ratio_or_zero(self.co_scatter, math.sqrt(self.scatter_true) * math.sqrt(self.scatter_predicted))
+
+    @property
+    def rmse(self) -> float:
+        """Root of the mean squared difference."""
+        return math.sqrt(self.squared_error / self.examples) if self.examples else math.nan
+
+    @property
+    def sagr(self) -> float:
+        """Sign agreement: the share of examples whose label and prediction have the same sign, 0 being its own."""
+        return self.same_signs / self.examples if self.examples else math.nan
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Divides counts; 0 / 0 is NaN without a warning."""
+    return np.divide(numerator, denominator, out=np.full(denominator.shape, np.nan), where=denominator > 0)
+
+
+def _ratio_or_zero(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator != 0 else 0.0
+
+
+def _mean_of_defined(values: np.ndarray) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else math.nan

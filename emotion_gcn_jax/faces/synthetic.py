@@ -1,0 +1,61 @@
+"""One example of the data set synthetic_faces: drawn, rendered, cut out as a photograph would be, and encoded."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop, crop_transform, transform_points
+from emotion_gcn_jax.faces.rendering import RenderedFace, render
+from emotion_gcn_jax.faces.sampling import Face, sample_face
+from emotion_gcn_jax.labels import Expression
+
+
+class StoredFace(NamedTuple):
+    """What the data set holds of one face; places are float32 (x, y) in pixels of the stored image."""
+
+    image_png: bytes
+    expression: int
+    valence: float
+    arousal: float
+    intensity: float
+    subject: int
+    left_eye: np.ndarray
+    right_eye: np.ndarray
+    head_center: np.ndarray
+
+
+def stored_face(seed: int, index: int, *, crop: Crop, expression: Expression | None = None) -> StoredFace:
+    """Makes face `index` of the set `seed`: a pure function, which threads may share.
+
+    The scene is rendered at twice the stored size, so that the crop out of it is about as fine as its source.
+    """
+    face = sample_face(seed, index, expression=expression)
+    rendered = render(face, 2 * crop.size)
+    place = (*_detected(face, rendered), crop)
+    encoded = io.BytesIO()
+    Image.fromarray(align_and_crop(rendered.image_SxSx3, *place)).save(encoded, "PNG")
+    points_3x2 = np.array([rendered.left_eye, rendered.right_eye, rendered.head_center])
+    left_eye, right_eye, head_center = transform_points(crop_transform(*place), points_3x2).astype(np.float32)
+    return StoredFace(
+        image_png=encoded.getvalue(),
+        expression=int(face.expression),
+        valence=face.valence,
+        arousal=face.arousal,
+        intensity=face.intensity,
+        subject=face.subject.number,
+        left_eye=left_eye,
+        right_eye=right_eye,
+        head_center=head_center,
+    )
+
+
+def _detected(face: Face, rendered: RenderedFace) -> tuple[Box, Point, Point]:
+    """The box and the eyes as a detector might find them: nearly where they are."""
+    x0, y0, x1, y1 = rendered.box
+    side = max(x1 - x0, y1 - y0)
+    x, y = np.array([x0 + x1, y0 + y1]) / 2 + face.box_shift * side
+    half_width, half_height = (x1 - x0) / 2 * face.box_scale, (y1 - y0) / 2 * face.box_scale
+    left_eye, right_eye = np.array([rendered.left_eye, rendered.right_eye]) + face.eye_shift_2x2 * side
+    return (x - half_width, y - half_height, x + half_width, y + half_height), tuple(left_eye), tuple(right_eye)

@@ -1,0 +1,189 @@
+"""The three models of the paper: a trunk, a head, and the registry that joins them.
+
+Variables live in three collections: `params` (trained), `batch_stats` (running statistics) and, for emotion_gcn,
+`graph` (the constants: adjacency and word vectors). They are all in a checkpoint.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emotion_gcn_jax import labels
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.graph import adjacency
+from emotion_gcn_jax.models import gcn
+from emotion_gcn_jax.models.densenet import DenseNet, Readout
+from emotion_gcn_jax.models.layers import Dtype
+
+AFFECT_DIMENSIONS = 2  # valence, arousal
+Variables = Mapping[str, Any]
+
+
+class Outputs(NamedTuple):
+    """What a model says of a batch.
+
+    Attributes:
+        logits_BxC: unnormalised log-probabilities of the C expressions.
+        affect_Bx2: valence and arousal, linear and unbounded; None for single_task.
+    """
+
+    logits_BxC: jax.Array
+    affect_Bx2: jax.Array | None
+
+
+class LinearHead(nn.Module):
+    """Independent linear classifiers with bias: expressions and, for multi_task, valence and arousal."""
+
+    num_classes: int
+    with_affect: bool
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features_BxD: jax.Array) -> Outputs:
+        """Applies the classifiers."""
+        logits_BxC = self._linear(features_BxD, self.num_classes, "expression")
+        affect_Bx2 = self._linear(features_BxD, AFFECT_DIMENSIONS, "affect") if self.with_affect else None
+        return Outputs(logits_BxC, affect_Bx2)
+
+    def _linear(self, x_BxD: jax.Array, width: int, name: str) -> jax.Array:
+        bound = 1 / math.sqrt(x_BxD.shape[-1])
+
+        def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        dense = nn.Dense(width, kernel_init=init, bias_init=init, param_dtype=self.param_dtype, name=name)
+        return dense(x_BxD)
+
+
+class GraphHead(nn.Module):
+    """The paper's head: the graph makes the weights of all nine outputs; no bias."""
+
+    word_vector_width: int
+    propagation: str = "transposed"
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features_BxD: jax.Array) -> Outputs:
+        """Applies the node weights to the features."""
+        nodes, width, features = len(labels.NODES), self.word_vector_width, features_BxD.shape[-1]
+        parameters = self.param("gcn", gcn.init_parameters, width, features, self.param_dtype)
+        adjacency_9x9 = self.variable("graph", "adjacency", jnp.zeros, (nodes, nodes), self.param_dtype).value
+        word_vectors_9xF = self.variable("graph", "word_vectors", jnp.zeros, (nodes, width), self.param_dtype).value
+        propagation_9x9 = adjacency.propagation_matrix(adjacency_9x9, self.propagation)
+        w_9xD = gcn.node_weights(parameters, word_vectors_9xF, propagation_9x9)
+        outputs_Bx9 = features_BxD @ w_9xD.T
+        expressions = len(labels.EXPRESSIONS)
+        return Outputs(outputs_Bx9[:, :expressions], outputs_Bx9[:, expressions:])
+
+
+class EmotionNet(nn.Module):
+    """One face image to seven (or eight) expressions and, but for single_task, valence and arousal."""
+
+    trunk: nn.Module
+    head: nn.Module
+    param_dtype: Dtype = jnp.float32
+
+    def __call__(self, images_BxHxWx3: jax.Array, train: bool = False) -> Outputs:
+        """Runs trunk and head; the head computes in the parameters' dtype whatever the trunk's.
+
+        Args:
+            images_BxHxWx3: RGB, normalised by ImageNet's mean and deviation.
+            train: whether norms use the batch's moments; `batch_stats` must then be mutable.
+        """
+        features_BxD = self.trunk(images_BxHxWx3, train)
+        return self.head(features_BxD.astype(self.param_dtype))
+
+
+TRUNKS: dict[str, Callable[..., nn.Module]] = {
+    "densenet121": functools.partial(DenseNet, blocks=(6, 12, 24, 16), growth=32, stem_width=64),
+    # The same class at a thousandth of the work, for tests and for trying a pipeline out.
+    "densenet_tiny": functools.partial(DenseNet, blocks=(1, 2, 2, 1), growth=8, stem_width=8),
+}
+
+# What each model wants of its trunk: the official models read DenseNet's last map in two ways.
+MODELS: dict[str, Readout] = {"single_task": "relu_average", "multi_task": "relu_average", "emotion_gcn": "max"}
+
+DTYPES: dict[str, Dtype] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
+
+
+def create_model(
+    trunk: str,
+    model: str,
+    *,
+    num_classes: int = 7,
+    word_vector_width: int = 100,
+    propagation: str = "transposed",
+    dtype: str = "float32",
+    remat: bool = False,
+    axis_name: str | None = None,
+) -> EmotionNet:
+    """Builds a model by the names of its parts.
+
+    Args:
+        trunk: a key of TRUNKS.
+        model: a key of MODELS.
+        num_classes: 7, or 8 with Contempt (not for emotion_gcn, whose graph has seven expression nodes).
+        word_vector_width: F, for emotion_gcn.
+        propagation: how the graph mixes its nodes, see graph.adjacency.propagation_matrix.
+        dtype: of the trunk's computation; parameters are float64 for "float64", float32 otherwise.
+        remat: recompute layers in the backward pass to save memory.
+        axis_name: the mapped axis over which one global batch is spread.
+
+    Raises:
+        UserError: an unknown name, or a class count that the model does not have.
+    """
+    for what, name, known in (("trunk", trunk, TRUNKS), ("model", model, MODELS), ("dtype", dtype, DTYPES)):
+        if name not in known:
+            raise UserError(f"Unknown {what} {name!r}: choose one of {', '.join(known)}.")
+    labels.expression_names(num_classes)
+    param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
+    head: nn.Module
+    if model == "emotion_gcn":
+        if num_classes != len(labels.EXPRESSIONS):
+            raise UserError(
+                f"emotion_gcn has 7 expression nodes, found num_classes={num_classes}: use 7, or another model."
+            )
+        head = GraphHead(word_vector_width, propagation, param_dtype)
+    else:
+        head = LinearHead(num_classes, model == "multi_task", param_dtype)
+    body = TRUNKS[trunk](
+        readout=MODELS[model], remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype
+    )
+    return EmotionNet(body, head, param_dtype)
+
+
+def init_variables(
+    model: EmotionNet,
+    key: jax.Array,
+    image_size: int,
+    *,
+    adjacency_9x9: np.ndarray | None = None,
+    word_vectors_9xF: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """Random parameters, fresh running statistics, and the graph's constants.
+
+    Args:
+        model: from `create_model`.
+        key: a JAX random key.
+        image_size: the side of the images in pixels; parameters do not depend on it.
+        adjacency_9x9: row-normalised adjacency (not transposed); needed by emotion_gcn only.
+        word_vectors_9xF: the nodes' word vectors; needed by emotion_gcn only.
+
+    Returns:
+        The collections "params", "batch_stats" and "graph" (empty without a graph).
+    """
+    images = jnp.zeros((1, image_size, image_size, 3), model.param_dtype)
+    variables = jax.jit(functools.partial(model.init, train=False))(key, images)
+    graph: dict[str, Any] = {}
+    if "graph" in variables:
+        if adjacency_9x9 is None or word_vectors_9xF is None:
+            raise ValueError("emotion_gcn needs adjacency_9x9 and word_vectors_9xF.")
+        constants = {"adjacency": adjacency_9x9, "word_vectors": word_vectors_9xF}
+        graph = {"head": {name: jnp.asarray(value, model.param_dtype) for name, value in constants.items()}}
+    return {"params": variables["params"], "batch_stats": variables["batch_stats"], "graph": graph}

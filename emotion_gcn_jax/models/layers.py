@@ -1,0 +1,153 @@
+"""The layers that every trunk shares: batch normalisation over the global batch, convolutions, a cheap max pool.
+
+Two habits keep training fast. A normalisation does not compute the moments of its input but is handed them, because in
+a DenseNet the same feature map passes through dozens of norms and its moments never change. And a 1x1 convolution is a
+matrix product. In inference there are no moments: `None` in their place means "use the running statistics".
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+NORM_EPSILON = 1e-5  # Emotion-GCN spec: torch's default, in both trunks
+NORM_MOMENTUM = 0.9  # weight of the old running average; torch writes it as momentum 0.1
+
+he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+Dtype = Any
+
+
+class Moments(NamedTuple):
+    """Per-channel moments of a feature map over the global batch and all positions.
+
+    Attributes:
+        mean_C: the means.
+        var_C: the biased (population) variances, which normalise.
+        unbiased_var_C: the unbiased variances, which go into the running statistic.
+    """
+
+    mean_C: jax.Array
+    var_C: jax.Array
+    unbiased_var_C: jax.Array
+
+
+def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
+    """The moments of a feature map, in at least float32.
+
+    Args:
+        x_BxHxWxC: this device's share of the feature map.
+        axis_name: the mapped axis whose devices hold equal shares of one global batch; None on a single device.
+
+    Returns:
+        Moments of the global batch, the same on every device.
+    """
+    x = x_BxHxWxC.astype(jnp.promote_types(x_BxHxWxC.dtype, jnp.float32))
+    mean_2xC = jnp.stack([x.mean((0, 1, 2)), (x * x).mean((0, 1, 2))])
+    count = x.shape[0] * x.shape[1] * x.shape[2]
+    if axis_name is not None:
+        mean_2xC = lax.pmean(mean_2xC, axis_name)
+        count *= lax.psum(1, axis_name)
+    mean_C, mean_square_C = mean_2xC
+    var_C = jnp.maximum(mean_square_C - mean_C * mean_C, 0.0)
+    return Moments(mean_C, var_C, var_C * (count / max(count - 1, 1)))
+
+
+def concatenate_moments(moments: Sequence[Moments]) -> Moments:
+    """The moments of feature maps concatenated along their channels."""
+    return Moments(*(jnp.concatenate(vectors) for vectors in zip(*moments, strict=True)))
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation that is handed its input's moments.
+
+    As torch, and unlike flax.linen.BatchNorm, it keeps the *unbiased* variance as running statistic, so that training
+    follows the PyTorch model step by step.
+    """
+
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array, moments: Moments | None) -> jax.Array:
+        """Normalises by `moments` and updates the running statistics, or uses those when `moments` is None."""
+        channels = (x_BxHxWxC.shape[-1],)
+        scale_C = self.param("scale", nn.initializers.ones, channels, self.param_dtype)
+        bias_C = self.param("bias", nn.initializers.zeros, channels, self.param_dtype)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, self.param_dtype)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, self.param_dtype)
+        if moments is None:
+            mean_C, var_C = running_mean.value, running_var.value
+        else:
+            mean_C, var_C = moments.mean_C, moments.var_C
+            running_mean.value = _running(running_mean.value, mean_C)
+            running_var.value = _running(running_var.value, moments.unbiased_var_C)
+        factor_C = scale_C * lax.rsqrt(var_C + NORM_EPSILON)
+        return (x_BxHxWxC * factor_C + (bias_C - mean_C * factor_C)).astype(self.dtype)
+
+
+class PointwiseConv(nn.Module):
+    """A 1x1 convolution without bias, as a matrix product (about 1.5 times faster than lax.conv on a CPU)."""
+
+    features: int
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """Returns B x H x W x features."""
+        kernel_CxF = self.param("kernel", he_normal, (x_BxHxWxC.shape[-1], self.features), self.param_dtype)
+        return x_BxHxWxC.astype(self.dtype) @ kernel_CxF.astype(self.dtype)
+
+
+class Conv(nn.Module):
+    """A square convolution without bias and with `size // 2` zeros on each side, as torch pads it.
+
+    (Padding "SAME" is lopsided for an even input and stride 2.)
+    """
+
+    features: int
+    size: int
+    stride: int = 1
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """Returns B x ceil(H / stride) x ceil(W / stride) x features (for an odd size)."""
+        shape = (self.size, self.size, x_BxHxWxC.shape[-1], self.features)
+        kernel = self.param("kernel", he_normal, shape, self.param_dtype)
+        margin = (self.size // 2, self.size // 2)
+        return lax.conv_general_dilated(
+            x_BxHxWxC.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (self.stride, self.stride),
+            (margin, margin),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+def max_pool_3x3(x_BxHxWxC: jax.Array) -> jax.Array:
+    """3x3 max pool with stride 2 and a margin of 1 (of -inf), as maxima of strided slices.
+
+    The gradient of a windowed reduction (select-and-scatter) runs on one thread of a CPU; that of maxima does not.
+    """
+    x = jnp.pad(x_BxHxWxC, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
+    rows, columns = ((side - 1) // 2 + 1 for side in x_BxHxWxC.shape[1:3])
+    x = functools.reduce(jnp.maximum, [x[:, i : i + 2 * rows - 1 : 2] for i in range(3)])
+    return functools.reduce(jnp.maximum, [x[:, :, i : i + 2 * columns - 1 : 2] for i in range(3)])
+
+
+def average_pool_2x2(x_BxHxWxC: jax.Array) -> jax.Array:
+    """2x2 average pool with stride 2; an odd last row or column is dropped, as torch does."""
+    batch, rows, columns, channels = x_BxHxWxC.shape
+    x = x_BxHxWxC[:, : rows // 2 * 2, : columns // 2 * 2]
+    return x.reshape(batch, rows // 2, 2, columns // 2, 2, channels).mean((2, 4))
+
+
+def _running(old_C: jax.Array, new_C: jax.Array) -> jax.Array:
+    return NORM_MOMENTUM * old_C + (1 - NORM_MOMENTUM) * lax.stop_gradient(new_C).astype(old_C.dtype)

@@ -1,0 +1,21 @@
+"""What is set up once a process: the compilation cache, and quiet libraries."""
+
+import os
+import pathlib
+
+import jax
+from absl import logging
+
+
+def set_up() -> None:
+    """Makes JAX keep its compiled programs between processes, and silences the libraries' start-up chatter.
+
+    Compiled programs go to a folder of the user's cache (XDG_CACHE_HOME, else ~/.cache). JAX's own variables win:
+    JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=false turns the cache off. To be called
+    before the first computation.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow, when TensorBoard's writer loads it
+    logging.set_verbosity(logging.ERROR)
+    if jax.config.jax_compilation_cache_dir is None:
+        caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(caches / "emotion_gcn_jax" / "jax"))

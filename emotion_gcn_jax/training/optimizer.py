@@ -1,0 +1,102 @@
+"""Optimiser and learning-rate schedule, from the config."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import ml_collections
+import optax
+
+from emotion_gcn_jax.errors import UserError
+
+T = TypeVar("T")
+
+
+def sgd(learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """SGD as torch's: weight decay is L2 added to the gradient, the buffer starts as the first gradient.
+
+    buffer = momentum * buffer + (gradient + weight_decay * parameter);  parameter -= learning_rate * buffer.
+    """
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay),
+        optax.trace(config.momentum),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def adamw(learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """AdamW with torch's defaults and decoupled weight decay on every parameter."""
+    return optax.adamw(learning_rate, weight_decay=config.weight_decay)
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adamw": adamw}
+
+
+def step_schedule(config: ml_collections.ConfigDict, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
+    """Multiplies the rate by `step_factor` every `step_epochs` epochs."""
+    every = config.step_epochs * steps_per_epoch
+    rate, factor = config.learning_rate, config.step_factor
+    # optax.exponential_decay rounds the rate to float32 even in a float64 run.
+    return lambda step: rate * factor ** (step // every)
+
+
+def cosine_schedule(config: ml_collections.ConfigDict, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
+    """Half a cosine from the rate to 0 over the steps after the warm-up."""
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    return optax.cosine_decay_schedule(config.learning_rate, max(total_steps - warmup, 1))
+
+
+SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {"step": step_schedule, "cosine": cosine_schedule}
+
+
+def create_schedule(config: ml_collections.ConfigDict, steps_per_epoch: int, total_steps: int) -> optax.Schedule:
+    """The learning rate as a function of the step, with a linear warm-up from 0 in front if asked for.
+
+    Args:
+        config: `config.optimizer`.
+        steps_per_epoch: optimiser steps an epoch.
+        total_steps: optimiser steps of the run.
+
+    Raises:
+        UserError: an unknown schedule.
+    """
+    after_warmup = _known("optimizer.schedule", config.schedule, SCHEDULES)(config, steps_per_epoch, total_steps)
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    if warmup == 0:
+        return after_warmup
+    return optax.join_schedules([optax.linear_schedule(0.0, config.learning_rate, warmup), after_warmup], [warmup])
+
+
+def create_optimizer(config: ml_collections.ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """The optimiser: the gradients are clipped by their global norm first, if asked for.
+
+    Args:
+        config: `config.optimizer`.
+        schedule: from `create_schedule`.
+
+    Raises:
+        UserError: an unknown optimiser.
+    """
+    optimizer = _known("optimizer.name", config.name, OPTIMIZERS)(schedule, config)
+    if config.clip_norm:
+        return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
+    return optimizer
+
+
+def update_average(average: optax.Params, new: optax.Params, decay: float, step: jax.Array) -> optax.Params:
+    """Exponential moving average whose decay rises from 0.1 to `decay`, so that the start is soon forgotten.
+
+    Args:
+        average: the tree so far.
+        new: the tree after this step.
+        decay: the final weight of the average, in [0, 1).
+        step: the number of updates before this one.
+    """
+    weight = 1 - jax.numpy.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda a, n: a + (weight * (n - a)).astype(a.dtype), average, new)
+
+
+def _known(field: str, name: str, known: dict[str, T]) -> T:
+    if name not in known:
+        raise UserError(f"Unknown config.{field} {name!r}: choose one of {', '.join(known)}.")
+    return known[name]

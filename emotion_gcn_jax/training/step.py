@@ -1,0 +1,185 @@
+"""The training step and the evaluation step, both under `jax.pmap`.
+
+The same global batch gives the same step on any number of devices: normalisation, cross-entropy and CCC are taken over
+the global batch, augmentation is keyed by the example's position in it, and gradients are averaged over the devices.
+The bodies know only a named axis; `pmap_step` is the one place that says what maps over it.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import flax.jax_utils
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_keys, normalise
+from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.training import losses, optimizer
+
+AXIS = "batch"
+
+Tree = Any
+Batch = dict[str, Any]
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a run has learnt so far, and all that the next step needs.
+
+    Attributes:
+        step: the number of steps taken, an int32 scalar.
+        params: the trained parameters.
+        batch_stats: the norms' running statistics.
+        graph: the graph's constants (empty without a graph).
+        opt_state: the optimiser's state.
+        ema: {"params", "batch_stats"} averaged over the steps, or None.
+    """
+
+    step: jax.Array
+    params: Tree
+    batch_stats: Tree
+    graph: Tree
+    opt_state: Tree
+    ema: Tree | None
+
+    def evaluated_variables(self) -> dict[str, Tree]:
+        """The variables that are evaluated and published: the average where there is one."""
+        chosen = self.ema or {"params": self.params, "batch_stats": self.batch_stats}
+        return {**chosen, "graph": self.graph}
+
+
+class StepOptions(NamedTuple):
+    """What a training step does besides running the model.
+
+    Attributes:
+        class_weights_C: the cross-entropy's class weights.
+        affect_weight: lambda, the weight of the affect loss.
+        ccc_variance: see losses.ccc.
+        ema_decay: of the moving average; 0 for none.
+        augmentation: what is done to the images.
+        seed: of the augmentation.
+    """
+
+    class_weights_C: Sequence[float]
+    affect_weight: float = 1.0
+    ccc_variance: losses.CccVariance = "population"
+    ema_decay: float = 0.0
+    augmentation: Augmentation = Augmentation()
+    seed: int = 0
+
+
+def create_state(variables: dict[str, Tree], tx: optax.GradientTransformation, *, with_ema: bool = False) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        variables: "params", "batch_stats" and "graph", from models.emotion_net.init_variables.
+        tx: the optimiser.
+        with_ema: whether to keep a moving average.
+    """
+    params, batch_stats = variables["params"], variables["batch_stats"]
+    ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if with_ema else None
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, variables["graph"], tx.init(params), ema)
+
+
+def train_step(
+    state: TrainState, batch: Batch, *, model: EmotionNet, tx: optax.GradientTransformation, options: StepOptions
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One step on this device's share of the global batch, to be run under an axis named AXIS.
+
+    Args:
+        state: the same on every device.
+        batch: "image" uint8 B x S x S x 3, "expression" int B (-1: none), "valence" and "arousal" float B (NaN: none).
+        model: built with axis_name=AXIS.
+        tx: the optimiser.
+        options: losses, augmentation, moving average.
+
+    Returns:
+        The next state, and scalars of the global batch: loss, cross_entropy, affect_loss, gradient_norm.
+    """
+    images = prepare_images(batch["image"], model, options, state.step)
+
+    def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
+        variables = {"params": params, "batch_stats": state.batch_stats, "graph": state.graph}
+        result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"])
+        outputs, updated = result
+        weights_C = jnp.asarray(options.class_weights_C, outputs.logits_BxC.dtype)
+        cross_entropy = losses.expression_loss(outputs.logits_BxC, batch["expression"], weights_C, AXIS)
+        scalars = {"cross_entropy": cross_entropy}
+        loss = cross_entropy
+        if outputs.affect_Bx2 is not None:
+            scalars["affect_loss"] = losses.affect_loss(
+                batch["valence"], batch["arousal"], outputs.affect_Bx2, options.ccc_variance, AXIS
+            )
+            loss = loss + options.affect_weight * scalars["affect_loss"]
+        return loss, (updated["batch_stats"], {"loss": loss, **scalars})
+
+    # Every device's loss is the global loss, so the mean (not the sum) of the devices' gradients is its gradient.
+    gradients, (batch_stats, scalars) = jax.grad(loss_fn, has_aux=True)(state.params)
+    gradients = lax.pmean(gradients, AXIS)
+    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = state.ema
+    if ema is not None:
+        new = {"params": params, "batch_stats": batch_stats}
+        ema = optimizer.update_average(ema, new, options.ema_decay, state.step)
+    scalars["gradient_norm"] = optax.tree.norm(gradients)
+    state = state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema)
+    return state, scalars
+
+
+def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:
+    """Augments and normalises this device's images, each by its position in the global batch."""
+    local = images.shape[0]
+    positions_B = lax.axis_index(AXIS) * local + jnp.arange(local)
+    keys_B = example_keys(jax.random.key(options.seed), step, positions_B)
+    dtype = model.param_dtype
+    return normalise(augment(images, keys_B, options.augmentation, dtype), dtype)
+
+
+def predict_step(variables: dict[str, Tree], batch: Batch, *, model: EmotionNet) -> dict[str, jax.Array]:
+    """Runs the model on this device's share of a global batch, to be run under an axis named AXIS.
+
+    Returns:
+        "probabilities" N x C and, where the model has them, "affect" N x 2, of the whole global batch on every device.
+    """
+    images = normalise(batch["image"].astype(model.param_dtype), model.param_dtype)
+    outputs: Any = model.apply(variables, images, train=False)
+    predictions = {"probabilities": jax.nn.softmax(outputs.logits_BxC)}
+    if outputs.affect_Bx2 is not None:
+        predictions["affect"] = outputs.affect_Bx2
+    return lax.all_gather(predictions, AXIS, tiled=True)
+
+
+def pmap_step(
+    step: Callable[..., Any], devices: Sequence[jax.Device], *, donate: bool = False, **fixed: Any
+) -> Callable[..., Any]:
+    """Maps a step over the devices; keyword arguments are fixed at compilation.
+
+    Args:
+        step: `train_step` or `predict_step`.
+        devices: those of this process.
+        donate: whether the first argument's memory may be reused (a training state's).
+        **fixed: the step's keyword arguments.
+    """
+    return jax.pmap(
+        functools.partial(step, **fixed), axis_name=AXIS, devices=devices, donate_argnums=(0,) if donate else ()
+    )
+
+
+def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
+    """Copies every array to all devices, placed as the step's own results are: or its second call would recompile."""
+    return flax.jax_utils.replicate(tree, devices, axis_name=AXIS)
+
+
+def prefetch(batches: Iterator[Batch], devices: Sequence[jax.Device]) -> Iterator[Batch]:
+    """Spreads batches over the devices, one ahead of the step; placed as `replicate` places."""
+    spread_batches = (spread(batch, len(devices)) for batch in batches)
+    return flax.jax_utils.prefetch_to_device(spread_batches, 2, devices, axis_name=AXIS)
+
+
+def spread(batch: Batch, device_count: int) -> Batch:
+    """Reshapes every array of a batch from B x ... to device_count x B/device_count x ..., positions in order."""
+    return {name: array.reshape(device_count, -1, *array.shape[1:]) for name, array in batch.items()}

@@ -1,0 +1,74 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.models import layers
+
+
+@pytest.fixture
+def feature_map(x64):
+    return jax.random.normal(jax.random.key(0), (4, 5, 6, 3), jnp.float64) * 2 + 1
+
+
+def test_moments_are_those_of_all_positions_and_examples(feature_map):
+    moments = layers.batch_moments(feature_map, None)
+    numbers = np.asarray(feature_map).reshape(-1, 3)
+    np.testing.assert_allclose(moments.mean_C, numbers.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(moments.var_C, numbers.var(0), rtol=1e-12)
+    np.testing.assert_allclose(moments.unbiased_var_C, numbers.var(0, ddof=1), rtol=1e-12)
+
+
+def test_a_single_number_per_channel_has_finite_moments():
+    moments = layers.batch_moments(jnp.ones((1, 1, 1, 2)), None)
+    assert np.isfinite(moments.unbiased_var_C).all()
+
+
+def test_norm_normalises_by_the_batch_and_records_unbiased_running_statistics(feature_map):
+    norm = layers.BatchNorm(jnp.float64, jnp.float64)
+    variables = norm.init(jax.random.key(0), feature_map, None)
+    variables["params"]["scale"] = jnp.array([1.0, 2.0, 3.0])
+    variables["params"]["bias"] = jnp.array([0.5, 0.0, -0.5])
+    y, updated = norm.apply(variables, feature_map, layers.batch_moments(feature_map, None), mutable=["batch_stats"])
+
+    numbers = np.asarray(feature_map).reshape(-1, 3)
+    expected = (numbers - numbers.mean(0)) / np.sqrt(numbers.var(0) + 1e-5) * [1, 2, 3] + [0.5, 0, -0.5]
+    np.testing.assert_allclose(np.asarray(y).reshape(-1, 3), expected, rtol=1e-10, atol=1e-12)
+    # torch: running = 0.9 running + 0.1 batch, from mean 0 and variance 1
+    np.testing.assert_allclose(updated["batch_stats"]["mean"], 0.1 * numbers.mean(0), rtol=1e-10)
+    np.testing.assert_allclose(updated["batch_stats"]["var"], 0.9 + 0.1 * numbers.var(0, ddof=1), rtol=1e-10)
+
+    inferred = norm.apply({**variables, **updated}, feature_map, None)
+    stats = jax.tree.map(np.asarray, updated["batch_stats"])
+    expected = (numbers - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * [1, 2, 3] + [0.5, 0, -0.5]
+    np.testing.assert_allclose(np.asarray(inferred).reshape(-1, 3), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("side", [4, 5, 16, 57, 114])
+def test_max_pool_equals_the_windowed_reduction_and_its_gradient(side):
+    x = jax.random.normal(jax.random.key(side), (2, side, side + 1, 3))
+
+    def reference(x):
+        return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+
+    np.testing.assert_array_equal(layers.max_pool_3x3(x), reference(x))
+    ours, theirs = (jax.grad(lambda x, f=f: (f(x) ** 2).sum())(x) for f in (layers.max_pool_3x3, reference))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [2, 7, 8])
+def test_average_pool_equals_flax(side):
+    x = jax.random.normal(jax.random.key(side), (2, side, side + 1, 3))
+    np.testing.assert_allclose(layers.average_pool_2x2(x), nn.avg_pool(x, (2, 2), (2, 2)), rtol=1e-6, atol=1e-6)
+
+
+def test_convolution_pads_equally_on_both_sides():
+    """On an even side with stride 2, "SAME" would pad on the right only."""
+    conv = layers.Conv(1, 3, stride=2)
+    image = np.zeros((1, 4, 4, 1), np.float32)
+    image[0, 0, 0, 0] = 1.0
+    kernel = np.arange(9, dtype=np.float32).reshape(3, 3, 1, 1)
+    y = conv.apply({"params": {"kernel": kernel}}, image)
+    # Output (0, 0) is centred on pixel (0, 0), which meets the kernel's centre, 4.
+    np.testing.assert_array_equal(np.asarray(y)[0, :, :, 0], [[4, 0], [0, 0]])

@@ -1,0 +1,79 @@
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from configs import common
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.training import optimizer
+
+
+def configured(**changes):
+    config = common.get_config().optimizer
+    config.update(changes)
+    return config
+
+
+def run(tx, gradients, start):
+    """Parameters after each of the given gradients."""
+    parameters, path = jnp.array(start), []
+    state = tx.init(parameters)
+    for gradient in gradients:
+        updates, state = tx.update(jnp.array(gradient), state, parameters)
+        parameters = optax.apply_updates(parameters, updates)
+        path.append(np.asarray(parameters))
+    return np.array(path)
+
+
+def test_sgd_is_torchs(x64):
+    """buffer = gradient on the first step, then 0.9 buffer + gradient; L2 in the gradient; no dampening."""
+    config = configured(learning_rate=0.1, weight_decay=0.01)
+    schedule = optimizer.create_schedule(config, steps_per_epoch=100, total_steps=1000)
+    gradients, parameter, buffer, expected = [[1.0], [-2.0], [0.5]], 3.0, None, []
+    for (gradient,) in gradients:
+        decayed = gradient + 0.01 * parameter
+        buffer = decayed if buffer is None else 0.9 * buffer + decayed
+        parameter -= 0.1 * buffer
+        expected.append([parameter])
+    np.testing.assert_allclose(
+        run(optimizer.create_optimizer(config, schedule), gradients, [3.0]), expected, rtol=1e-12
+    )
+
+
+def test_adamw_decays_apart_from_the_gradient(x64):
+    config = configured(name="adamw", learning_rate=0.1, weight_decay=0.01)
+    schedule = optimizer.create_schedule(config, 100, 1000)
+    (result,) = run(optimizer.create_optimizer(config, schedule), [[5.0]], [3.0])
+    # The first Adam step has size 1 (up to epsilon) whatever the gradient.
+    np.testing.assert_allclose(result, 3.0 - 0.1 * (1 + 0.01 * 3.0), rtol=1e-8)
+
+
+def test_clipping_bounds_the_global_norm_before_anything_else():
+    config = configured(learning_rate=1.0, weight_decay=0.0, clip_norm=1.0)
+    tx = optimizer.create_optimizer(config, optimizer.create_schedule(config, 1, 1))
+    np.testing.assert_allclose(run(tx, [[3.0, 4.0]], [0.0, 0.0]), [[-0.6, -0.8]], rtol=1e-6)
+
+
+def test_step_schedule_drops_every_ten_epochs():
+    schedule = optimizer.create_schedule(configured(), steps_per_epoch=7, total_steps=210)
+    np.testing.assert_allclose([schedule(s) for s in (0, 69, 70, 139, 140)], [1e-3, 1e-3, 1e-4, 1e-4, 1e-5], rtol=1e-5)
+
+
+def test_cosine_schedule_warms_up_and_ends_at_zero():
+    config = configured(schedule="cosine", warmup_epochs=2.0, learning_rate=1.0)
+    schedule = optimizer.create_schedule(config, steps_per_epoch=10, total_steps=120)
+    expected = [0.0, 0.5, 1.0, 0.5, 0.0]
+    np.testing.assert_allclose([schedule(s) for s in (0, 10, 20, 70, 120)], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("name", "optimizer.name 'rmsprop': choose one of sgd, adamw"),
+        ("schedule", "'rmsprop': choose one of step, cosine"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_known_ones(field, message):
+    config = configured(**{field: "rmsprop"})
+    with pytest.raises(UserError, match=message):
+        optimizer.create_optimizer(config, optimizer.create_schedule(config, 1, 1))

@@ -1,0 +1,1 @@
+"""synthetic_faces: rendered faces with seven expressions, valence and arousal."""
