@@ -129,11 +129,8 @@ def read(path: str | pathlib.Path) -> Checkpoint:
     """
     folder = _find(pathlib.Path(path).absolute())
     meta = _read_meta(folder)
-    with ocp.StandardCheckpointer() as checkpointer:
-        metadata = checkpointer.metadata(folder / "variables").item_metadata
-        template = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), metadata.tree)
-        variables = checkpointer.restore(folder / "variables", template)
-    return Checkpoint(folder, {"graph": {}, **variables}, meta)
+    items = _restore_items(folder, variables=ocp.args.StandardRestore())
+    return Checkpoint(folder, {"graph": {}, **items["variables"]}, meta)
 
 
 def read_last_meta(workdir: str | pathlib.Path) -> dict[str, Any]:
@@ -191,11 +188,15 @@ def _newest(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-        meta = checkpointer.restore(folder / "meta")
+    meta = _restore_items(folder, meta=ocp.args.JsonRestore())["meta"]
     if meta["format_version"] > FORMAT_VERSION:
         raise UserError(
             f"The checkpoint {folder} has format {meta['format_version']}, this version reads up to {FORMAT_VERSION}: "
             f"update emotion-gcn-jax."
         )
     return meta
+
+
+def _restore_items(folder: pathlib.Path, **items: Any) -> Any:
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler(*items)) as checkpointer:
+        return checkpointer.restore(folder, args=ocp.args.Composite(**items))

@@ -54,7 +54,7 @@ def evaluate(
     rows = {name: np.concatenate([part[name] for part in collected])[: len(split)] for name in collected[0]}
     affect_Nx2 = rows.get("affect")
     return Predictions(
-        ids=split.ids,
+        ids=split.ids.tolist(),
         probabilities_NxC=rows["probabilities"],
         valence_N=None if affect_Nx2 is None else affect_Nx2[:, 0],
         arousal_N=None if affect_Nx2 is None else affect_Nx2[:, 1],

@@ -129,7 +129,8 @@ def align_and_crop(image_HxWx3: np.ndarray, box: Box, left_eye: Point, right_eye
 def crop_transform(box: Box, left_eye: Point, right_eye: Point, crop: Crop) -> np.ndarray:
     """Returns the matrix that maps a point (x, y, 1) of the source to the pixels of `align_and_crop`'s result.
 
-    It is float64 [2, 3], a turn with a scale and a shift. Raises UserError when the box has no area or a number is not finite.
+    It is float64 [2, 3]: a turn with a scale and a shift. Raises UserError when the box has no area or a number is not
+    finite.
     """
     if not np.isfinite((*box, *left_eye, *right_eye)).all() or box[2] <= box[0] or box[3] <= box[1]:
         raise UserError(

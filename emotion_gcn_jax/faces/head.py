@@ -7,6 +7,7 @@ SOURCES.md beside this file.
 import dataclasses
 import functools
 import importlib.resources
+from collections.abc import Mapping
 
 import numpy as np
 from numba import njit
@@ -44,7 +45,7 @@ class Head:
     vertices_N: np.ndarray
     offsets_Nx3: np.ndarray
 
-    def deform(self, weights: dict[str, float]) -> np.ndarray:
+    def deform(self, weights: Mapping[str, float]) -> np.ndarray:
         """Returns the float32 vertices [V, 3] with every named target added by its weight."""
         numbers = np.array([_target_numbers()[name] for name in weights], np.int64)
         values = np.array(list(weights.values()), np.float32)
@@ -77,7 +78,14 @@ def _target_numbers() -> dict[str, int]:
 
 
 @njit(nogil=True, cache=True)
-def _deform(rest_Vx3, starts, vertices_N, offsets_Nx3, numbers, values):
+def _deform(
+    rest_Vx3: np.ndarray,
+    starts: np.ndarray,
+    vertices_N: np.ndarray,
+    offsets_Nx3: np.ndarray,
+    numbers: np.ndarray,
+    values: np.ndarray,
+) -> np.ndarray:
     result_Vx3 = rest_Vx3.copy()
     for k in range(numbers.shape[0]):
         for n in range(starts[numbers[k]], starts[numbers[k] + 1]):

@@ -1,8 +1,8 @@
 """The inner loops of the synthetic faces' renderer: normals, hair, rasteriser, shader.
 
 Textures are functions of the mesh's rest position (chin at y = 6.17, mouth 6.6, eyes 7.28, crown 8.49 decimetres), so
-that brows, lips and creases move with the skin. Colours are linear RGB. Compiled by numba without Python's lock, so that
-threads render side by side. Compiled functions that call each other stay in one file: numba's cache looks no further.
+that brows, lips and creases move with the skin. Colours are linear RGB. Compiled by numba without Python's lock, for
+threads to run side by side. Compiled functions that call each other stay in one file: numba's cache looks no further.
 """
 
 import math
@@ -17,7 +17,7 @@ HAIR = 5
 """Material of the triangles of `hair_shell`; the others are those of `head`."""
 
 # The creases of a face, in the order of the columns of Paint.creases_2xK.
-FOREHEAD, TEMPLE, GLABELLA, NOSE, NASOLABIAL, CROW, LID, CHIN, CORNER = range(9)
+_FOREHEAD, _TEMPLE, _GLABELLA, _NOSE, _NASOLABIAL, _CROW, _LID, _CHIN, _CORNER = range(9)
 
 _compiled = njit(nogil=True, cache=True, error_model="numpy")
 
@@ -149,13 +149,14 @@ def rasterise(
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area > -1e-9 and (material_T[t] != HAIR or area < 1e-9):
             continue  # it faces away; hair is seen from both sides
+        per_area = 1 / area
         first_x, last_x = max(0, int(math.floor(min(ax, bx, cx)))), min(side - 1, int(math.ceil(max(ax, bx, cx))))
         first_y, last_y = max(0, int(math.floor(min(ay, by, cy)))), min(side - 1, int(math.ceil(max(ay, by, cy))))
         for row in range(first_y, last_y + 1):
             for column in range(first_x, last_x + 1):
                 px, py = column + 0.5, row + 0.5
-                u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) / area
-                v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) / area
+                u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * per_area
+                v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * per_area
                 w = 1 - u - v
                 if u < 0 or v < 0 or w < 0:
                     continue
@@ -265,9 +266,11 @@ def _background(x: float, y: float, p: Paint, colour: np.ndarray) -> None:
         colour[k] = wall[3 + k] * slope
     for n in range(1, p.background_Kx6.shape[0]):
         disc = p.background_Kx6[n]
-        cover = _ramp(disc[2], 0.6 * disc[2], math.sqrt((x - disc[0]) ** 2 + (y - disc[1]) ** 2))
-        for k in range(3):
-            colour[k] += cover * (disc[3 + k] - colour[k])
+        square = (x - disc[0]) ** 2 + (y - disc[1]) ** 2
+        if square < disc[2] ** 2:
+            cover = _ramp(disc[2], 0.6 * disc[2], math.sqrt(square))
+            for k in range(3):
+                colour[k] += cover * (disc[3 + k] - colour[k])
 
 
 # The functions below write a material's colour at a place of the rest mesh, and return how strongly it shines, the
@@ -319,8 +322,8 @@ def _mouth_or_lash(rest: np.ndarray, material: int, p: Paint, colour: np.ndarray
         colour[0], colour[1], colour[2] = 0.78 * fade, 0.74 * fade, 0.64 * fade
         return 0.1, 30.0, 1.0
     if material == TONGUE:
-        fade = 0.12 + 0.88 * _ramp(1.0, 1.38, z)
-        colour[0], colour[1], colour[2] = 0.55 * fade, 0.16 * fade, 0.15 * fade
+        fade = 0.08 + 0.92 * _ramp(1.12, 1.40, z)
+        colour[0], colour[1], colour[2] = 0.48 * fade, 0.14 * fade, 0.13 * fade
         return 0.08, 20.0, 1.0
     for k in range(3):
         colour[k] = 0.125 * p.skin[k] + 0.01
@@ -379,7 +382,7 @@ def _beard(x: float, y: float, p: Paint, colour: np.ndarray) -> None:
     ax = abs(x)
     jaw = 6.60 + 0.95 * max(0.0, ax - 0.36)
     moustache = _ramp(6.66, 6.70, y) * _ramp(6.84, 6.78, y) * _ramp(0.36, 0.28, ax)
-    strands = 0.9 + 0.1 * math.sin(91 * x + 17 * y) * math.sin(77 * y + 29 * x)
+    strands = 0.95 + 0.05 * math.sin(91 * x + 17 * y) * math.sin(63 * y + 29 * x)
     cover = p.beard * max(_ramp(jaw + 0.06, jaw - 0.04, y), moustache) * _ramp(6.05, 6.25, y) * strands
     for k in range(3):
         colour[k] += cover * (p.hair[k] * 0.7 - colour[k])
@@ -421,35 +424,35 @@ def _crease_depth(x: float, y: float, z: float, c: np.ndarray) -> float:
     if y > 7.56 and z > 0.9:
         lines = max(0.0, math.cos(2 * math.pi * (y + 0.03 * math.sin(5 * ax) - 7.62) / 0.085)) ** 2
         window = _ramp(7.57, 7.63, y) * _ramp(7.93, 7.85, y)
-        reach = c[FOREHEAD] * _ramp(0.34, 0.22, ax) + c[TEMPLE] * _ramp(0.16, 0.26, ax) * _ramp(0.58, 0.42, ax)
+        reach = c[_FOREHEAD] * _ramp(0.34, 0.22, ax) + c[_TEMPLE] * _ramp(0.16, 0.26, ax) * _ramp(0.58, 0.42, ax)
         dark += 0.45 * lines * window * min(1.0, reach)
     if y > 7.3 and y < 7.68:
         furrow = _bell(ax - 0.05 - 0.15 * (y - 7.45), 0.02) * _ramp(7.30, 7.40, y) * _ramp(7.66, 7.54, y)
-        dark += 0.75 * c[GLABELLA] * furrow
+        dark += 0.75 * c[_GLABELLA] * furrow
     if y > 7.0 and y < 7.42 and ax < 0.2:
         lines = max(0.0, math.cos(2 * math.pi * (y + 0.5 * ax - 7.2) / 0.075)) ** 2
-        dark += 0.6 * c[NOSE] * lines * _ramp(7.02, 7.1, y) * _ramp(7.42, 7.34, y) * _ramp(0.19, 0.1, ax)
+        dark += 0.6 * c[_NOSE] * lines * _ramp(7.02, 7.1, y) * _ramp(7.42, 7.34, y) * _ramp(0.19, 0.1, ax)
     if y > 6.45 and y < 7.05 and ax < 0.55:
         t = (7.0 - y) / 0.5
         fold = 0.17 + 0.26 * t - 0.05 * t * t
-        dark += 0.7 * c[NASOLABIAL] * _bell(ax - fold, 0.028) * _ramp(7.04, 6.95, y) * _ramp(6.48, 6.6, y)
-        dark -= 0.18 * c[NASOLABIAL] * _bell(ax - fold - 0.08, 0.05) * _ramp(7.04, 6.95, y) * _ramp(6.48, 6.6, y)
+        dark += 0.7 * c[_NASOLABIAL] * _bell(ax - fold, 0.028) * _ramp(7.04, 6.95, y) * _ramp(6.48, 6.6, y)
+        dark -= 0.18 * c[_NASOLABIAL] * _bell(ax - fold - 0.08, 0.05) * _ramp(7.04, 6.95, y) * _ramp(6.48, 6.6, y)
     if ax > 0.45 and y > 7.0 and y < 7.5:
         dx, dy = ax - 0.46, y - 7.27
         radius = math.sqrt(dx * dx + dy * dy)
         rays = max(0.0, math.cos(9 * math.atan2(dy, dx))) ** 2
-        dark += 0.5 * c[CROW] * rays * _ramp(0.04, 0.08, radius) * _ramp(0.2, 0.12, radius)
+        dark += 0.5 * c[_CROW] * rays * _ramp(0.04, 0.08, radius) * _ramp(0.2, 0.12, radius)
     if y > 7.0 and y < 7.25 and ax > 0.12 and ax < 0.55:
         dx, dy = ax - 0.32, y - 7.29
         radius = math.sqrt(0.55 * dx * dx + dy * dy)
-        dark += 0.4 * c[LID] * _bell(radius - 0.135, 0.018)
+        dark += 0.4 * c[_LID] * _bell(radius - 0.135, 0.018)
     if y < 6.48 and y > 6.15 and ax < 0.22:
         pebbles = math.sin(45 * x) * math.sin(45 * y + 1) + math.sin(71 * x + 2) * math.sin(66 * y)
-        dark += 0.22 * c[CHIN] * max(0.0, pebbles) * _ramp(0.22, 0.12, ax)
-        dark += 0.4 * c[CHIN] * _bell(y - 6.45, 0.025) * _ramp(0.2, 0.1, ax)
+        dark += 0.22 * c[_CHIN] * max(0.0, pebbles) * _ramp(0.22, 0.12, ax)
+        dark += 0.4 * c[_CHIN] * _bell(y - 6.45, 0.025) * _ramp(0.2, 0.1, ax)
     if y < 6.62 and y > 6.3 and ax > 0.2 and ax < 0.45:
         line = _bell(ax - 0.30 - 0.12 * (6.6 - y), 0.025)
-        dark += 0.6 * c[CORNER] * line * _ramp(6.62, 6.56, y) * _ramp(6.32, 6.45, y)
+        dark += 0.6 * c[_CORNER] * line * _ramp(6.62, 6.56, y) * _ramp(6.32, 6.45, y)
     return dark
 
 
@@ -457,7 +460,7 @@ def _crease_depth(x: float, y: float, z: float, c: np.ndarray) -> float:
 def _above_hairline(x: float, y: float, z: float, hairline_Lx2: np.ndarray, texture_6x4: np.ndarray) -> float:
     """Height above the ragged lower border of the hair."""
     line = np.interp(z, hairline_Lx2[:, 0], hairline_Lx2[:, 1])
-    ragged = 0.02 * math.sin(13 * x + texture_6x4[0, 3]) + 0.012 * math.sin(97 * x + 61 * z + texture_6x4[1, 3])
+    ragged = 0.02 * math.sin(13 * x + texture_6x4[0, 3]) + 0.006 * math.sin(163 * x + 91 * z + texture_6x4[1, 3])
     return y - line + ragged
 
 

@@ -51,7 +51,8 @@ def render(face: Face, size: int) -> RenderedFace:
     parts, subject = _head_parts(), face.subject
     skin_Vx3 = load_head().deform({**subject.shape, **face.actions})
     skin_Vx3[parts.hem, 1] -= 4.0  # the bust ends in mid-air: its hem is pulled down, out of the picture
-    skull_Nx3 = skin_Vx3[parts.skull]
+    # Without its expression, so that an opened jaw does not move or shrink the head.
+    skull_Nx3 = load_head().deform(subject.shape)[parts.skull]
     low_3, high_3 = skull_Nx3.min(0), skull_Nx3.max(0)
     centre_3 = (low_3 + high_3) / 2
     rotation_3x3 = _rotation(face.yaw, face.pitch, face.roll)
@@ -126,7 +127,7 @@ def _head_parts() -> _HeadParts:
     scalp_T = skin_T & ~ear_T & ((y_T > 7.0) | (z_T < 0.72)) & (np.abs(x_T) < 1.0)
     return _HeadParts(
         skull=skin_V & (y_V > 6.17),
-        face=skin_V & (y_V > 6.17) & (y_V < 7.75) & (z_V > 0.75) & (np.abs(x_V) < 0.74),
+        face=skin_V & (y_V < 7.75) & (np.abs(x_V) < 0.74) & (z_V > np.where(y_V > 6.6, 0.75, 1.0)),
         hem=_border(head.triangles_Tx3[skin_T], count) & (y_V < 6.0),
         triangles_Tx3=np.concatenate([head.triangles_Tx3[kept_T], head.triangles_Tx3[scalp_T] + count]),
         material_T=np.concatenate([head.material_T[kept_T], np.full(scalp_T.sum(), HAIR, np.int8)]),
@@ -207,7 +208,7 @@ def _paint(face: Face, hairline_Lx2: np.ndarray, eyes_2x3: np.ndarray) -> Paint:
 
 
 def _creases(actions: Mapping[str, float], age: float) -> np.ndarray:
-    """How deep each crease is on the head's left and right, folded by muscles or left by age; float64 [2, 9], 0..1.2."""
+    """How deep every crease of `kernels` is, left and right, by muscles and by age; float64 [2, 9] in 0..1.2."""
     rows = []
     for side in ("Left", "Right"):
         unit = _unit_reader(actions, side)

@@ -4,6 +4,7 @@ A face is a pure function of (seed, index). Its valence and arousal are known by
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 
@@ -336,16 +337,22 @@ def _shape(rng: np.random.Generator, ethnicity_3: np.ndarray, femininity: float,
             for ethnicity, share in zip(_ETHNICITIES, ethnicity_3, strict=True):
                 weights[f"mac_{ethnicity}_{sex}_{age_name}"] = sex_share * age_share * share
     local: dict[str, float] = {}
-    for name in load_head().targets:
-        if not name.startswith("loc_") or any(part in name for part in _UNUSED_SHAPES):
-            continue
-        pair = name.replace("loc_r-", "loc_l-")
+    for name, pair, strength in _local_shapes():
         if pair not in local:
-            local[pair] = abs(rng.normal()) * 0.24 if rng.random() < 0.35 else 0.0
-            local[pair] *= 0.33 if any(part in name for part in _EXPRESSIVE_SHAPES) else 1.0
+            local[pair] = strength * abs(rng.normal()) if rng.random() < 0.35 else 0.0
         if local[pair]:
             weights[name] = local[pair] * rng.uniform(0.85, 1.15)
     return {name: float(value) for name, value in weights.items() if value}
+
+
+@functools.cache
+def _local_shapes() -> tuple[tuple[str, str, float], ...]:
+    """Names of the local shape targets, a name that left and right share, and how strongly they are used."""
+    return tuple(
+        (name, name.replace("loc_r-", "loc_l-"), 0.08 if any(part in name for part in _EXPRESSIVE_SHAPES) else 0.24)
+        for name in load_head().targets
+        if name.startswith("loc_") and not any(part in name for part in _UNUSED_SHAPES)
+    )
 
 
 def _actions(

@@ -1,6 +1,9 @@
-"""One example of the data set synthetic_faces: drawn, rendered, cut out as a photograph would be, and encoded."""
+"""The faces of the data set synthetic_faces: drawn, rendered, cut out as photographs would be, and encoded."""
 
 import io
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +27,12 @@ class StoredFace(NamedTuple):
     left_eye: np.ndarray
     right_eye: np.ndarray
     head_center: np.ndarray
+
+
+def stored_faces(seed: int, indices: Iterable[int], *, crop: Crop) -> Iterator[StoredFace]:
+    """Yields the faces in the order of their indices, rendered by as many threads as there are processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(lambda index: stored_face(seed, index, crop=crop), indices)
 
 
 def stored_face(seed: int, index: int, *, crop: Crop, expression: Expression | None = None) -> StoredFace:

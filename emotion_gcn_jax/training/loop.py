@@ -165,7 +165,7 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch, total_steps)
     tx = optimizer.create_optimizer(config.optimizer, schedule)
     options = StepOptions(
-        class_weights_C=_class_weights(config.loss.class_weights, train, config.model.num_classes),
+        class_weights_C=class_weights(config.loss.class_weights, train, config.model.num_classes),
         affect_weight=config.loss.affect_weight,
         ccc_variance=config.loss.ccc_variance,
         ema_decay=config.training.ema_decay,
@@ -398,7 +398,7 @@ def _correlations(choice: str, train: Split) -> np.ndarray:
     return adjacency.read_correlations(choice)
 
 
-def _class_weights(choice: str, train: Split, num_classes: int) -> tuple[float, ...]:
+def class_weights(choice: str, train: Split, num_classes: int) -> tuple[float, ...]:
     """One weight a class; "inverse_frequency" gives the rarest class 1, as Emotion-GCN's 3803 / n on AffectNet."""
     if choice == "none":
         return (1.0,) * num_classes

@@ -4,10 +4,7 @@ tfds build tfds_builders/synthetic_faces
 tfds build tfds_builders/synthetic_faces --config='{"name": "large", "size": 128, "train_faces": 20000}'
 """
 
-import concurrent.futures
 import dataclasses
-import functools
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +13,12 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.faces.synthetic import stored_face
+from emotion_gcn_jax.faces.sampling import FACES_PER_SUBJECT
+from emotion_gcn_jax.faces.synthetic import stored_faces
 from emotion_gcn_jax.labels import EXPRESSIONS
+
+# Side of the crop as a multiple of the face's box: little more than the face itself.
+_CROP_SIDE = 1.05
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -26,9 +27,9 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 
     Attributes:
         size: side of the stored faces in pixels.
-        train_faces: faces in the training split; even, since every head shows two.
-        validation_faces: faces in the validation split; even.
-        test_faces: faces in the test split; even.
+        train_faces: faces in the training split.
+        validation_faces: faces in the validation split; the same ones whatever train_faces is.
+        test_faces: faces in the test split.
         seed: seed of the whole dataset.
     """
 
@@ -38,20 +39,36 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     test_faces: int = 600
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Leaves with a sentence if a number is impossible: for an error, `tfds build` would print a long traceback."""
+        for split in ("train_faces", "validation_faces", "test_faces"):
+            count = getattr(self, split)
+            if count < FACES_PER_SUBJECT or count % FACES_PER_SUBJECT:
+                nearest = max(1, count // FACES_PER_SUBJECT) * FACES_PER_SUBJECT
+                raise SystemExit(
+                    f"synthetic_faces shows every head {FACES_PER_SUBJECT} times: {split} must be a positive multiple "
+                    f"of {FACES_PER_SUBJECT}, found {count}: choose e.g. {nearest}."
+                )
+        if not 32 <= self.size <= 1024:
+            raise SystemExit(
+                f"synthetic_faces needs a size of 32 to 1024 pixels, found size {self.size}: choose e.g. 64."
+            )
+
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Builds synthetic_faces."""
+    """Renders the faces; what is in an example is told in the README."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     BUILDER_CONFIGS = [SyntheticFacesConfig(name="demo", description="Small faces for a first training run.")]
 
-    def __init__(self, *, file_format: Any = None, **kwargs: Any) -> None:
-        """Writes array_record, which can be read at random, unless told otherwise."""
+    def __init__(self, *, file_format: str | tfds.core.FileFormat | None = None, **kwargs: Any) -> None:
+        """Writes array_record, which can be read in any order, unless told otherwise."""
         super().__init__(file_format=file_format or "array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
+        point = tfds.features.Tensor(shape=(2,), dtype=np.float32)
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
@@ -62,37 +79,37 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "id": tfds.features.Text(),
                     "subject": np.int64,
                     "intensity": np.float32,
-                    "left_eye": tfds.features.Tensor(shape=(2,), dtype=np.float32),
-                    "right_eye": tfds.features.Tensor(shape=(2,), dtype=np.float32),
-                    "head_center": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+                    "left_eye": point,
+                    "right_eye": point,
+                    "head_center": point,
                 }
             ),
             supervised_keys=("image", "expression"),
-            homepage="https://arxiv.org/abs/2106.03487",
+            homepage="http://www.makehumancommunity.org",
             metadata=tfds.core.MetadataDict(
                 crop=self._crop().to_dict(), label_names=list(EXPRESSIONS), seed=config.seed
             ),
         )
 
     def _crop(self) -> Crop:
-        return Crop(side=1.05, size=self.builder_config.size, enlarge=True)
+        return Crop(side=_CROP_SIDE, size=self.builder_config.size, enlarge=True)
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        del dl_manager
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Any]]:
+        del dl_manager  # nothing is downloaded
         config = self.builder_config
-        validation, test = config.validation_faces, config.test_faces
+        held_out = config.validation_faces + config.test_faces
+        # Splits are ranges of one endless series of faces, so they share no head; training faces come last, so that the
+        # others stay the same when there are more of them.
         return {
-            "train": self._generate_examples("train", validation + test, config.train_faces),
-            "validation": self._generate_examples("validation", 0, validation),
-            "test": self._generate_examples("test", validation, test),
+            "train": self._generate_examples("train", range(held_out, held_out + config.train_faces)),
+            "validation": self._generate_examples("validation", range(config.validation_faces)),
+            "test": self._generate_examples("test", range(config.validation_faces, held_out)),
         }
 
-    def _generate_examples(self, split: str, first: int, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        config = self.builder_config
-        work = functools.partial(stored_face, config.seed, crop=self._crop())
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            faces = pool.map(work, range(first, first + count))
-            for number, face in enumerate(tqdm(faces, total=count, desc=f"rendering {split}", unit="face")):
-                name = f"{split}_{number:06d}"
-                example = face._asdict()
-                yield name, {"id": name, "image": example.pop("image_png"), **example}
+    def _generate_examples(self, split: str, indices: range) -> Iterator[tuple[str, dict[str, Any]]]:
+        faces = stored_faces(self.builder_config.seed, indices, crop=self._crop())
+        faces = tqdm(faces, total=len(indices), desc=f"Rendering {split}", unit=" faces", leave=False)
+        for number, face in enumerate(faces):
+            name = f"{split}_{number:06d}"
+            example = face._asdict()
+            yield name, {"id": name, "image": example.pop("image_png"), **example}

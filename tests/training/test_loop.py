@@ -1,0 +1,222 @@
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.training import loop
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+def assert_trees_identical(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def read_all(workdir):
+    """Everything of a run's last and best checkpoints but their configs."""
+    run = []
+    for which in ("last", "best"):
+        (folder,) = (workdir / checkpoints.FOLDER / which).iterdir()
+        checkpoint = checkpoints.read(folder)
+        run.append((folder.name, checkpoint.variables, checkpoint.meta["progress"], checkpoint.meta["validation"]))
+    return run
+
+
+def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_path, capfd):
+    config.training.epochs = 30
+    config.training.ema_decay = 0.5
+    config.training.select_by = "ccc_mean"
+    config.training.patience = 0
+    metrics = loop.train_and_evaluate(config, str(tmp_path))
+    assert metrics["accuracy"] > 0.9
+    assert metrics["ccc_mean"] > 0.7
+
+    report = tmp_path / "report"
+    assert json.loads((report / "metrics.json").read_text())["accuracy"] == metrics["accuracy"]
+    assert metrics["examples"] == 37
+    assert sorted(path.name for path in report.iterdir()) == [
+        "confusion.png",
+        "curves.png",
+        "metrics.json",
+        "predictions.csv",
+        "valence_arousal.png",
+    ]
+    with (report / "predictions.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["expression"]]
+    assert len(rows) == 37 - 4  # numbers 0, 11, 22 and 33 have no expression
+    assert metrics["accuracy"] == np.mean([row["expression"] == row["predicted"] for row in rows])
+
+    best = checkpoints.read(tmp_path)
+    assert best.meta["format_version"] == 1
+    assert best.meta["label_names"] == ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
+    assert best.meta["crop"] == {"side": 1.3, "size": 32}
+    assert best.meta["config"]["model"]["trunk"] == "densenet_tiny"
+    assert best.variables["graph"]["head"]["adjacency"].shape == (9, 9)
+    assert best.variables["graph"]["head"]["word_vectors"].shape == (9, 100)
+
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    steps = [event.step for event in events.Tensors("train/loss")]
+    assert steps == list(range(1, 211))
+    assert len(events.Tensors("validation/accuracy")) == 30
+
+    printed = capfd.readouterr()
+    assert "densenet_tiny" in printed.out
+    assert "2 x cpu" in printed.out
+    assert "loss=" in printed.err
+    assert "images/s" in printed.err
+
+
+class Killed(BaseException):
+    """Nothing in the loop may catch it."""
+
+
+@pytest.mark.parametrize("model", ["emotion_gcn", "single_task"])
+def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, tmp_path, monkeypatch, model):
+    config.model.name = model
+    config.training.ema_decay = 0.9
+    config.training.checkpoint_every_steps = 3  # the kill comes at step 9 of 14, inside the second epoch
+    loop.train_and_evaluate(config, str(tmp_path / "straight"))
+
+    save_last = checkpoints.Checkpoints.save_last
+
+    def save_and_die(self, state, meta):
+        save_last(self, state, meta)
+        if int(state.step) == 9:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "save_last", save_and_die)
+        with pytest.raises(Killed):
+            loop.train_and_evaluate(config, str(tmp_path / "broken"))
+    with pytest.raises(UserError, match=r"already holds a run \(step 9\): pass --resume"):
+        loop.train_and_evaluate(config, str(tmp_path / "broken"))
+    loop.train_and_evaluate(config, str(tmp_path / "broken"), resume=True)
+
+    assert_trees_identical(read_all(tmp_path / "broken"), read_all(tmp_path / "straight"))
+    run = loop.prepare(config)
+    states = [
+        checkpoints.Checkpoints(tmp_path / name).restore_last(run.initial_state)[0] for name in ("broken", "straight")
+    ]
+    assert int(states[0].step) == 14
+    assert_trees_identical(*states)  # with the optimiser's state, and the parameters beside their average
+
+
+def test_resuming_a_finished_run_only_writes_its_report_again(config, tmp_path):
+    config.training.epochs = 1
+    first = loop.train_and_evaluate(config, str(tmp_path))
+    before = read_all(tmp_path)
+    assert loop.train_and_evaluate(config, str(tmp_path), resume=True) == first
+    assert_trees_identical(read_all(tmp_path), before)
+
+
+def test_resuming_with_another_model_is_refused(config, tmp_path):
+    config.training.epochs = 1
+    loop.train_and_evaluate(config, str(tmp_path))
+    config.model.name = "multi_task"
+    with pytest.raises(UserError, match="does not fit this config's model or optimiser"):
+        loop.train_and_evaluate(config, str(tmp_path), resume=True)
+
+
+def test_patience_ends_the_run_and_the_first_of_ties_is_kept(config, tmp_path):
+    config.training.epochs = 9
+    config.training.patience = 2
+    config.optimizer.learning_rate = 0.0
+    config.training.select_by = "macro_f1"
+    config.augmentation.flip_probability = 0.0
+    loop.train_and_evaluate(config, str(tmp_path))
+    history = checkpoints.read_last_meta(tmp_path)["progress"]["history"]
+    scores = [row["macro_f1"] for row in history]
+    best = int(np.argmax(scores))
+    assert len(history) == best + 3
+    assert checkpoints.read(tmp_path).meta["step"] == history[best]["step"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(config, tmp_path):
+    config.optimizer.learning_rate = 1e38
+    config.optimizer.warmup_epochs = 0.0
+    config.optimizer.name = "sgd"
+    config.optimizer.clip_norm = 0.0
+    with pytest.raises(UserError, match=r"The loss is (nan|inf) at step [2-7]: lower config.optimizer.learning_rate"):
+        loop.train_and_evaluate(config, str(tmp_path))
+
+
+def test_single_task_reports_null_for_valence_and_arousal(config, tmp_path):
+    config.model.name = "single_task"
+    config.training.epochs = 1
+    metrics = loop.train_and_evaluate(config, str(tmp_path))
+    assert metrics["ccc_valence"] is None
+    assert isinstance(metrics["accuracy"], float)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("data.batch_size", 15, "batch_size=15 does not divide over 2 devices: the nearest that do are 14 or 16"),
+        ("data.batch_size", 1, "batch_size=1 does not divide over 2 devices: the nearest that do are 2"),
+        ("data.batch_size", 72, "A batch of 72 needs a training split of at least as many examples, and it has 70"),
+        ("data.resize", "lanczos", "'lanczos': expected one of bilinear_antialiased, bilinear, area"),
+        ("training.select_by", "auc", "select_by 'auc': choose one of accuracy"),
+        ("training.devices", 99, "asks for 99 devices, 8 are here"),
+        ("loss.class_weights", "1,2", "none, inverse_frequency or 7 positive numbers"),
+        ("loss.class_weights", "1,2,3,4,5,6,x", "none, inverse_frequency or 7 positive numbers"),
+        ("loss.ccc_variance", "biased", "'biased': choose one of population, unbiased"),
+        ("dataset.name", "faces", "There is no dataset 'faces'"),
+        ("dataset.train_split", "training", "Expected one of the splits train, validation, and found 'training'"),
+        ("graph.correlations", "no/such.csv", "no/such.csv"),
+        ("graph.word_vectors", "no/glove.txt", "no/glove.txt"),
+        ("graph.propagation", "both", "transposed, row"),
+        ("augmentation.hue", 2.0, "hue must lie in"),
+        ("model.num_classes", 9, "9"),
+    ],
+)
+def test_what_does_not_do_is_answered_in_one_sentence(config, tmp_path, field, value, message):
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=message) as error:
+        loop.train_and_evaluate(config, str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_workdir_that_cannot_be_written_is_named(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/run cannot be written .*: choose another --workdir"):
+        loop.train_and_evaluate(config, str(tmp_path / "file" / "run"))
+
+
+def test_inverse_frequency_gives_the_rarest_class_weight_one(config):
+    config.loss.class_weights = "inverse_frequency"
+    train = loop.prepare(config).train
+    counts = np.bincount(train.expression[train.expression >= 0])
+    weights = loop.class_weights("inverse_frequency", train, 7)
+    np.testing.assert_allclose(weights, counts.min() / counts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.optimizer.learning_rat=1"], "learning_rat"),
+        (["--config.data.batch_size=many"], "many"),
+        (["--config.dataset.name=nothing"], "There is no dataset 'nothing'"),
+        (["surplus"], "surplus"),
+    ],
+)
+def test_the_command_line_answers_a_mistake_without_a_traceback(tmp_path, arguments, message):
+    command = [sys.executable, "train.py", "--config=configs/synthetic_faces.py", f"--workdir={tmp_path}"]
+    result = subprocess.run(
+        command + arguments,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "TFDS_DATA_DIR": str(tmp_path)},
+    )
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
