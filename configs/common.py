@@ -58,6 +58,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 1e-3
     config.optimizer.momentum = 0.9  # sgd only
     config.optimizer.weight_decay = 1e-3  # sgd: L2 in the gradient; adamw: decoupled
+    config.optimizer.head_rate = 1.0  # the head's learning rate as a multiple of the trunk's
     config.optimizer.clip_norm = 0.0  # global norm of the gradients; 0 does not clip
     config.optimizer.schedule = "step"  # or cosine (to 0)
     config.optimizer.step_epochs = 10  # step only: every so many epochs

@@ -68,7 +68,7 @@ def create_schedule(config: ml_collections.ConfigDict, steps_per_epoch: int, tot
 
 
 def create_optimizer(config: ml_collections.ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """The optimiser: the gradients are clipped by their global norm first, if asked for.
+    """The optimiser: gradients are clipped by their global norm first, the head's steps are scaled last, if asked for.
 
     Args:
         config: `config.optimizer`.
@@ -77,10 +77,12 @@ def create_optimizer(config: ml_collections.ConfigDict, schedule: optax.Schedule
     Raises:
         UserError: an unknown optimiser.
     """
-    optimizer = _known("optimizer.name", config.name, OPTIMIZERS)(schedule, config)
+    parts = [_known("optimizer.name", config.name, OPTIMIZERS)(schedule, config)]
     if config.clip_norm:
-        return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimizer)
-    return optimizer
+        parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    if config.head_rate != 1:
+        parts.append(optax.masked(optax.scale(config.head_rate), lambda params: {key: key == "head" for key in params}))
+    return optax.chain(*parts)
 
 
 def update_average(average: optax.Params, new: optax.Params, decay: float, step: jax.Array) -> optax.Params:
