@@ -3,11 +3,14 @@
 python train.py --config=configs/synthetic_faces.py --workdir=runs/demo
 """
 
+import pathlib
+import re
 import sys
 
 from absl import app, flags
 from ml_collections import config_flags
 
+from configs import common
 from emotion_gcn_jax import runtime
 from emotion_gcn_jax.errors import UserError
 
@@ -18,18 +21,43 @@ _RESUME = flags.DEFINE_bool("resume", False, "Go on from the working directory's
 
 def main(argv: list[str]) -> None:
     """Hands the flags to the training loop."""
-    runtime.set_up()
-    from emotion_gcn_jax.training import loop
-
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}: flags are written --name=value.")
+    runtime.set_up()
+    from emotion_gcn_jax.training import loop  # after the set-up: it loads TensorFlow
+
     loop.train_and_evaluate(_CONFIG.value, _WORKDIR.value, resume=_RESUME.value)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Answers an unknown config file or field with the known ones, which absl would do with a traceback."""
+    for argument in argv:
+        if match := re.fullmatch(r"--config=([^:]+)(:.*)?", argument):
+            _check_file(match[1])
+        elif match := re.fullmatch(r"--config\.([\w.]+).*", argument):
+            _check_field(match[1])
+    return app.parse_flags_with_usage(argv)
+
+
+def _check_file(path: str) -> None:
+    if not pathlib.Path(path).is_file():
+        known = ", ".join(str(file) for file in sorted(pathlib.Path("configs").glob("*.py")) if file.stem != "common")
+        raise UserError(f"There is no config file {path}: choose one of {known or 'those in configs/'}.")
+
+
+def _check_field(path: str) -> None:
+    fields, walked = common.get_config(), "config"
+    for name in path.split("."):
+        if not hasattr(fields, "keys") or name not in fields:
+            known = f"choose one of {', '.join(fields.keys())}" if hasattr(fields, "keys") else "it is a value"
+            raise UserError(f"Unknown field {name!r} of {walked}: {known}.")
+        fields, walked = fields[name], f"{walked}.{name}"
 
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["config", "workdir"])
     try:
-        app.run(main)
+        app.run(main, flags_parser=parse_flags)
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)

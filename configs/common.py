@@ -79,8 +79,6 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def trunk_and_model(arg: str) -> tuple[str, str]:
-    """Splits a config file's argument, `configs/NAME.py:TRUNK,MODEL`."""
-    parts = arg.split(",")
-    if len(parts) != 2:
-        raise ValueError(f"Expected configs/NAME.py:TRUNK,MODEL such as :densenet121,emotion_gcn, found {arg!r}.")
-    return parts[0], parts[1]
+    """Splits a config file's argument, `configs/NAME.py:TRUNK,MODEL`; the model's builder knows the names."""
+    trunk, _, model = arg.partition(",")
+    return trunk, model

@@ -8,6 +8,7 @@ import numpy as np
 
 from emotion_gcn_jax.data import batches
 from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.report import Predictions
 from emotion_gcn_jax.training import step as steps
 
@@ -37,6 +38,9 @@ def evaluate(
 
     Returns:
         Predictions and labels of every example, in the split's order, the same on every process.
+
+    Raises:
+        UserError: a prediction is not finite, or an image cannot be read.
     """
     collected: list[dict[str, np.ndarray]] = []
     for batch in batches.eval_batches(
@@ -52,6 +56,11 @@ def evaluate(
         collected.append({name: _first_device(array) for name, array in outputs.items()})
     # Padding is at the end of the last global batch only.
     rows = {name: np.concatenate([part[name] for part in collected])[: len(split)] for name in collected[0]}
+    if not all(np.isfinite(row).all() for row in rows.values()):
+        raise UserError(
+            f"The model's predictions on {split!r} are not finite: it diverged; train it with a lower "
+            f"config.optimizer.learning_rate."
+        )
     affect_Nx2 = rows.get("affect")
     return Predictions(
         ids=split.ids.tolist(),

@@ -136,22 +136,9 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     devices = _devices(config.training.devices)
     for field in ("batch_size", "eval_batch_size"):
         _check_divisible(field, config.data[field], len(devices) * jax.process_count())
-    train, validation = (
-        _open(config, split) for split in (config.dataset.train_split, config.dataset.validation_split)
-    )
-    steps_per_epoch = batches.steps_per_epoch(len(train), config.data.batch_size)
-    total_steps = steps_per_epoch * config.training.epochs
-
     graph: dict[str, np.ndarray] = {}
     if config.model.name == "emotion_gcn":
-        graph = {
-            "adjacency_9x9": adjacency.adjacency_from_correlations(
-                _correlations(config.graph.correlations, train),
-                threshold=config.graph.threshold,
-                neighbour_share=config.graph.neighbour_share,
-            ),
-            "word_vectors_9xF": word_vectors.load_word_vectors(config.graph.word_vectors or None),
-        }
+        graph["word_vectors_9xF"] = word_vectors.load_word_vectors(config.graph.word_vectors or None)
     model = emotion_net.create_model(
         config.model.trunk,
         config.model.name,
@@ -162,6 +149,17 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
         remat=config.model.remat,
         axis_name=AXIS,
     )
+    train, validation = (
+        _open(config, split) for split in (config.dataset.train_split, config.dataset.validation_split)
+    )
+    if graph:
+        graph["adjacency_9x9"] = adjacency.adjacency_from_correlations(
+            _correlations(config.graph.correlations, train),
+            threshold=config.graph.threshold,
+            neighbour_share=config.graph.neighbour_share,
+        )
+    steps_per_epoch = batches.steps_per_epoch(len(train), config.data.batch_size)
+    total_steps = steps_per_epoch * config.training.epochs
     schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch, total_steps)
     tx = optimizer.create_optimizer(config.optimizer, schedule)
     options = StepOptions(

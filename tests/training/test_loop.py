@@ -202,7 +202,20 @@ def test_inverse_frequency_gives_the_rarest_class_weight_one(config):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config.optimizer.learning_rat=1"], "learning_rat"),
+        (
+            ["--config.optimizer.learning_rat=1"],
+            "Unknown field 'learning_rat' of config.optimizer: choose one of name, ",
+        ),
+        (["--config.optimizer.name.first=1"], "Unknown field 'first' of config.optimizer.name: it is a value"),
+        (["--config=configs/faces.py"], "There is no config file configs/faces.py: choose one of configs/synthetic"),
+        (
+            ["--config=configs/synthetic_faces.py:densenet121,gcn"],
+            "Unknown model 'gcn': choose one of single_task, multi",
+        ),
+        (
+            ["--config=configs/synthetic_faces.py:densenet,emotion_gcn"],
+            "Unknown trunk 'densenet': choose one of densenet121",
+        ),
         (["--config.data.batch_size=many"], "many"),
         (["--config.dataset.name=nothing"], "There is no dataset 'nothing'"),
         (["surplus"], "surplus"),
