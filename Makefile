@@ -4,14 +4,11 @@ PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 VENV ?= .venv-$(VERSION)
 INSTALLED := $(VENV)/installed
-# TensorFlow, which `tfds build` loads, is to say nothing when it starts.
-export TF_CPP_MIN_LOG_LEVEL := 3
-export TF_ENABLE_ONEDNN_OPTS := 0
 
 .PHONY: demo test lint format
 
 demo: $(INSTALLED)
-	$(VENV)/bin/tfds build tfds_builders/synthetic_faces
+	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
 	$(VENV)/bin/python train.py --config=configs/synthetic_faces.py --workdir=runs/demo --resume
 
 test: $(INSTALLED)

@@ -31,16 +31,22 @@ def main(argv: list[str]) -> None:
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Answers an unknown config file or field with the known ones, which absl would do with a traceback."""
-    for argument in argv:
-        if match := re.fullmatch(r"--config=([^:]+)(:.*)?", argument):
-            _check_file(match[1])
-        elif match := re.fullmatch(r"--config\.([\w.]+).*", argument):
-            _check_field(match[1])
+    words = iter(argv[1:])
+    for word in words:
+        match = re.fullmatch(r"--?config(\.[\w.]+)?(?:=(.*))?", word, re.DOTALL)
+        if match is None:
+            continue
+        field, value = match.groups()
+        if field:
+            _check_field(field.removeprefix("."))
+        else:
+            _check_file(next(words, "") if value is None else value)
     return app.parse_flags_with_usage(argv)
 
 
-def _check_file(path: str) -> None:
-    if not pathlib.Path(path).is_file():
+def _check_file(value: str) -> None:
+    path = pathlib.Path(value.partition(":")[0])
+    if path.suffix != ".py" or path.name == "common.py" or not path.is_file():
         known = ", ".join(str(file) for file in sorted(pathlib.Path("configs").glob("*.py")) if file.stem != "common")
         raise UserError(f"There is no config file {path}: choose one of {known or 'those in configs/'}.")
 
@@ -61,3 +67,6 @@ if __name__ == "__main__":
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ntrain.py: stopped; --resume goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)

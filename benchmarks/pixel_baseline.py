@@ -8,21 +8,23 @@ dataset, training size, validation size and accuracy, share of the most frequent
 
 import io
 import json
-import pathlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow_datasets as tfds
 from absl import app, flags, logging
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from emotion_gcn_jax.data.source import open_split
+from emotion_gcn_jax.errors import UserError
+
 _DATASET = flags.DEFINE_string(
     "dataset", "synthetic_faces/demo", "The dataset and its config, as built by `tfds build`."
 )
-_DATA_DIR = flags.DEFINE_string("data_dir", "~/tensorflow_datasets", "Where datasets are built.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where datasets are built; TFDS's own default if not given.")
 _SIDE = flags.DEFINE_integer("side", 32, "Side of the grey faces in pixels.", lower_bound=1)
 _STRENGTH = flags.DEFINE_float(
     "strength", 0.01, "Inverse strength of the L2 penalty (scikit-learn's C).", lower_bound=1e-9
@@ -47,25 +49,21 @@ def main(argv: Sequence[str]) -> None:
     print(json.dumps(result))
 
 
-def _read_split(split: str, side: int) -> tuple[np.ndarray, np.ndarray]:
+def _read_split(name: str, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Grey pixels [N, side * side] in 0..1 and expressions [N] of the examples that have one."""
-    folder = pathlib.Path(_DATA_DIR.value).expanduser() / _DATASET.value
-    versions = sorted(folder.glob("*.*.*"))
-    if not versions:
-        raise SystemExit(
-            f"pixel_baseline needs a built dataset, found none in {folder}: run `tfds build` or give --data_dir."
-        )
-    builder = tfds.builder_from_directory(versions[-1])
-    source = builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()})
-    pixels, labels = [], []
-    for example in source:
-        if example["expression"] >= 0:
-            with Image.open(io.BytesIO(example["image"])) as image:
-                grey = image.convert("L").resize((side, side), Image.Resampling.BILINEAR)
-            pixels.append(np.asarray(grey, np.float32).ravel() / 255)
-            labels.append(example["expression"])
-    return np.stack(pixels), np.array(labels, np.int64)
+    dataset, _, config = _DATASET.value.partition("/")
+    split = open_split(dataset, name, config=config or None, data_dir=_DATA_DIR.value)
+    split = split.select(split.expression >= 0)
+    pixels = []
+    for index in range(len(split)):
+        with Image.open(io.BytesIO(split.image_bytes(index))) as image:
+            grey = image.convert("L").resize((side, side), Image.Resampling.BILINEAR)
+        pixels.append(np.asarray(grey, np.float32).ravel() / 255)
+    return np.stack(pixels), split.expression
 
 
 if __name__ == "__main__":
-    app.run(main)
+    try:
+        app.run(main)
+    except UserError as error:
+        sys.exit(f"pixel_baseline.py: {error}")

@@ -39,12 +39,14 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Compiles the step and times it."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.devices}"
     import jax
-    import optax
 
+    from configs import common
+    from emotion_gcn_jax import parallel
     from emotion_gcn_jax.data.augmentation import Augmentation
     from emotion_gcn_jax.graph import adjacency, word_vectors
     from emotion_gcn_jax.models import emotion_net
-    from emotion_gcn_jax.training import step as steps
+    from emotion_gcn_jax.training import optimizer
+    from emotion_gcn_jax.training.step import StepOptions, create_state, train_step
 
     jax.config.update("jax_enable_compilation_cache", False)
     devices = jax.local_devices()[: args.devices]
@@ -55,18 +57,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         word_vector_width=word_vectors_9xF.shape[1],
         dtype=args.dtype,
         remat=args.remat,
-        axis_name=steps.AXIS,
+        axis_name=parallel.AXIS,
     )
     adjacency_9x9 = adjacency.adjacency_from_correlations(adjacency.affectnet_correlations())
     variables = emotion_net.init_variables(
         model, jax.random.key(0), args.size, adjacency_9x9=adjacency_9x9, word_vectors_9xF=word_vectors_9xF
     )
-    tx = optax.chain(optax.add_decayed_weights(1e-3), optax.sgd(1e-3, momentum=0.9))
+    config = common.get_config().optimizer
+    tx = optimizer.create_optimizer(config, optimizer.create_schedule(config, 1000, 10000))
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
-    options = steps.StepOptions(class_weights_C=(1.0,) * 7, augmentation=Augmentation() if args.augment else off)
-    step = steps.pmap_step(steps.train_step, devices, donate=True, model=model, tx=tx, options=options)
-    state = steps.replicate(steps.create_state(variables, tx), devices)
-    batch = steps.prefetch(iter([_random_batch(args)]), devices)
+    options = StepOptions(class_weights_C=(1.0,) * 7, augmentation=Augmentation() if args.augment else off)
+    step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=options)
+    state = parallel.replicate(create_state(variables, tx), devices)
+    batch = parallel.prefetch(iter([_random_batch(args)]), devices)
     run = functools.partial(step, batch=next(batch))
 
     seconds = []

@@ -61,7 +61,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.head_rate = 1.0  # the head's learning rate as a multiple of the trunk's
     config.optimizer.clip_norm = 0.0  # global norm of the gradients; 0 does not clip
     config.optimizer.schedule = "step"  # or cosine (to 0)
-    config.optimizer.step_epochs = 10  # step only: every so many epochs
+    config.optimizer.step_epochs = 10  # step only: every so many epochs after the warm-up
     config.optimizer.step_factor = 0.1  # the rate is multiplied by this
     config.optimizer.warmup_epochs = 0.0  # linear, from 0
 

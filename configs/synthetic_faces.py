@@ -19,6 +19,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.trunk, config.model.name = common.trunk_and_model(arg)
 
     config.dataset.name = "synthetic_faces"
+    config.dataset.config = "demo"
     config.graph.correlations = "annotations"
 
     config.data.image_size = 64

@@ -18,7 +18,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.training.step import TrainState
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"
@@ -42,80 +41,71 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The best and the last checkpoint of one run. Each is written whole before the one before it is removed."""
+    """The best and the last checkpoint of one run. A new one is written whole before the one before it is removed."""
 
     def __init__(self, workdir: str | pathlib.Path) -> None:
+        """Makes the folders; raises OSError where they cannot be made."""
         folder = pathlib.Path(workdir).absolute() / FOLDER
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._last, self._best = _manager(folder / "last"), _manager(folder / "best")
-        except OSError as error:
-            raise UserError(
-                f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
-            ) from error
+        folder.mkdir(parents=True, exist_ok=True)
+        self._last, self._best = _manager(folder / "last"), _manager(folder / "best")
 
     def last_step(self) -> int | None:
         """The step of the last checkpoint; None where there is none."""
         return self._last.latest_step()
 
-    def save_last(self, state: TrainState, meta: dict[str, Any]) -> None:
+    def discard_best_after(self, step: int) -> None:
+        """Removes a best checkpoint that a killed run wrote later than its last one, which will be made anew."""
+        for later in [found for found in self._best.all_steps() if found > step]:
+            self._best.delete(later)
+
+    def save_last(self, step: int, variables: Tree, training: Tree, meta: dict[str, Any]) -> None:
         """Writes all that the run needs to go on.
 
         Args:
-            state: unreplicated, on the host or on one device.
+            step: the number of steps taken.
+            variables: what is evaluated: NumPy arrays.
+            training: what going on needs besides: NumPy arrays.
             meta: JSON-able; the format version and the step are added.
         """
-        self._save(self._last, state, meta, training=ocp.args.StandardSave(_training_part(state)))
+        _save(self._last, step, variables, meta, training=ocp.args.StandardSave(training))
 
-    def save_best(self, state: TrainState, meta: dict[str, Any]) -> None:
-        """Writes what is evaluated and published."""
-        self._save(self._best, state, meta)
+    def save_best(self, step: int, variables: Tree, meta: dict[str, Any]) -> None:
+        """Writes what is evaluated and published; arguments as for `save_last`."""
+        _save(self._best, step, variables, meta)
 
-    def restore_last(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    def restore_last(self, variables: Tree, training: Tree) -> tuple[Tree, Tree, dict[str, Any]]:
         """Reads the last checkpoint back.
 
         Args:
-            template: a fresh state of the same run; only its structure, shapes and dtypes matter.
+            variables: of a fresh state of the same run; only structure, shapes and dtypes matter.
+            training: likewise.
 
         Returns:
-            The state (NumPy arrays) and the meta object.
+            Variables, training (NumPy arrays) and the meta object.
 
         Raises:
             UserError: the checkpoint is of another model, optimiser or format.
         """
-        step = self._last.latest_step()
-        path = pathlib.Path(self._last.directory) / str(step)
+        path = pathlib.Path(self._last.directory) / str(self._last.latest_step())
         meta = _read_meta(path)
-        host = jax.tree.map(np.asarray, template)
+        template = jax.tree.map(np.asarray, {"variables": variables, "training": training})
+        items = {name: ocp.args.StandardRestore(tree) for name, tree in template.items()}
         try:
-            restored = self._last.restore(
-                step,
-                args=ocp.args.Composite(
-                    variables=ocp.args.StandardRestore(host.evaluated_variables()),
-                    training=ocp.args.StandardRestore(_training_part(host)),
-                ),
-            )
-        except (ValueError, KeyError) as error:
+            restored = dict(_restore_items(path, **items).items())
+            fits = jax.tree.all(jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), restored, template))
+        except (ValueError, KeyError):
+            fits = False
+        if not fits:
             raise UserError(
                 f"The checkpoint {path} does not fit this config's model or optimiser: resume with the config that it "
-                f"was trained with (its meta names it), or choose another --workdir."
-            ) from error
-        return _join(restored["variables"], restored["training"], host), meta
+                f"was trained with, which its meta names, or choose another --workdir."
+            )
+        return restored["variables"], restored["training"], meta
 
     def close(self) -> None:
         """Waits for whatever is still being written."""
         self._last.close()
         self._best.close()
-
-    def _save(self, manager: ocp.CheckpointManager, state: TrainState, meta: dict[str, Any], **items: Any) -> None:
-        step = int(state.step)
-        if step in manager.all_steps():
-            manager.delete(step)  # left by a run that was killed right after writing it
-        host = jax.device_get(state)
-        items["variables"] = ocp.args.StandardSave(host.evaluated_variables())
-        items["meta"] = ocp.args.JsonSave({"format_version": FORMAT_VERSION, "step": step, **meta})
-        manager.save(step, args=ocp.args.Composite(**items))
-        manager.wait_until_finished()
 
 
 def read(path: str | pathlib.Path) -> Checkpoint:
@@ -148,25 +138,13 @@ def _manager(folder: pathlib.Path) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(folder, options=options)
 
 
-def _training_part(state: TrainState) -> dict[str, Tree]:
-    """What `evaluated_variables` does not hold."""
-    part = {"step": state.step, "opt_state": state.opt_state}
-    if state.ema is not None:
-        part["unaveraged"] = {"params": state.params, "batch_stats": state.batch_stats}
-    return part
-
-
-def _join(variables: dict[str, Tree], training: dict[str, Tree], template: TrainState) -> TrainState:
-    evaluated = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
-    current = training.get("unaveraged", evaluated)
-    return template.replace(
-        step=training["step"],
-        params=current["params"],
-        batch_stats=current["batch_stats"],
-        graph=variables.get("graph", {}),
-        opt_state=training["opt_state"],
-        ema=None if template.ema is None else evaluated,
-    )
+def _save(manager: ocp.CheckpointManager, step: int, variables: Tree, meta: dict[str, Any], **items: Any) -> None:
+    if step in manager.all_steps():
+        manager.delete(step)  # left by a run that was killed right after writing it
+    items["variables"] = ocp.args.StandardSave(variables)
+    items["meta"] = ocp.args.JsonSave({"format_version": FORMAT_VERSION, "step": step, **meta})
+    manager.save(step, args=ocp.args.Composite(**items), force=True)
+    manager.wait_until_finished()
 
 
 def _find(path: pathlib.Path) -> pathlib.Path:

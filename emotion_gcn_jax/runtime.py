@@ -14,9 +14,14 @@ def set_up() -> None:
     JAX_COMPILATION_CACHE_DIR names another folder, JAX_ENABLE_COMPILATION_CACHE=false turns the cache off. To be called
     before the first computation.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow, which TensorBoard's writer loads,
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # announces oneDNN at any log level
+    silence_tensorflow()
     logging.set_verbosity(logging.WARNING)
     if jax.config.jax_compilation_cache_dir is None:
         caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(caches / "emotion_gcn_jax" / "jax"))
+
+
+def silence_tensorflow() -> None:
+    """Keeps TensorFlow, which TensorBoard's writer and `tfds` load, from saying anything when it is loaded."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # oneDNN is announced at any log level

@@ -5,12 +5,33 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 
 from emotion_gcn_jax.data import batches
+from emotion_gcn_jax.data.augmentation import normalise
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.report import Predictions
-from emotion_gcn_jax.training import step as steps
+from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.parallel import AXIS, Batch, Tree, spread
+
+
+def predict_step(variables: dict[str, Tree], batch: Batch, *, model: EmotionNet) -> dict[str, jax.Array]:
+    """Runs the model on this device's share of a global batch, to be run under an axis named AXIS.
+
+    Args:
+        variables: "params", "batch_stats" and "graph", the same on every device.
+        batch: "image" uint8 B x S x S x 3.
+        model: the model.
+
+    Returns:
+        "probabilities" N x C and, where the model has them, "affect" N x 2, of the whole global batch on every device.
+    """
+    outputs: Any = model.apply(variables, normalise(batch["image"], model.param_dtype), train=False)
+    predictions = {"probabilities": jax.nn.softmax(outputs.logits_BxC)}
+    if outputs.affect_Bx2 is not None:
+        predictions["affect"] = outputs.affect_Bx2
+    return lax.all_gather(predictions, AXIS, tiled=True)
 
 
 def evaluate(
@@ -27,17 +48,17 @@ def evaluate(
     """Predicts a whole split.
 
     Args:
-        predict: `training.step.predict_step` under pmap.
+        predict: `predict_step` under pmap.
         variables: replicated over the devices.
         split: the examples; missing labels are allowed.
-        batch_size: of the global batch, divisible by the number of all processes' devices.
+        batch_size: of the global batch, divisible by the number of devices.
         image_size: the side of the images in pixels.
         resize: the filter's name.
         num_threads: host threads that decode.
-        devices: this process's.
+        devices: those that `predict` maps over.
 
     Returns:
-        Predictions and labels of every example, in the split's order, the same on every process.
+        Predictions and labels of every example, in the split's order.
 
     Raises:
         UserError: a prediction is not finite, or an image cannot be read.
@@ -49,10 +70,8 @@ def evaluate(
         image_size=image_size,
         resize=resize,
         num_threads=num_threads,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
     ):
-        outputs = predict(variables, steps.spread({"image": batch["image"]}, len(devices)))
+        outputs = predict(variables, spread({"image": batch["image"]}, len(devices)))
         collected.append({name: _first_device(array) for name, array in outputs.items()})
     # Padding is at the end of the last global batch only.
     rows = {name: np.concatenate([part[name] for part in collected])[: len(split)] for name in collected[0]}

@@ -71,8 +71,8 @@ def metrics_dict(predictions: Predictions, label_names: Sequence[str]) -> dict[s
             predictions.true_expression_N, predictions.expression_N, len(label_names)
         )
     affect = {
-        "valence": _affect(predictions.true_valence_N, predictions.valence_N),
-        "arousal": _affect(predictions.true_arousal_N, predictions.arousal_N),
+        "valence_predicted": _affect(predictions.true_valence_N, predictions.valence_N),
+        "arousal_predicted": _affect(predictions.true_arousal_N, predictions.arousal_N),
     }
     metrics: dict[str, Any] = {
         name: getattr(expression, name, None) for name in ("accuracy", "mean_class_accuracy", "macro_f1")
@@ -193,16 +193,16 @@ def _predictions_csv(predictions: Predictions, label_names: Sequence[str]) -> st
     probabilities = predictions.probabilities_NxC
     columns: dict[str, Sequence[str]] = {
         "id": predictions.ids,
-        "expression": _names(predictions.true_expression_N, label_names, count),
-        "predicted": _names(predictions.expression_N, label_names, count),
+        "expression_true": _names(predictions.true_expression_N, label_names, count),
+        "expression_predicted": _names(predictions.expression_N, label_names, count),
         **{
             f"p_{name}": _numbers(None if probabilities is None else probabilities[:, i], count)
             for i, name in enumerate(label_names)
         },
         "valence_true": _numbers(predictions.true_valence_N, count),
         "arousal_true": _numbers(predictions.true_arousal_N, count),
-        "valence": _numbers(predictions.valence_N, count),
-        "arousal": _numbers(predictions.arousal_N, count),
+        "valence_predicted": _numbers(predictions.valence_N, count),
+        "arousal_predicted": _numbers(predictions.arousal_N, count),
     }
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -7,10 +7,10 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Sequence
+import typing
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import flax.jax_utils
 import jax
 import ml_collections
 import numpy as np
@@ -24,26 +24,29 @@ from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.data.source import Split, open_split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import report
-from emotion_gcn_jax.evaluation.evaluator import evaluate
+from emotion_gcn_jax.evaluation.evaluator import evaluate, predict_step
 from emotion_gcn_jax.evaluation.report import Predictions
 from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.models import emotion_net
-from emotion_gcn_jax.training import optimizer
-from emotion_gcn_jax.training.step import (
-    AXIS,
-    StepOptions,
-    TrainState,
-    create_state,
-    pmap_step,
-    predict_step,
-    prefetch,
-    replicate,
-    train_step,
-)
+from emotion_gcn_jax.parallel import AXIS, Batch, pmap_step, prefetch, replicate, unreplicate
+from emotion_gcn_jax.training import losses, optimizer
+from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step
 
 SELECTABLE = ("accuracy", "mean_class_accuracy", "macro_f1", "ccc_mean")
 REPORT_FOLDER = "report"
 TENSORBOARD_FOLDER = "tensorboard"
+CONFIG_FILE = "config.json"
+
+# What may differ between a run and its resumption.
+RESUMABLE = {
+    "data.eval_batch_size",
+    "data.threads",
+    "dataset.data_dir",
+    "training.checkpoint_every_steps",
+    "training.devices",
+    "training.log_every_steps",
+    "training.patience",
+}
 
 
 @dataclasses.dataclass
@@ -51,13 +54,13 @@ class Progress:
     """What the loop itself must remember for a resumed run to end as an unbroken one.
 
     Attributes:
-        best: the best validation score so far.
+        best: the best validation score so far; None before the first.
         epochs_without_better: since then.
         history: one row per finished epoch, for the curves.
         epoch_losses: the training losses of the epoch under way.
     """
 
-    best: float = -math.inf
+    best: float | None = None
     epochs_without_better: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     epoch_losses: list[float] = dataclasses.field(default_factory=list)
@@ -93,7 +96,7 @@ class Run:
             "crop": self.train.crop,
             "dataset": self.train.name,
             "validation": scores,
-            "progress": {**dataclasses.asdict(progress), "best": None if progress.best == -math.inf else progress.best},
+            "progress": dataclasses.asdict(progress),
         }
 
 
@@ -111,12 +114,12 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str, *, resum
     Raises:
         UserError: the config, the dataset or the working directory does not do.
     """
+    _check_workdir(config, workdir, resume)
     run = prepare(config)
-    saved = Checkpoints(workdir)
-    state, progress = _restore(run, saved, workdir, resume)
-    if jax.process_index() == 0:
-        print(describe(run))
+    saved = _open_workdir(config, workdir)
     try:
+        state, progress = _restore(run, saved)
+        print(describe(run))
         _train(run, saved, workdir, state, progress)
     finally:
         saved.close()
@@ -129,13 +132,11 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     Raises:
         UserError: a name, a number, a file or a dataset in the config does not do.
     """
-    if config.training.select_by not in SELECTABLE:
-        raise UserError(
-            f"Unknown config.training.select_by {config.training.select_by!r}: choose one of {', '.join(SELECTABLE)}."
-        )
+    _check_choices(config)
+    _check_numbers(config)
     devices = _devices(config.training.devices)
     for field in ("batch_size", "eval_batch_size"):
-        _check_divisible(field, config.data[field], len(devices) * jax.process_count())
+        _check_divisible(field, config.data[field], len(devices))
     graph: dict[str, np.ndarray] = {}
     if config.model.name == "emotion_gcn":
         graph["word_vectors_9xF"] = word_vectors.load_word_vectors(config.graph.word_vectors or None)
@@ -152,6 +153,7 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     train, validation = (
         _open(config, split) for split in (config.dataset.train_split, config.dataset.validation_split)
     )
+    _check_selectable(config, validation)
     if graph:
         graph["adjacency_9x9"] = adjacency.adjacency_from_correlations(
             _correlations(config.graph.correlations, train),
@@ -207,16 +209,13 @@ def _train(run: Run, saved: Checkpoints, workdir: str, state: TrainState, progre
     config = run.config
     first = int(state.step)
     state = replicate(state, run.devices)
-    writer = metric_writers.create_default_writer(
-        pathlib.Path(workdir) / TENSORBOARD_FOLDER, just_logging=jax.process_index() > 0
-    )
+    writer = metric_writers.create_default_writer(pathlib.Path(workdir) / TENSORBOARD_FOLDER)
     bar = tqdm.tqdm(
         total=run.total_steps * config.data.batch_size,
         initial=first * config.data.batch_size,
         unit=" images",
         mininterval=0.5 if sys.stderr.isatty() else 20.0,
         dynamic_ncols=True,
-        disable=jax.process_index() > 0,
     )
     log = _StepLog(run, writer, bar, progress)
     with contextlib.closing(writer), bar:
@@ -231,7 +230,7 @@ def _train(run: Run, saved: Checkpoints, workdir: str, state: TrainState, progre
                 _finish_epoch(run, saved, writer, state, progress, step)
             elif config.training.checkpoint_every_steps and step % config.training.checkpoint_every_steps == 0:
                 log.flush()
-                saved.save_last(flax.jax_utils.unreplicate(state), run.meta(progress, {}))
+                _save_last(saved, unreplicate(state), run.meta(progress, {}))
 
 
 class _StepLog:
@@ -247,17 +246,18 @@ class _StepLog:
         self._pending = (step, scalars)
 
     def flush(self) -> None:
-        """Reports the pending step, waiting for it; stops the run if its loss is not finite."""
+        """Reports the pending step, waiting for it; stops the run if its loss or gradient is not finite."""
         if self._pending is None:
             return
         step, scalars = self._pending
         self._pending = None
-        values = {name: float(value.addressable_shards[0].data[0]) for name, value in scalars.items()}
-        if not math.isfinite(values["loss"]):
-            raise UserError(
-                f"The loss is {values['loss']} at step {step}: lower config.optimizer.learning_rate or set "
-                f"config.optimizer.clip_norm; the checkpoints of earlier steps are untouched."
-            )
+        values = {name: float(value) for name, value in unreplicate(scalars).items()}
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(values[name]):
+                raise UserError(
+                    f"The {name} is {values[name]} at step {step}: lower config.optimizer.learning_rate or set "
+                    f"config.optimizer.clip_norm; the checkpoints of earlier steps are untouched."
+                )
         self._progress.epoch_losses.append(values["loss"])
         config = self._run.config
         self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
@@ -279,12 +279,7 @@ def _finish_epoch(
     """Evaluates, remembers, and saves the last and, where it is better, the best checkpoint."""
     metrics = report.metrics_dict(_evaluate(run, state.evaluated_variables()), run.label_names)
     scores = {name: value for name, value in metrics.items() if isinstance(value, float)}
-    score = scores.get(run.config.training.select_by)
-    if score is None:
-        raise UserError(
-            f"config.training.select_by={run.config.training.select_by} has no value on the validation split "
-            f"{run.validation.split!r} with model {run.config.model.name}: choose another of {', '.join(SELECTABLE)}."
-        )
+    score = scores[run.config.training.select_by]
     epoch = step // run.steps_per_epoch
     row = {
         "epoch": epoch,
@@ -293,24 +288,29 @@ def _finish_epoch(
         "learning_rate": float(run.schedule(step - 1)),
         **scores,
     }
-    better = score > progress.best  # the first of ties is kept
-    progress.best = max(score, progress.best)
+    better = progress.best is None or score > progress.best  # the first of ties is kept
+    if better:
+        progress.best = score
     progress.epochs_without_better = 0 if better else progress.epochs_without_better + 1
     progress.history.append(row)
     progress.epoch_losses.clear()
 
-    host_state = flax.jax_utils.unreplicate(state)
+    host_state = unreplicate(state)
+    meta = run.meta(progress, scores)
     if better:
-        saved.save_best(host_state, run.meta(progress, scores))
-    saved.save_last(host_state, run.meta(progress, scores))
+        saved.save_best(step, host_state.evaluated_variables(), meta)
+    _save_last(saved, host_state, meta)
     writer.write_scalars(step, {f"validation/{name}": value for name, value in scores.items()})
-    if jax.process_index() == 0:
-        shown = ("accuracy", "ccc_valence", "ccc_arousal")
-        values = ", ".join(f"{name} {scores[name]:.3f}" for name in shown if name in scores)
-        tqdm.tqdm.write(
-            f"epoch {epoch}/{run.config.training.epochs}: training loss {row['train_loss']:.3f}; validation {values}"
-            + (" (best so far)" if better else "")
-        )
+    shown = ("accuracy", "ccc_valence", "ccc_arousal")
+    values = ", ".join(f"{name} {scores[name]:.3f}" for name in shown if name in scores)
+    tqdm.tqdm.write(
+        f"epoch {epoch}/{run.config.training.epochs}: training loss {row['train_loss']:.3f}; validation {values}"
+        + (" (best so far)" if better else "")
+    )
+
+
+def _save_last(saved: Checkpoints, state: TrainState, meta: dict[str, Any]) -> None:
+    saved.save_last(int(state.step), state.evaluated_variables(), state.remainder(), meta)
 
 
 def _evaluate(run: Run, replicated_variables: Any) -> Predictions:
@@ -331,8 +331,6 @@ def _write_best_report(run: Run, workdir: str) -> dict[str, Any]:
     predictions = _evaluate(run, replicate(best.variables, run.devices))
     last_progress = checkpoints.read_last_meta(workdir)["progress"]
     directory = pathlib.Path(workdir) / REPORT_FOLDER
-    if jax.process_index() > 0:
-        return report.metrics_dict(predictions, run.label_names)
     metrics = report.write_report(
         directory,
         predictions,
@@ -352,22 +350,56 @@ def _write_best_report(run: Run, workdir: str) -> dict[str, Any]:
     return metrics
 
 
-def _restore(run: Run, saved: Checkpoints, workdir: str, resume: bool) -> tuple[TrainState, Progress]:
-    if saved.last_step() is None:
-        return run.initial_state, Progress()
+def _check_workdir(config: ml_collections.ConfigDict, workdir: str, resume: bool) -> None:
+    """A working directory must be new, or hold this very run if it is to be resumed."""
+    path = pathlib.Path(workdir) / CONFIG_FILE
+    if not path.exists():
+        return
     if not resume:
         raise UserError(
-            f"The working directory {workdir} already holds a run (step {saved.last_step()}): "
-            f"pass --resume to go on with it, or choose another --workdir."
+            f"The working directory {workdir} already holds a run: pass --resume to go on with it, or choose another "
+            f"--workdir."
         )
-    state, meta = saved.restore_last(run.initial_state)
-    progress = Progress(**meta["progress"])
-    if meta["progress"]["best"] is None:
-        progress.best = -math.inf
-    return state, progress
+    _check_same_run(config, json.loads(path.read_text()), workdir)
 
 
-def _training_data(run: Run, first_step: int) -> Any:
+def _open_workdir(config: ml_collections.ConfigDict, workdir: str) -> Checkpoints:
+    try:
+        saved = Checkpoints(workdir)
+        (pathlib.Path(workdir) / CONFIG_FILE).write_text(config.to_json(indent=2))
+    except OSError as error:
+        raise UserError(
+            f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
+        ) from error
+    return saved
+
+
+def _check_same_run(config: ml_collections.ConfigDict, before: dict[str, Any], workdir: str) -> None:
+    old, new = _flattened(before), _flattened(json.loads(config.to_json()))
+    fields = sorted(field for field in old.keys() | new.keys() if field not in RESUMABLE)
+    changed = [f"{f} was {old.get(f)!r} and is {new.get(f)!r}" for f in fields if old.get(f) != new.get(f)]
+    if changed:
+        raise UserError(
+            f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed)}: set these back, or "
+            f"choose another --workdir."
+        )
+
+
+def _flattened(tree: dict[str, Any]) -> dict[str, Any]:
+    return {f"{group}.{name}": value for group, fields in tree.items() for name, value in fields.items()}
+
+
+def _restore(run: Run, saved: Checkpoints) -> tuple[TrainState, Progress]:
+    """The state to start from: the last checkpoint's, or the initial one where there is none yet."""
+    saved.discard_best_after(saved.last_step() or 0)
+    if saved.last_step() is None:
+        return run.initial_state, Progress()
+    fresh = run.initial_state
+    variables, training, meta = saved.restore_last(fresh.evaluated_variables(), fresh.remainder())
+    return TrainState.joined(variables, training), Progress(**meta["progress"])
+
+
+def _training_data(run: Run, first_step: int) -> Iterator[Batch]:
     return batches.train_batches(
         run.train,
         batch_size=run.config.data.batch_size,
@@ -376,16 +408,28 @@ def _training_data(run: Run, first_step: int) -> Any:
         seed=run.config.training.seed,
         start_step=first_step,
         num_threads=run.config.data.threads,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
     )
 
 
-def _open(config: ml_collections.ConfigDict, split: str) -> Split:
-    """A split without the examples of classes that the model does not have."""
-    dataset = config.dataset
-    opened = open_split(dataset.name, split, config=dataset.config or None, data_dir=dataset.data_dir or None)
-    return opened.select(opened.expression < config.model.num_classes)
+def _open(config: ml_collections.ConfigDict, name: str) -> Split:
+    """A split's examples that the model can learn from: of its classes, and with a label that it predicts."""
+    dataset, num_classes = config.dataset, config.model.num_classes
+    split = open_split(dataset.name, name, config=dataset.config or None, data_dir=dataset.data_dir or None)
+    expected = labels.expression_names(num_classes)
+    if split.label_names[:num_classes] != expected:
+        raise UserError(
+            f"{split!r} has the classes {', '.join(split.label_names)}, and a model of {num_classes} needs "
+            f"{', '.join(expected)}: set config.model.num_classes, or build the dataset with the present builder."
+        )
+    usable = split.expression < num_classes
+    if config.model.name == "single_task":
+        usable &= split.expression >= 0
+    chosen = split.select(usable)
+    if not len(chosen):
+        raise UserError(f"No example of {split!r} has one of the {num_classes} classes: choose another split.")
+    if len(chosen) < len(split):
+        print(f"{split!r}: {len(split) - len(chosen)} examples without a label of this model are left out")
+    return chosen
 
 
 def _correlations(choice: str, train: Split) -> np.ndarray:
@@ -419,6 +463,63 @@ def class_weights(choice: str, train: Split, num_classes: int) -> tuple[float, .
             f"commas, found {choice!r}."
         )
     return weights
+
+
+def _check_choices(config: ml_collections.ConfigDict) -> None:
+    for field, known in (
+        ("training.select_by", SELECTABLE),
+        ("loss.ccc_variance", typing.get_args(losses.CccVariance)),
+        ("data.resize", tuple(batches.RESIZE_FILTERS)),
+    ):
+        group, name = field.split(".")
+        if config[group][name] not in known:
+            raise UserError(f"Unknown config.{field} {config[group][name]!r}: choose one of {', '.join(known)}.")
+    if not config.dataset.name:
+        raise UserError("config.dataset.name is empty: use a dataset's own config file, such as synthetic_faces.py.")
+
+
+def _check_numbers(config: ml_collections.ConfigDict) -> None:
+    unlimited = math.inf
+    for field, least, most in (
+        ("data.image_size", 32, 2048),
+        ("data.batch_size", 1, unlimited),
+        ("data.eval_batch_size", 1, unlimited),
+        ("data.threads", 0, 256),
+        ("loss.affect_weight", 0, unlimited),
+        ("optimizer.learning_rate", 0, unlimited),
+        ("optimizer.momentum", 0, 1),
+        ("optimizer.weight_decay", 0, unlimited),
+        ("optimizer.head_rate", 0, unlimited),
+        ("optimizer.clip_norm", 0, unlimited),
+        ("optimizer.step_epochs", 1, unlimited),
+        ("optimizer.step_factor", 0, 1),
+        ("optimizer.warmup_epochs", 0, config.training.epochs),
+        ("training.seed", 0, 2**31 - 1),
+        ("training.epochs", 1, unlimited),
+        ("training.patience", 0, unlimited),
+        ("training.ema_decay", 0, 1),
+        ("training.devices", 0, unlimited),
+        ("training.log_every_steps", 1, unlimited),
+        ("training.checkpoint_every_steps", 0, unlimited),
+    ):
+        group, name = field.split(".")
+        value = config[group][name]
+        if not least <= value <= most:
+            raise UserError(f"config.{field} must lie in {least}..{most}, found {value}.")
+
+
+def _check_selectable(config: ml_collections.ConfigDict, validation: Split) -> None:
+    """Answers now, and not after an epoch, a score that will not exist."""
+    if config.training.select_by == "ccc_mean":
+        has_labels = not (np.isnan(validation.valence).all() or np.isnan(validation.arousal).all())
+        possible = has_labels and config.model.name != "single_task"
+    else:
+        possible = bool((validation.expression >= 0).any())
+    if not possible:
+        raise UserError(
+            f"config.training.select_by={config.training.select_by} has no value with model {config.model.name} on "
+            f"{validation!r}: choose another of {', '.join(SELECTABLE)}."
+        )
 
 
 def _devices(count: int) -> list[jax.Device]:

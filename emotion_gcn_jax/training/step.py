@@ -1,15 +1,13 @@
-"""The training step and the evaluation step, both under `jax.pmap`.
+"""The training step, to be run under `jax.pmap`, and the state that it advances.
 
 The same global batch gives the same step on any number of devices: normalisation, cross-entropy and CCC are taken over
 the global batch, augmentation is keyed by the example's position in it, and gradients are averaged over the devices.
-The bodies know only a named axis; `pmap_step` is the one place that says what maps over it.
+The body knows only a named axis (parallel.py).
 """
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import flax.jax_utils
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -18,12 +16,8 @@ from jax import lax
 
 from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_keys, normalise
 from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.parallel import AXIS, Batch, Tree
 from emotion_gcn_jax.training import losses, optimizer
-
-AXIS = "batch"
-
-Tree = Any
-Batch = dict[str, Any]
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -49,6 +43,27 @@ class TrainState(flax.struct.PyTreeNode):
         """The variables that are evaluated and published: the average where there is one."""
         chosen = self.ema or {"params": self.params, "batch_stats": self.batch_stats}
         return {**chosen, "graph": self.graph}
+
+    def remainder(self) -> dict[str, Tree]:
+        """What `evaluated_variables` does not hold and going on needs."""
+        rest = {"step": self.step, "opt_state": self.opt_state}
+        if self.ema is not None:
+            rest["unaveraged"] = {"params": self.params, "batch_stats": self.batch_stats}
+        return rest
+
+    @classmethod
+    def joined(cls, variables: dict[str, Tree], remainder: dict[str, Tree]) -> "TrainState":
+        """The state whose `evaluated_variables` and `remainder` these are."""
+        evaluated = {"params": variables["params"], "batch_stats": variables["batch_stats"]}
+        current = remainder.get("unaveraged", evaluated)
+        return cls(
+            step=remainder["step"],
+            params=current["params"],
+            batch_stats=current["batch_stats"],
+            graph=variables["graph"],
+            opt_state=remainder["opt_state"],
+            ema=evaluated if "unaveraged" in remainder else None,
+        )
 
 
 class StepOptions(NamedTuple):
@@ -137,49 +152,3 @@ def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, s
     keys_B = example_keys(jax.random.key(options.seed), step, positions_B)
     dtype = model.param_dtype
     return normalise(augment(images, keys_B, options.augmentation, dtype), dtype)
-
-
-def predict_step(variables: dict[str, Tree], batch: Batch, *, model: EmotionNet) -> dict[str, jax.Array]:
-    """Runs the model on this device's share of a global batch, to be run under an axis named AXIS.
-
-    Returns:
-        "probabilities" N x C and, where the model has them, "affect" N x 2, of the whole global batch on every device.
-    """
-    images = normalise(batch["image"].astype(model.param_dtype), model.param_dtype)
-    outputs: Any = model.apply(variables, images, train=False)
-    predictions = {"probabilities": jax.nn.softmax(outputs.logits_BxC)}
-    if outputs.affect_Bx2 is not None:
-        predictions["affect"] = outputs.affect_Bx2
-    return lax.all_gather(predictions, AXIS, tiled=True)
-
-
-def pmap_step(
-    step: Callable[..., Any], devices: Sequence[jax.Device], *, donate: bool = False, **fixed: Any
-) -> Callable[..., Any]:
-    """Maps a step over the devices; keyword arguments are fixed at compilation.
-
-    Args:
-        step: `train_step` or `predict_step`.
-        devices: those of this process.
-        donate: whether the first argument's memory may be reused (a training state's).
-        **fixed: the step's keyword arguments.
-    """
-    return jax.pmap(
-        functools.partial(step, **fixed), axis_name=AXIS, devices=devices, donate_argnums=(0,) if donate else ()
-    )
-
-
-def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
-    """Copies every array to all devices, placed as the step's own results are: or its second call would recompile."""
-    return flax.jax_utils.replicate(tree, devices, axis_name=AXIS)
-
-
-def prefetch(batches: Iterator[Batch], devices: Sequence[jax.Device]) -> Iterator[Batch]:
-    """Spreads batches over the devices, one ahead of the step; placed as `replicate` places."""
-    spread_batches = (spread(batch, len(devices)) for batch in batches)
-    return flax.jax_utils.prefetch_to_device(spread_batches, 2, devices, axis_name=AXIS)
-
-
-def spread(batch: Batch, device_count: int) -> Batch:
-    """Reshapes every array of a batch from B x ... to device_count x B/device_count x ..., positions in order."""
-    return {name: array.reshape(device_count, -1, *array.shape[1:]) for name, array in batch.items()}

@@ -60,6 +60,7 @@ def config(shades):
     """Two epochs of seven steps of a small emotion_gcn."""
     config = synthetic_faces.get_config("densenet_tiny,emotion_gcn")
     config.dataset.name = "shades"
+    config.dataset.config = ""
     config.dataset.data_dir = str(shades)
     config.data.image_size = 32
     config.data.batch_size = 10

@@ -54,6 +54,15 @@ def test_clipping_bounds_the_global_norm_before_anything_else():
     np.testing.assert_allclose(run(tx, [[3.0, 4.0]], [0.0, 0.0]), [[-0.6, -0.8]], rtol=1e-6)
 
 
+def test_the_heads_steps_are_scaled_and_no_others(x64):
+    config = configured(learning_rate=0.1, weight_decay=0.0, head_rate=0.01)
+    tx = optimizer.create_optimizer(config, optimizer.create_schedule(config, 1, 1))
+    params = {"trunk": {"kernel": jnp.ones(2)}, "head": {"gcn": {"layer1": jnp.ones(2)}}}
+    updates, _ = tx.update(params, tx.init(params), params)
+    np.testing.assert_allclose(updates["trunk"]["kernel"], -0.1)
+    np.testing.assert_allclose(updates["head"]["gcn"]["layer1"], -0.001)
+
+
 def test_step_schedule_drops_every_ten_epochs():
     schedule = optimizer.create_schedule(configured(), steps_per_epoch=7, total_steps=210)
     np.testing.assert_allclose([schedule(s) for s in (0, 69, 70, 139, 140)], [1e-3, 1e-3, 1e-4, 1e-4, 1e-5], rtol=1e-5)

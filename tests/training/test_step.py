@@ -2,13 +2,13 @@
 
 import types
 
-import flax.jax_utils
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from emotion_gcn_jax import parallel
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.models import emotion_net, layers
 from emotion_gcn_jax.training import losses
@@ -29,7 +29,7 @@ def random_batch(seed=0, batch=BATCH, side=SIDE):
 
 def create(dtype, trunk="densenet_tiny"):
     """A model under the named axis, and a state whose "optimiser" keeps the gradients and changes nothing."""
-    model = emotion_net.create_model(trunk, "emotion_gcn", word_vector_width=5, dtype=dtype, axis_name=steps.AXIS)
+    model = emotion_net.create_model(trunk, "emotion_gcn", word_vector_width=5, dtype=dtype, axis_name=parallel.AXIS)
     rng = np.random.default_rng(0)
     graph = {"adjacency_9x9": np.eye(9) * 0.5 + 0.05, "word_vectors_9xF": rng.normal(size=(9, 5))}
     unmapped = emotion_net.create_model(trunk, "emotion_gcn", word_vector_width=5, dtype=dtype)
@@ -51,9 +51,9 @@ def take_step(device_count, model, tx, state, batch):
     options = steps.StepOptions(
         class_weights_C=(0.5, 1.0, 2.0, 1.0, 0.3, 1.0, 1.5), augmentation=Augmentation(rotation_degrees=20.0), seed=3
     )
-    step = steps.pmap_step(steps.train_step, devices, model=model, tx=tx, options=options)
-    replicated = steps.replicate(state, devices)
-    new, scalars = step(replicated, steps.spread(batch, device_count))
+    step = parallel.pmap_step(steps.train_step, devices, model=model, tx=tx, options=options)
+    replicated = parallel.replicate(state, devices)
+    new, scalars = step(replicated, parallel.spread(batch, device_count))
     new, scalars = jax.device_get((new, scalars))
     first = jax.tree.map(
         lambda x: x[0], {"loss": scalars["loss"], "gradients": new.opt_state, "statistics": new.batch_stats}
@@ -87,8 +87,8 @@ def test_any_number_of_devices_takes_the_same_step(one_device, device_count):
 def test_devices_hold_the_same_state_after_a_step():
     model, tx, state = create("float32")
     devices = jax.local_devices()[:4]
-    step = steps.pmap_step(steps.train_step, devices, model=model, tx=tx, options=steps.StepOptions((1.0,) * 7))
-    for leaf in jax.tree.leaves(step(steps.replicate(state, devices), steps.spread(random_batch(), 4))):
+    step = parallel.pmap_step(steps.train_step, devices, model=model, tx=tx, options=steps.StepOptions((1.0,) * 7))
+    for leaf in jax.tree.leaves(step(parallel.replicate(state, devices), parallel.spread(random_batch(), 4))):
         np.testing.assert_array_equal(leaf, np.broadcast_to(leaf[:1], leaf.shape))
 
 
@@ -130,8 +130,8 @@ def test_the_loss_is_that_of_the_parts_by_hand(one_device):
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
     batch = random_batch()
     options = steps.StepOptions(class_weights_C=(1.0,) * 7, affect_weight=0.5, augmentation=off)
-    step = steps.pmap_step(steps.train_step, jax.local_devices()[:1], model=model, tx=tx, options=options)
-    _, scalars = step(steps.replicate(state, jax.local_devices()[:1]), steps.spread(batch, 1))
+    step = parallel.pmap_step(steps.train_step, jax.local_devices()[:1], model=model, tx=tx, options=options)
+    _, scalars = step(parallel.replicate(state, jax.local_devices()[:1]), parallel.spread(batch, 1))
 
     unmapped = emotion_net.create_model("densenet_tiny", "emotion_gcn", word_vector_width=5, dtype="float64")
     images = (batch["image"] / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
@@ -153,9 +153,9 @@ def test_the_step_is_compiled_once():
     model, tx, state = create("float32")
     devices = jax.local_devices()[:2]
     options = steps.StepOptions(class_weights_C=(1.0,) * 7)
-    step = steps.pmap_step(steps.train_step, devices, donate=True, model=model, tx=tx, options=options)
-    prefetched = steps.prefetch((random_batch(seed) for seed in range(4)), devices)
-    state = steps.replicate(state, devices)
+    step = parallel.pmap_step(steps.train_step, devices, donate=True, model=model, tx=tx, options=options)
+    prefetched = parallel.prefetch((random_batch(seed) for seed in range(4)), devices)
+    state = parallel.replicate(state, devices)
     state, _ = step(state, next(prefetched))
     jax.monitoring.register_event_duration_secs_listener(listen)
     for batch in prefetched:
@@ -170,9 +170,9 @@ def test_the_average_follows_the_parameters_and_is_what_is_evaluated():
     state = steps.create_state(variables, tx, with_ema=True)
     devices = jax.local_devices()[:1]
     options = steps.StepOptions(class_weights_C=(1.0,) * 7, ema_decay=0.5)
-    step = steps.pmap_step(steps.train_step, devices, model=model, tx=tx, options=options)
+    step = parallel.pmap_step(steps.train_step, devices, model=model, tx=tx, options=options)
     before = state
-    after = flax.jax_utils.unreplicate(step(steps.replicate(state, devices), steps.spread(random_batch(), 1))[0])
+    after = parallel.unreplicate(step(parallel.replicate(state, devices), parallel.spread(random_batch(), 1))[0])
     # The decay at the first step is min(0.5, 1 / 10).
     expected = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before.params, after.params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after.ema["params"], expected)

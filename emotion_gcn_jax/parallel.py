@@ -1,0 +1,53 @@
+"""Several devices as one: the mapped axis, and what is handed to a function that runs under it.
+
+`pmap_step` is the one place that says what maps over the devices; the functions that it maps know only AXIS.
+"""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import flax.jax_utils
+import jax
+import numpy as np
+
+AXIS = "batch"
+
+Tree = Any
+Batch = dict[str, Any]
+
+
+def pmap_step(
+    step: Callable[..., Any], devices: Sequence[jax.Device], *, donate: bool = False, **fixed: Any
+) -> Callable[..., Any]:
+    """Maps a function over the devices, under the axis AXIS.
+
+    Args:
+        step: its positional arguments are trees whose arrays have a leading axis of devices.
+        devices: those to map over.
+        donate: whether the first argument's memory may be reused (a training state's).
+        **fixed: keyword arguments of `step`, fixed at compilation.
+    """
+    mapped = functools.partial(step, **fixed)
+    return jax.pmap(mapped, axis_name=AXIS, devices=devices, donate_argnums=(0,) if donate else ())
+
+
+def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
+    """Copies every array to all devices, placed as a step's own results are: or its second call would recompile."""
+    return flax.jax_utils.replicate(tree, devices, axis_name=AXIS)
+
+
+def unreplicate(tree: Tree) -> Tree:
+    """The first device's copy of every array, as NumPy arrays."""
+    return jax.tree.map(lambda array: np.asarray(array.addressable_shards[0].data)[0], tree)
+
+
+def prefetch(batches: Iterator[Batch], devices: Sequence[jax.Device]) -> Iterator[Batch]:
+    """Spreads batches over the devices, one ahead of the step; placed as `replicate` places."""
+    spread_batches = (spread(batch, len(devices)) for batch in batches)
+    return flax.jax_utils.prefetch_to_device(spread_batches, 2, devices, axis_name=AXIS)
+
+
+def spread(batch: Batch, device_count: int) -> Batch:
+    """Reshapes every array of a batch from B x ... to device_count x B/device_count x ..., positions in order."""
+    return {name: array.reshape(device_count, -1, *array.shape[1:]) for name, array in batch.items()}
