@@ -61,7 +61,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     )
     adjacency_9x9 = adjacency.adjacency_from_correlations(adjacency.affectnet_correlations())
     variables = emotion_net.init_variables(
-        model, jax.random.key(0), args.size, adjacency_9x9=adjacency_9x9, word_vectors_9xF=word_vectors_9xF
+        model, 0, args.size, adjacency_9x9=adjacency_9x9, word_vectors_9xF=word_vectors_9xF
     )
     config = common.get_config().optimizer
     tx = optimizer.create_optimizer(config, optimizer.create_schedule(config, 1000, 10000))

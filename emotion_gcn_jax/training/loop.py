@@ -172,8 +172,7 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
         augmentation=Augmentation(**config.augmentation),
         seed=config.training.seed,
     )
-    key = jax.random.key(config.training.seed)
-    variables = emotion_net.init_variables(model, key, config.data.image_size, **graph)
+    variables = emotion_net.init_variables(model, config.training.seed, config.data.image_size, **graph)
     return Run(
         config=config,
         devices=devices,

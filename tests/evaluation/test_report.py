@@ -124,8 +124,8 @@ def test_predictions_csv(tmp_path: Path) -> None:
     with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["id", "expression_true", "expression_predicted", "p_Neutral", "p_Happy", "p_Sad", "valence_true", "arousal_true",
-         "valence_predicted", "arousal_predicted"],
+        ["id", "expression_true", "expression_predicted", "p_Neutral", "p_Happy", "p_Sad", "valence_true",
+         "arousal_true", "valence_predicted", "arousal_predicted"],
         ["a", "Neutral", "Neutral", "0.5", "0.25", "0.25", "1", "0.5", "1", ""],
         ["b", "Happy", "Sad", "0.1", "0.2", "0.7", "2", "-0.5", "3", ""],
         ["c, quoted", "Happy", "Happy", "0.125", "0.75", "0.125", "3", "0.5", "5", ""],

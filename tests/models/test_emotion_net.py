@@ -35,7 +35,7 @@ def test_densenet121_has_the_published_parameter_counts(model, width, count):
 
 def test_graph_head_applies_w_of_the_constants_to_the_features():
     net, graph = create("emotion_gcn")
-    variables = emotion_net.init_variables(net, jax.random.key(0), 32, **graph)
+    variables = emotion_net.init_variables(net, 0, 32, **graph)
     images = jax.random.normal(jax.random.key(1), (4, 32, 32, 3))
     logits, affect = net.apply(variables, images)
     features = np.asarray(net.apply(variables, images, method=lambda net, images: net.trunk(images, False)))
@@ -53,7 +53,7 @@ def test_graph_head_applies_w_of_the_constants_to_the_features():
 @pytest.mark.parametrize("model", ["single_task", "multi_task"])
 def test_linear_heads_have_bias_and_as_many_rows_as_classes(model, num_classes):
     net, _ = create(model, num_classes=num_classes)
-    variables = emotion_net.init_variables(net, jax.random.key(0), 32)
+    variables = emotion_net.init_variables(net, 0, 32)
     logits, affect = net.apply(variables, jnp.ones((2, 32, 32, 3)))
     assert logits.shape == (2, num_classes)
     assert (affect is None) == (model == "single_task")
@@ -65,7 +65,7 @@ def test_linear_heads_have_bias_and_as_many_rows_as_classes(model, num_classes):
 
 def test_bfloat16_trunk_keeps_float32_parameters_and_outputs():
     net, graph = create("emotion_gcn", dtype="bfloat16")
-    variables = emotion_net.init_variables(net, jax.random.key(0), 32, **graph)
+    variables = emotion_net.init_variables(net, 0, 32, **graph)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
     outputs = net.apply(variables, jnp.ones((2, 32, 32, 3)))
     assert outputs.logits_BxC.dtype == outputs.affect_Bx2.dtype == jnp.float32

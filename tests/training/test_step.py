@@ -33,7 +33,7 @@ def create(dtype, trunk="densenet_tiny"):
     rng = np.random.default_rng(0)
     graph = {"adjacency_9x9": np.eye(9) * 0.5 + 0.05, "word_vectors_9xF": rng.normal(size=(9, 5))}
     unmapped = emotion_net.create_model(trunk, "emotion_gcn", word_vector_width=5, dtype=dtype)
-    variables = emotion_net.init_variables(unmapped, jax.random.key(0), SIDE, **graph)
+    variables = emotion_net.init_variables(unmapped, 0, SIDE, **graph)
     # With biases of 0, a norm's scale has no gradient but rounding's: the next norm undoes it.
     variables["params"] = jax.tree.map(
         lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), variables["params"]
