@@ -32,15 +32,18 @@ def main() -> None:
     parser.add_argument("--augment", action="store_true", help="with the paper's augmentation")
     parser.add_argument("--remat", action="store_true", help="recompute layers in the backward pass")
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
-    print(json.dumps(measure(parser.parse_args())))
+    args = parser.parse_args()
+    if args.batch % args.devices:
+        parser.error(f"--batch {args.batch} does not divide over --devices {args.devices}")
+    print(json.dumps(measure(args)))
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Compiles the step and times it."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.devices}"
     import jax
+    import ml_collections
 
-    from configs import common
     from emotion_gcn_jax import parallel
     from emotion_gcn_jax.data.augmentation import Augmentation
     from emotion_gcn_jax.graph import adjacency, word_vectors
@@ -63,8 +66,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     variables = emotion_net.init_variables(
         model, 0, args.size, adjacency_9x9=adjacency_9x9, word_vectors_9xF=word_vectors_9xF
     )
-    config = common.get_config().optimizer
-    tx = optimizer.create_optimizer(config, optimizer.create_schedule(config, 1000, 10000))
+    tx = optimizer.sgd(1e-3, ml_collections.ConfigDict({"weight_decay": 1e-3, "momentum": 0.9}))
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
     options = StepOptions(class_weights_C=(1.0,) * 7, augmentation=Augmentation() if args.augment else off)
     step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=options)

@@ -26,10 +26,6 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.data.batch_size = 32
     config.augmentation.rotation_degrees = 8.0  # the faces are stored level
 
-    # Untrained, the graph's affect outputs are far larger than the labels, where 1 - CCC is nearly flat: without a
-    # heavy weight on it and small steps for the head, the cross-entropy carries them away for good.
-    config.loss.affect_weight = 5.0
-    config.optimizer.head_rate = 0.1
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 2e-3
     config.optimizer.weight_decay = 1e-2
@@ -37,4 +33,9 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_epochs = 0.5
     config.training.epochs = 7
+    if config.model.name == "emotion_gcn":
+        # Untrained, the graph's affect outputs are far larger than the labels, where 1 - CCC is nearly flat: without a
+        # heavy weight on it and small steps for the head, the cross-entropy carries them away for good.
+        config.loss.affect_weight = 5.0
+        config.optimizer.head_rate = 0.1
     return config

@@ -1,0 +1,23 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+
+
+def test_the_training_step_benchmark_prints_one_line_of_json():
+    options = "--trunk densenet_tiny --size 32 --batch 4 --devices 2 --steps 2 --augment --remat --dtype bfloat16"
+    command = [sys.executable, "benchmarks/train_step.py", *options.split()]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    (line,) = result.stdout.splitlines()
+    measured = json.loads(line)
+    assert measured.keys() == {
+        "images_per_second",
+        "step_seconds",
+        "compile_seconds",
+        "peak_memory_gb",
+        "versions",
+    }
+    assert measured["images_per_second"] > 0
+    assert measured["versions"]["device"] == "2 x cpu"
