@@ -71,8 +71,8 @@ def metrics_dict(predictions: Predictions, label_names: Sequence[str]) -> dict[s
             predictions.true_expression_N, predictions.expression_N, len(label_names)
         )
     affect = {
-        "valence_predicted": _affect(predictions.true_valence_N, predictions.valence_N),
-        "arousal_predicted": _affect(predictions.true_arousal_N, predictions.arousal_N),
+        "valence": _affect(predictions.true_valence_N, predictions.valence_N),
+        "arousal": _affect(predictions.true_arousal_N, predictions.arousal_N),
     }
     metrics: dict[str, Any] = {
         name: getattr(expression, name, None) for name in ("accuracy", "mean_class_accuracy", "macro_f1")
