@@ -7,7 +7,6 @@ import json
 import math
 import pathlib
 import sys
-import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -29,24 +28,12 @@ from emotion_gcn_jax.evaluation.report import Predictions
 from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.parallel import AXIS, Batch, pmap_step, prefetch, replicate, unreplicate
-from emotion_gcn_jax.training import losses, optimizer
+from emotion_gcn_jax.training import checks, optimizer
 from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step
 
-SELECTABLE = ("accuracy", "mean_class_accuracy", "macro_f1", "ccc_mean")
 REPORT_FOLDER = "report"
 TENSORBOARD_FOLDER = "tensorboard"
 CONFIG_FILE = "config.json"
-
-# What may differ between a run and its resumption.
-RESUMABLE = {
-    "data.eval_batch_size",
-    "data.threads",
-    "dataset.data_dir",
-    "training.checkpoint_every_steps",
-    "training.devices",
-    "training.log_every_steps",
-    "training.patience",
-}
 
 
 @dataclasses.dataclass
@@ -132,11 +119,11 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     Raises:
         UserError: a name, a number, a file or a dataset in the config does not do.
     """
-    _check_choices(config)
-    _check_numbers(config)
+    checks.check_choices(config)
+    checks.check_numbers(config)
     devices = _devices(config.training.devices)
     for field in ("batch_size", "eval_batch_size"):
-        _check_divisible(field, config.data[field], len(devices))
+        checks.check_divisible(field, config.data[field], len(devices))
     graph: dict[str, np.ndarray] = {}
     if config.model.name == "emotion_gcn":
         graph["word_vectors_9xF"] = word_vectors.load_word_vectors(config.graph.word_vectors or None)
@@ -153,7 +140,7 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     train, validation = (
         _open(config, split) for split in (config.dataset.train_split, config.dataset.validation_split)
     )
-    _check_selectable(config, validation)
+    checks.check_selectable(config, validation)
     if graph:
         graph["adjacency_9x9"] = adjacency.adjacency_from_correlations(
             _correlations(config.graph.correlations, train),
@@ -359,7 +346,7 @@ def _check_workdir(config: ml_collections.ConfigDict, workdir: str, resume: bool
             f"The working directory {workdir} already holds a run: pass --resume to go on with it, or choose another "
             f"--workdir."
         )
-    _check_same_run(config, json.loads(path.read_text()), workdir)
+    checks.check_same_run(config, json.loads(path.read_text()), workdir)
 
 
 def _open_workdir(config: ml_collections.ConfigDict, workdir: str) -> Checkpoints:
@@ -371,21 +358,6 @@ def _open_workdir(config: ml_collections.ConfigDict, workdir: str) -> Checkpoint
             f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
         ) from error
     return saved
-
-
-def _check_same_run(config: ml_collections.ConfigDict, before: dict[str, Any], workdir: str) -> None:
-    old, new = _flattened(before), _flattened(json.loads(config.to_json()))
-    fields = sorted(field for field in old.keys() | new.keys() if field not in RESUMABLE)
-    changed = [f"{f} was {old.get(f)!r} and is {new.get(f)!r}" for f in fields if old.get(f) != new.get(f)]
-    if changed:
-        raise UserError(
-            f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed)}: set these back, or "
-            f"choose another --workdir."
-        )
-
-
-def _flattened(tree: dict[str, Any]) -> dict[str, Any]:
-    return {f"{group}.{name}": value for group, fields in tree.items() for name, value in fields.items()}
 
 
 def _restore(run: Run, saved: Checkpoints) -> tuple[TrainState, Progress]:
@@ -464,63 +436,6 @@ def class_weights(choice: str, train: Split, num_classes: int) -> tuple[float, .
     return weights
 
 
-def _check_choices(config: ml_collections.ConfigDict) -> None:
-    for field, known in (
-        ("training.select_by", SELECTABLE),
-        ("loss.ccc_variance", typing.get_args(losses.CccVariance)),
-        ("data.resize", tuple(batches.RESIZE_FILTERS)),
-    ):
-        group, name = field.split(".")
-        if config[group][name] not in known:
-            raise UserError(f"Unknown config.{field} {config[group][name]!r}: choose one of {', '.join(known)}.")
-    if not config.dataset.name:
-        raise UserError("config.dataset.name is empty: use a dataset's own config file, such as synthetic_faces.py.")
-
-
-def _check_numbers(config: ml_collections.ConfigDict) -> None:
-    unlimited = math.inf
-    for field, least, most in (
-        ("data.image_size", 32, 2048),
-        ("data.batch_size", 1, unlimited),
-        ("data.eval_batch_size", 1, unlimited),
-        ("data.threads", 0, 256),
-        ("loss.affect_weight", 0, unlimited),
-        ("optimizer.learning_rate", 0, unlimited),
-        ("optimizer.momentum", 0, 1),
-        ("optimizer.weight_decay", 0, unlimited),
-        ("optimizer.head_rate", 0, unlimited),
-        ("optimizer.clip_norm", 0, unlimited),
-        ("optimizer.step_epochs", 1, unlimited),
-        ("optimizer.step_factor", 0, 1),
-        ("optimizer.warmup_epochs", 0, config.training.epochs),
-        ("training.seed", 0, 2**31 - 1),
-        ("training.epochs", 1, unlimited),
-        ("training.patience", 0, unlimited),
-        ("training.ema_decay", 0, 1),
-        ("training.devices", 0, unlimited),
-        ("training.log_every_steps", 1, unlimited),
-        ("training.checkpoint_every_steps", 0, unlimited),
-    ):
-        group, name = field.split(".")
-        value = config[group][name]
-        if not least <= value <= most:
-            raise UserError(f"config.{field} must lie in {least}..{most}, found {value}.")
-
-
-def _check_selectable(config: ml_collections.ConfigDict, validation: Split) -> None:
-    """Answers now, and not after an epoch, a score that will not exist."""
-    if config.training.select_by == "ccc_mean":
-        has_labels = not (np.isnan(validation.valence).all() or np.isnan(validation.arousal).all())
-        possible = has_labels and config.model.name != "single_task"
-    else:
-        possible = bool((validation.expression >= 0).any())
-    if not possible:
-        raise UserError(
-            f"config.training.select_by={config.training.select_by} has no value with model {config.model.name} on "
-            f"{validation!r}: choose another of {', '.join(SELECTABLE)}."
-        )
-
-
 def _devices(count: int) -> list[jax.Device]:
     devices = jax.local_devices()
     if count > len(devices):
@@ -528,15 +443,6 @@ def _devices(count: int) -> list[jax.Device]:
             f"config.training.devices asks for {count} devices, {len(devices)} are here: lower it, or 0 for all."
         )
     return devices[: count or None]
-
-
-def _check_divisible(field: str, size: int, devices: int) -> None:
-    if size % devices:
-        below = size // devices * devices
-        nearest = f"{below} or {below + devices}" if below else f"{devices}"
-        raise UserError(
-            f"config.data.{field}={size} does not divide over {devices} devices: the nearest that do are {nearest}."
-        )
 
 
 def _out_of_patience(config: ml_collections.ConfigDict, progress: Progress) -> bool:
