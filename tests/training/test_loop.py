@@ -110,7 +110,8 @@ def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, tmp_path, monk
         checkpoints.Checkpoints(tmp_path / name).restore_last(fresh.evaluated_variables(), fresh.remainder())[:2]
         for name in ("broken", "straight")
     ]
-    assert int(states[0][1]["step"]) == 14
+    # single_task leaves the 7 of 70 examples without an expression out: 6 steps an epoch, not 7
+    assert int(states[0][1]["step"]) == (12 if recipe == "sgd, steps" else 14)
     assert_trees_identical(*states)  # with the optimiser's state, and the parameters beside their average
 
 
