@@ -141,7 +141,7 @@ def create_model(
     for what, name, known in (("trunk", trunk, TRUNKS), ("model", model, MODELS), ("dtype", dtype, DTYPES)):
         if name not in known:
             raise UserError(f"Unknown {what} {name!r}: choose one of {', '.join(known)}.")
-    if dtype == "float64" and not jax.config.jax_enable_x64:
+    if dtype == "float64" and jnp.result_type(float) != jnp.float64:
         raise UserError("dtype float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1 in the environment.")
     labels.expression_names(num_classes)
     param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
