@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from typing import Any
 
 import jax
 from absl import logging
@@ -16,9 +17,10 @@ def set_up() -> None:
     """
     silence_tensorflow()
     logging.set_verbosity(logging.WARNING)
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    config: Any = jax.config  # its options are attributes that older type hints do not know
+    if config.jax_compilation_cache_dir is None:
         caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(caches / "emotion_gcn_jax" / "jax"))
+        config.update("jax_compilation_cache_dir", str(caches / "emotion_gcn_jax" / "jax"))
 
 
 def silence_tensorflow() -> None:
