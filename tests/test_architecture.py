@@ -10,9 +10,11 @@ FLOORS = [
     {"errors"},
     {"labels", "runtime", "parallel"},
     {"faces", "graph", "tfds"},
-    {"data", "models", "checkpoints"},
+    {"releases", "data", "models", "checkpoints"},
+    {"conversion", "inference"},
     {"evaluation"},
     {"training"},
+    {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
