@@ -28,12 +28,12 @@ class Moments(NamedTuple):
     Attributes:
         mean_C: the means.
         var_C: the biased (population) variances, which normalise.
-        unbiased_var_C: the unbiased variances, which go into the running statistic.
+        bessel: N / (N - 1) of N averaged values: times var_C it is the unbiased variance of the running statistic.
     """
 
     mean_C: jax.Array
     var_C: jax.Array
-    unbiased_var_C: jax.Array
+    bessel: jax.Array
 
 
 def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
@@ -48,18 +48,19 @@ def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
     """
     x = x_BxHxWxC.astype(jnp.promote_types(x_BxHxWxC.dtype, jnp.float32))
     mean_2xC = jnp.stack([x.mean((0, 1, 2)), (x * x).mean((0, 1, 2))])
-    count = x.shape[0] * x.shape[1] * x.shape[2]
-    if axis_name is not None:
+    devices = 1 if axis_name is None else lax.psum(1, axis_name)
+    if devices > 1:
         mean_2xC = lax.pmean(mean_2xC, axis_name)
-        count *= lax.psum(1, axis_name)
     mean_C, mean_square_C = mean_2xC
+    count = devices * x.shape[0] * x.shape[1] * x.shape[2]
     var_C = jnp.maximum(mean_square_C - mean_C * mean_C, 0.0)
-    return Moments(mean_C, var_C, var_C * (count / max(count - 1, 1)))
+    return Moments(mean_C, var_C, jnp.asarray(count / max(count - 1, 1), var_C.dtype))
 
 
 def concatenate_moments(moments: Sequence[Moments]) -> Moments:
-    """The moments of feature maps concatenated along their channels."""
-    return Moments(*(jnp.concatenate(vectors) for vectors in zip(*moments, strict=True)))
+    """The moments of feature maps of equal size, concatenated along their channels."""
+    mean_C, var_C = (jnp.concatenate([getattr(m, name) for m in moments]) for name in ("mean_C", "var_C"))
+    return Moments(mean_C, var_C, moments[0].bessel)
 
 
 class BatchNorm(nn.Module):
@@ -85,7 +86,7 @@ class BatchNorm(nn.Module):
         else:
             mean_C, var_C = moments.mean_C, moments.var_C
             running_mean.value = _running(running_mean.value, mean_C)
-            running_var.value = _running(running_var.value, moments.unbiased_var_C)
+            running_var.value = _running(running_var.value, var_C * moments.bessel)
         factor_C = scale_C * lax.rsqrt(var_C + NORM_EPSILON)
         return (x_BxHxWxC * factor_C + (bias_C - mean_C * factor_C)).astype(self.dtype)
 
