@@ -8,7 +8,7 @@ import emotion_gcn_jax
 PACKAGE = pathlib.Path(emotion_gcn_jax.__file__).parent
 FLOORS = [
     {"errors"},
-    {"labels", "runtime", "parallel"},
+    {"labels", "runtime", "parallel", "torch_files"},
     {"faces", "graph", "tfds"},
     {"releases", "data", "models", "checkpoints"},
     {"conversion", "inference"},
