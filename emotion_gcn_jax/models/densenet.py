@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.models.layers import BatchNorm, Conv, Dtype, Moments, PointwiseConv
 
@@ -75,10 +76,10 @@ class DenseNet(nn.Module):
             features_BxD, D = 1024 for DenseNet-121.
 
         Raises:
-            ValueError: an image side is below 32.
+            UserError: an image side is below 32.
         """
         if min(images_BxHxWx3.shape[1:3]) < SMALLEST_SIDE:
-            raise ValueError(
+            raise UserError(
                 f"DenseNet needs images of at least {SMALLEST_SIDE} pixels a side, "
                 f"found {images_BxHxWx3.shape[1]} x {images_BxHxWx3.shape[2]}: choose a larger data.image_size."
             )

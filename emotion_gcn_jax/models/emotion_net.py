@@ -17,8 +17,9 @@ import numpy as np
 from emotion_gcn_jax import labels
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.graph import adjacency
-from emotion_gcn_jax.models import gcn
-from emotion_gcn_jax.models.densenet import DenseNet, Readout
+from emotion_gcn_jax.models import gcn, layers
+from emotion_gcn_jax.models.bregnext import BReGNeXt
+from emotion_gcn_jax.models.densenet import DenseNet
 from emotion_gcn_jax.models.layers import Dtype
 
 AFFECT_DIMENSIONS = 2  # valence, arousal
@@ -52,11 +53,7 @@ class LinearHead(nn.Module):
         return Outputs(logits_BxC, affect_Bx2)
 
     def _linear(self, x_BxD: jax.Array, width: int, name: str) -> jax.Array:
-        bound = 1 / math.sqrt(x_BxD.shape[-1])
-
-        def init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype) -> jax.Array:
-            return jax.random.uniform(key, shape, dtype, -bound, bound)
-
+        init = layers.uniform(1 / math.sqrt(x_BxD.shape[-1]))
         dense = nn.Dense(width, kernel_init=init, bias_init=init, param_dtype=self.param_dtype, name=name)
         return dense(x_BxD)
 
@@ -100,14 +97,26 @@ class EmotionNet(nn.Module):
         return self.head(features_BxD.astype(self.param_dtype))
 
 
+def _densenet(model: str, **options: Any) -> DenseNet:
+    """The official models read DenseNet's last map in two ways (Emotion-GCN spec, section 1)."""
+    return DenseNet(readout="max" if model == "emotion_gcn" else "relu_average", **options)
+
+
+def _bregnext(model: str, **options: Any) -> BReGNeXt:
+    """Every model takes the trunk's own pool."""
+    return BReGNeXt(**options)
+
+
+# A trunk is built for one of MODELS, with the options remat, axis_name, dtype and param_dtype.
 TRUNKS: dict[str, Callable[..., nn.Module]] = {
-    "densenet121": functools.partial(DenseNet, blocks=(6, 12, 24, 16), growth=32, stem_width=64),
-    # The same class at a thousandth of the work, for tests and for trying a pipeline out.
-    "densenet_tiny": functools.partial(DenseNet, blocks=(1, 2, 2, 1), growth=8, stem_width=8),
+    "densenet121": functools.partial(_densenet, blocks=(6, 12, 24, 16), growth=32, stem_width=64),
+    "bregnext50": functools.partial(_bregnext, stages=((7, 32), (1, 64), (8, 64), (1, 128), (7, 128)), stem_width=32),
+    # The same classes at a thousandth of the work, for tests and for trying a pipeline out.
+    "densenet_tiny": functools.partial(_densenet, blocks=(1, 2, 2, 1), growth=8, stem_width=8),
+    "bregnext_tiny": functools.partial(_bregnext, stages=((1, 8), (1, 16), (1, 16), (1, 32)), stem_width=8),
 }
 
-# What each model wants of its trunk: the official models read DenseNet's last map in two ways.
-MODELS: dict[str, Readout] = {"single_task": "relu_average", "multi_task": "relu_average", "emotion_gcn": "max"}
+MODELS = ("single_task", "multi_task", "emotion_gcn")
 
 DTYPES: dict[str, Dtype] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 
@@ -127,7 +136,7 @@ def create_model(
 
     Args:
         trunk: a key of TRUNKS.
-        model: a key of MODELS.
+        model: one of MODELS.
         num_classes: 7, or 8 with Contempt (not for emotion_gcn, whose graph has seven expression nodes).
         word_vector_width: F, for emotion_gcn.
         propagation: how the graph mixes its nodes, see graph.adjacency.propagation_matrix.
@@ -154,10 +163,24 @@ def create_model(
         head = GraphHead(word_vector_width, propagation, param_dtype)
     else:
         head = LinearHead(num_classes, model == "multi_task", param_dtype)
-    body = TRUNKS[trunk](
-        readout=MODELS[model], remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype
-    )
+    body = TRUNKS[trunk](model, remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
     return EmotionNet(body, head, param_dtype)
+
+
+def node_weights(model: EmotionNet, variables: Variables) -> jax.Array:
+    """The weights that an emotion_gcn's graph makes for its nine outputs, the same for every image.
+
+    Args:
+        model: from `create_model`, with the graph's head.
+        variables: "params" and "graph".
+
+    Returns:
+        w_9xD: rows 0-6 classify the expressions, rows 7-8 regress valence and arousal.
+    """
+    head: Any = model.head
+    graph = variables["graph"]["head"]
+    propagation_9x9 = adjacency.propagation_matrix(graph["adjacency"], head.propagation)
+    return gcn.node_weights(variables["params"]["head"]["gcn"], graph["word_vectors"], propagation_9x9)
 
 
 def init_variables(

@@ -6,6 +6,7 @@ matrix product. In inference there are no moments: `None` in their place means "
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ NORM_EPSILON = 1e-5  # Emotion-GCN spec: torch's default, in both trunks
 NORM_MOMENTUM = 0.9  # weight of the old running average; torch writes it as momentum 0.1
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # U(+-1 / sqrt(fan_in)), torch's default
 
 Dtype = Any
 
@@ -34,6 +36,15 @@ class Moments(NamedTuple):
     mean_C: jax.Array
     var_C: jax.Array
     bessel: jax.Array
+
+
+def uniform(bound: float) -> nn.initializers.Initializer:
+    """An initialiser that draws from U(-bound, bound)."""
+
+    def init(key: jax.Array, shape: Sequence[int], dtype: Dtype = jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
 
 
 def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
@@ -106,14 +117,25 @@ class PointwiseConv(nn.Module):
 
 
 class Conv(nn.Module):
-    """A square convolution without bias and with `size // 2` zeros on each side, as torch pads it.
+    """A square convolution with `size // 2` zeros on each side, as torch pads it.
 
     (Padding "SAME" is lopsided for an even input and stride 2.)
+
+    Attributes:
+        features: output channels.
+        size: the kernel's side, odd.
+        stride: in both directions.
+        bias: whether a bias is added; it starts as U(+-1 / sqrt(fan_in)), torch's default.
+        kernel_init: the kernel's initialiser.
+        dtype: of the computation.
+        param_dtype: of the parameters.
     """
 
     features: int
     size: int
     stride: int = 1
+    bias: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
@@ -121,15 +143,20 @@ class Conv(nn.Module):
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns B x ceil(H / stride) x ceil(W / stride) x features (for an odd size)."""
         shape = (self.size, self.size, x_BxHxWxC.shape[-1], self.features)
-        kernel = self.param("kernel", he_normal, shape, self.param_dtype)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
         margin = (self.size // 2, self.size // 2)
-        return lax.conv_general_dilated(
+        y_BxHxWxF = lax.conv_general_dilated(
             x_BxHxWxC.astype(self.dtype),
             kernel.astype(self.dtype),
             (self.stride, self.stride),
             (margin, margin),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
+        if not self.bias:
+            return y_BxHxWxF
+        bound = 1 / math.sqrt(math.prod(shape[:3]))
+        bias_F = self.param("bias", uniform(bound), (self.features,), self.param_dtype)
+        return y_BxHxWxF + bias_F.astype(self.dtype)
 
 
 def max_pool_3x3(x_BxHxWxC: jax.Array) -> jax.Array:

@@ -18,17 +18,21 @@ def create(model, *, trunk="densenet_tiny", width=100, **options):
 
 
 @pytest.mark.parametrize(
-    ("model", "width", "count"),
+    ("trunk", "model", "width", "count"),
     [
-        # Emotion-GCN spec, section 3; emotion_gcn without the 81 numbers of the frozen adjacency
-        ("single_task", 300, 6_961_031),
-        ("multi_task", 300, 6_963_081),
-        ("emotion_gcn", 300, 7_631_825 - 81),
-        ("emotion_gcn", 100, 7_529_344),
+        # Emotion-GCN spec, section 1; emotion_gcn without the 81 numbers of the frozen adjacency
+        ("densenet121", "single_task", 300, 6_961_031),
+        ("densenet121", "multi_task", 300, 6_963_081),
+        ("densenet121", "emotion_gcn", 300, 7_631_825 - 81),
+        ("densenet121", "emotion_gcn", 100, 7_529_344),
+        ("bregnext50", "single_task", 300, 3_072_567),
+        ("bregnext50", "multi_task", 300, 3_072_825),
+        ("bregnext50", "emotion_gcn", 300, 3_291_784 - 81 - 903),  # 903: an official layer that nothing uses
+        ("bregnext50", "emotion_gcn", 100, 3_188_400),
     ],
 )
-def test_densenet121_has_the_published_parameter_counts(model, width, count):
-    net, _ = create(model, trunk="densenet121", width=width)
+def test_parameter_counts_are_the_published_ones(trunk, model, width, count):
+    net, _ = create(model, trunk=trunk, width=width)
     variables = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3))))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
 
@@ -46,6 +50,7 @@ def test_graph_head_applies_w_of_the_constants_to_the_features():
     w = propagation @ np.where(hidden > 0, hidden, 0.2 * hidden) @ layers["layer2"]
     np.testing.assert_allclose(logits, features @ w[:7].T, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(affect, features @ w[7:].T, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(emotion_net.node_weights(net, variables), w, rtol=1e-4, atol=1e-6)
     assert "graph" not in variables["params"]
 
 
@@ -63,6 +68,21 @@ def test_linear_heads_have_bias_and_as_many_rows_as_classes(model, num_classes):
         assert 0 < np.abs(values).max() <= bound
 
 
+def test_only_emotion_gcn_reads_densenets_maximum():
+    readouts = {name: create(name)[0].trunk.readout for name in emotion_net.MODELS}
+    assert readouts == {"single_task": "relu_average", "multi_task": "relu_average", "emotion_gcn": "max"}
+
+
+@pytest.mark.parametrize("model", ["single_task", "multi_task", "emotion_gcn"])
+def test_every_head_sits_on_bregnext(model):
+    net, graph = create(model, trunk="bregnext_tiny")
+    variables = emotion_net.init_variables(net, 0, 16, **graph)
+    logits, affect = net.apply(variables, jnp.ones((2, 16, 16, 3)))
+    assert logits.shape == (2, 7)
+    assert np.isfinite(logits).all()
+    assert (affect is None) == (model == "single_task")
+
+
 def test_bfloat16_trunk_keeps_float32_parameters_and_outputs():
     net, graph = create("emotion_gcn", dtype="bfloat16")
     variables = emotion_net.init_variables(net, 0, 32, **graph)
@@ -74,7 +94,7 @@ def test_bfloat16_trunk_keeps_float32_parameters_and_outputs():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("resnet50", "emotion_gcn"), "trunk 'resnet50': choose one of densenet121"),
+        (("resnet50", "emotion_gcn"), "trunk 'resnet50': choose one of densenet121, bregnext50"),
         (("densenet121", "gcn"), "model 'gcn': choose one of single_task, multi_task, emotion_gcn"),
     ],
 )

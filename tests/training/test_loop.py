@@ -200,6 +200,7 @@ def test_single_task_reports_null_for_valence_and_arousal(config, tmp_path):
         ("data.batch_size", 0, r"data.batch_size must lie in 1..inf, found 0"),
         ("data.image_size", 16, r"data.image_size must lie in 32..2048, found 16"),
         ("training.epochs", 0, r"must lie in"),
+        ("model.trunk", "bregnext_tiny", "multiples of 4 pixels, found 34 x 34: choose a data.image_size such as 32"),
         ("optimizer.step_epochs", 0, r"optimizer.step_epochs must lie in 1..inf, found 0"),
         ("optimizer.warmup_epochs", 3.0, r"optimizer.warmup_epochs must lie in 0..2, found 3.0"),
         ("model.dtype", "float64", "JAX_ENABLE_X64=1"),
@@ -210,6 +211,8 @@ def test_what_does_not_do_is_answered_in_one_sentence(config, tmp_path, field, v
     config.update_from_flattened_dict({field: value})
     if value == "ccc_mean":
         config.model.name = "single_task"
+    if value == "bregnext_tiny":
+        config.data.image_size = 34
     with pytest.raises(UserError, match=message) as error:
         loop.train_and_evaluate(config, str(tmp_path))
     assert "\n" not in str(error.value)
