@@ -77,7 +77,7 @@ def test_only_emotion_gcn_reads_densenets_maximum():
 def test_every_head_sits_on_bregnext(model):
     net, graph = create(model, trunk="bregnext_tiny")
     variables = emotion_net.init_variables(net, 0, 16, **graph)
-    logits, affect = net.apply(variables, jnp.ones((2, 16, 16, 3)))
+    logits, affect = jax.jit(net.apply)(variables, jnp.ones((2, 16, 16, 3)))
     assert logits.shape == (2, 7)
     assert np.isfinite(logits).all()
     assert (affect is None) == (model == "single_task")
