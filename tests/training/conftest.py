@@ -67,8 +67,6 @@ def config(shades):
     config.data.eval_batch_size = 8
     config.data.threads = 1
     config.augmentation.rotation_degrees = 5.0
-    config.loss.affect_weight = 1.0
-    config.optimizer.head_rate = 1.0
     config.training.epochs = 2
     config.training.devices = 2
     config.training.log_every_steps = 1
