@@ -1,0 +1,115 @@
+"""Builds a raw AffectNet of rendered faces by the real command line and prints one line of JSON.
+
+    python benchmarks/build_speed.py --raw=/somewhere/raw --data_dir=/somewhere/built --images=10000
+
+The raw folder is made first if it is not there: pictures of 425 pixels, AffectNet's mean, JPEG at quality 90, as many
+names as asked for but only a few dozen different pictures; a tenth of them are the validation split.
+"""
+
+import argparse
+import io
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+SIDE = 425
+PICTURES = 36
+
+
+def main() -> None:
+    """Parses the flags, makes the raw folder, builds, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=pathlib.Path, required=True, help="the raw folder")
+    parser.add_argument("--data_dir", type=pathlib.Path, required=True, help="where to build")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--config", default="csv", help="csv, csv_official or csv_official_112")
+    args = parser.parse_args()
+    if not args.raw.exists():
+        write_raw(args.raw, args.images)
+    print(json.dumps(build(args.raw, args.data_dir, args.config)))
+
+
+def write_raw(root: pathlib.Path, count: int) -> None:
+    """Writes the original release's layout with so many images."""
+    sys.path.insert(0, str(REPOSITORY))  # the tests' scenes are not installed
+    from tests.raw_affectnet import HEADER, raw_face, row
+
+    tilts = np.random.default_rng(0).normal(0, 0.25, PICTURES)
+    faces = [raw_face(1, index, (SIDE, SIDE), float(tilt)) for index, tilt in enumerate(tilts)]
+    files = [_jpeg(face.image_HxWx3) for face in faces]
+    images = root / "Manually_Annotated_Images"
+    for name, numbers in (("training", range(count // 10, count)), ("validation", range(count // 10))):
+        lines = [",".join(HEADER)]
+        for number in numbers:
+            path, picture = f"{number // 250}/{number:056x}.jpg", number % PICTURES
+            (images / path).parent.mkdir(parents=True, exist_ok=True)
+            (images / path).write_bytes(files[picture])
+            lines.append(",".join(row(path, faces[picture], number % 8, ("0.25", "-0.5"))))
+        (root / f"{name}.csv").write_text("\n".join(lines) + "\n")
+
+
+def build(raw: pathlib.Path, data_dir: pathlib.Path, config: str) -> dict[str, Any]:
+    """Runs `tfds build` and watches it."""
+    command = [sys.executable, "-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/affectnet", f"--config={config}"]
+    command += [f"--manual_dir={raw}", f"--data_dir={data_dir}", "--overwrite"]
+    disk_bytes: list[int] = []
+    done = threading.Event()
+    watch = threading.Thread(target=_watch, args=(data_dir, disk_bytes, done))
+    watch.start()
+    start = time.perf_counter()
+    subprocess.run(command, cwd=REPOSITORY, stdout=sys.stderr, check=True)
+    seconds = time.perf_counter() - start
+    done.set()
+    watch.join()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    info = json.loads(next((data_dir / "affectnet" / config).glob("*/dataset_info.json")).read_text())
+    examples = sum(int(length) for split in info["splits"] for length in split["shardLengths"])
+    return {
+        "config": config,
+        "examples": examples,
+        "seconds": round(seconds, 1),
+        "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "processors": os.cpu_count(),
+        "peak_memory_gb": round(used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9, 2),
+        "peak_disk_mb": round(max(disk_bytes) / 1e6, 1),
+        "built_mb": round(disk_bytes[-1] / 1e6, 1),
+        "raw_mb": round(_folder_bytes(raw) / 1e6, 1),
+    }
+
+
+def _watch(folder: pathlib.Path, disk_bytes: list[int], done: threading.Event) -> None:
+    """Notes how large the folder is, twice a second and at the end."""
+    while not done.wait(0.5):
+        disk_bytes.append(_folder_bytes(folder))
+    disk_bytes.append(_folder_bytes(folder))
+
+
+def _folder_bytes(folder: pathlib.Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (pathlib.Path(parent) / name).stat().st_size
+            except FileNotFoundError:  # moved on in the meantime
+                continue
+    return total
+
+
+def _jpeg(image_HxWx3: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image_HxWx3).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Reads a release's image files; what is wrong with one is a reason to skip its entry."""
+
+import numpy as np
+from etils import epath
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces import pictures
+from emotion_gcn_jax.releases.building import Skip
+
+IMAGE_MISSING = "image missing"
+IMAGE_EMPTY = "image empty"
+IMAGE_UNREADABLE = "image unreadable"
+
+
+def read_image(path: epath.Path) -> np.ndarray:
+    """Returns an image file as uint8 RGB [height, width, 3], as `faces.pictures.decode` does.
+
+    Raises:
+        Skip: the file is missing, has no bytes, or is no whole image.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise Skip(IMAGE_MISSING) from None
+    except OSError as error:
+        raise Skip(IMAGE_UNREADABLE, str(error)) from None
+    if not data:
+        raise Skip(IMAGE_EMPTY)
+    try:
+        return pictures.decode(data)
+    except UserError as error:
+        raise Skip(IMAGE_UNREADABLE, str(error)) from None

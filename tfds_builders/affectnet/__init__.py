@@ -1,0 +1,1 @@
+"""AffectNet, from the original release or the one of March 2021."""
