@@ -322,7 +322,7 @@ def _training_entries(faces: Sequence[RawFace]) -> list[_Entry]:
         _entry(_name(7, "without affect", "jpg"), faces[6], 2, affect=("-2", "-2")),
         _entry(_name(8, "jpg", "jpg"), faces[7], 3),  # the name of another image, in another folder
         _entry(_name(8, "jpg", "JPG"), faces[8], 4),  # and once more, but for the case of its extension
-        _entry(_name(8, "negative corner", "jpg"), dataclasses.replace(faces[9], box=(-8, -5, 90, 90)), 5),
+        _entry(_name(8, "negative corner", "jpg"), dataclasses.replace(faces[9], box=(-8, -5, 250, 200)), 5),
         _entry(_name(9, "uncertain", "jpg"), face, 9, affect=("-2", "-2")),
         _entry(_name(9, "uncertain, gone", "jpg"), face, 9, affect=("-2", "-2"), file=None),
         _entry(_name(9, "no face", "jpg"), face, 10, affect=("-2", "-2"), face_width="-1", face_height="-1"),

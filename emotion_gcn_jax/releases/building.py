@@ -13,7 +13,7 @@ import fcntl
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TextIO, TypeVar
 
 import cv2
@@ -26,6 +26,7 @@ REPORT_COLUMNS = ("split", "where", "id", "reason", "detail")
 
 # Entries in work at once, for each thread: enough that none waits for a slow neighbour, few enough for the memory.
 _AHEAD = 4
+_THREADS = "building"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -135,16 +136,17 @@ class Building:
         self._tallies.append(tally)
         report = csv.writer(self._report)
         results = in_order(lambda entry: _made(split, entry), split.entries)
-        for entry, example in tqdm.tqdm(
-            results, total=split.total, desc=tally.title, unit=" entries", mininterval=1.0, leave=False
-        ):
-            if isinstance(example, Skip):
-                report.writerow((name, entry.where, entry.id, example.reason, example.detail))
-                (tally.lost if example.lost else tally.repeated)[example.reason] += 1
-                self._check_losses(tally)
-            else:
-                tally.examples += 1
-                yield entry.id, {"id": entry.id, **example}
+        with contextlib.closing(results):  # now, not when one of its own threads collects it
+            for entry, example in tqdm.tqdm(
+                results, total=split.total, desc=tally.title, unit=" entries", mininterval=1.0, leave=False
+            ):
+                if isinstance(example, Skip):
+                    report.writerow((name, entry.where, entry.id, example.reason, example.detail))
+                    (tally.lost if example.lost else tally.repeated)[example.reason] += 1
+                    self._check_losses(tally)
+                else:
+                    tally.examples += 1
+                    yield entry.id, {"id": entry.id, **example}
         if not tally.examples:
             raise UserError(f"{tally}: expected examples, and found none: see {self._report.name}.")
 
@@ -185,7 +187,7 @@ class _Tally:
 
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
-) -> Iterator[tuple[Item, Result]]:
+) -> Generator[tuple[Item, Result], None, None]:
     """Yields (item, function(item)) in the items' order, computed by threads a few items ahead.
 
     Threads are enough, because decoding, warping, resizing and encoding an image let go of Python's lock.
@@ -198,7 +200,7 @@ def in_order(
     cv2.setNumThreads(0)  # every thread has an image of its own: more threads within would only contend
     threads = threads or os.cpu_count() or 1
     pending: collections.deque[tuple[Item, concurrent.futures.Future[Result]]] = collections.deque()
-    pool = concurrent.futures.ThreadPoolExecutor(threads)
+    pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix=_THREADS)
     try:
         for item in items:
             pending.append((item, pool.submit(function, item)))

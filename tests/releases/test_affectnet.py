@@ -74,10 +74,10 @@ def test_lists_to_faces(tmp_path):
         face = decoded(examples["train"][name])
         if name.endswith((".JPG", ".TIF")) and not name.startswith("8/"):
             assert np.ptp(face.astype(int), axis=-1).max() < 12, "grey files"
-        else:
+        elif not name.endswith(".PNG"):  # a palette has too few colours for dots
             check_level_and_in_place(truth.face, face)
             coloured += 1
-    assert coloured == 15
+    assert coloured == 14
 
 
 def test_the_report_says_where_and_what(tmp_path):

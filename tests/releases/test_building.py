@@ -89,6 +89,7 @@ def test_too_many_losses_stop_the_build_as_soon_as_that_is_certain(config_dir, r
     ):
         list(building.examples("train", ReleaseSplit(entries, 100_000, make)))
     assert len(rows(report)) == 1001
+    assert not any(thread.name.startswith("building") for thread in threading.enumerate())
     assert next(taken) < 3000
 
 

@@ -183,7 +183,7 @@ def test_a_killed_build_never_looks_whole_and_the_next_one_clears_it(tmp_path: p
     assert second.returncode == 0, second.stderr
     assert f"affectnet/csv_tolerant: found and deleted {left}, " in second.stdout
     assert (
-        "affectnet/csv_tolerant train: 17 examples; 17 lost (1 box missing, 1 box outside the image, " in second.stdout
+        "affectnet/csv_tolerant train: 17 examples; 17 lost (2 box missing, 1 box outside the image, " in second.stdout
     )
     assert "1 repeated (1 listed before); 3 no examples by their nature (1 No-Face, 2 Uncertain)" in second.stdout
     assert "validation: 4 examples; 1 lost (1 image unreadable); 1 no examples by their nature" in second.stdout
