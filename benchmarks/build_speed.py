@@ -3,7 +3,8 @@
     python benchmarks/build_speed.py --raw=/somewhere/raw --data_dir=/somewhere/built --images=10000
 
 The raw folder is made first if it is not there: pictures of 425 pixels, AffectNet's mean, JPEG at quality 90, as many
-names as asked for but only a few dozen different pictures; a tenth of them are the validation split.
+names as asked for but only a few dozen different pictures; a tenth of them are the validation split. That of the config
+npy has pictures of 224 pixels and is another folder.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-SIDE = 425
+SIDE, SIDE_OF_ARRAYS = 425, 224
 PICTURES = 36
 
 
@@ -32,20 +33,20 @@ def main() -> None:
     parser.add_argument("--raw", type=pathlib.Path, required=True, help="the raw folder")
     parser.add_argument("--data_dir", type=pathlib.Path, required=True, help="where to build")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--config", default="csv", help="csv, csv_official or csv_official_112")
+    parser.add_argument("--config", default="csv", choices=("csv", "csv_official", "csv_official_112", "npy"))
     args = parser.parse_args()
+    sys.path.insert(0, str(REPOSITORY))  # the tests' faces are not installed
     if not args.raw.exists():
-        write_raw(args.raw, args.images)
+        write = write_arrays if args.config == "npy" else write_lists
+        write(args.raw, args.images)
     print(json.dumps(build(args.raw, args.data_dir, args.config)))
 
 
-def write_raw(root: pathlib.Path, count: int) -> None:
-    """Writes the original release's layout with so many images."""
-    sys.path.insert(0, str(REPOSITORY))  # the tests' scenes are not installed
-    from tests.raw_affectnet import HEADER, raw_face, row
+def write_lists(root: pathlib.Path, count: int) -> None:
+    """Writes so many images in the original release's layout."""
+    from tests.raw_affectnet import HEADER, row
 
-    tilts = np.random.default_rng(0).normal(0, 0.25, PICTURES)
-    faces = [raw_face(1, index, (SIDE, SIDE), float(tilt)) for index, tilt in enumerate(tilts)]
+    faces = _faces(SIDE)
     files = [_jpeg(face.image_HxWx3) for face in faces]
     images = root / "Manually_Annotated_Images"
     for name, numbers in (("training", range(count // 10, count)), ("validation", range(count // 10))):
@@ -58,13 +59,35 @@ def write_raw(root: pathlib.Path, count: int) -> None:
         (root / f"{name}.csv").write_text("\n".join(lines) + "\n")
 
 
+def write_arrays(root: pathlib.Path, count: int) -> None:
+    """Writes so many images in the March-2021 release's layout."""
+    faces = _faces(SIDE_OF_ARRAYS)
+    files = [_jpeg(face.image_HxWx3) for face in faces]
+    for name, numbers in (("train_set", range(count // 10, count)), ("val_set", range(count // 10))):
+        images, annotations = root / name / "images", root / name / "annotations"
+        images.mkdir(parents=True)
+        annotations.mkdir()
+        for number in numbers:
+            (images / f"{number}.jpg").write_bytes(files[number % PICTURES])
+            for kind, value in (("exp", f"{number % 8}"), ("val", "0.25"), ("aro", "-0.5")):
+                np.save(annotations / f"{number}_{kind}.npy", np.array(value))
+            np.save(annotations / f"{number}_lnd.npy", faces[number % PICTURES].landmarks_68x2.reshape(-1))
+
+
+def _faces(side: int) -> list[Any]:
+    from tests.raw_affectnet import raw_face
+
+    tilts = np.random.default_rng(0).normal(0, 0.25, PICTURES)
+    return [raw_face(1, index, (side, side), float(tilt)) for index, tilt in enumerate(tilts)]
+
+
 def build(raw: pathlib.Path, data_dir: pathlib.Path, config: str) -> dict[str, Any]:
     """Runs `tfds build` and watches it."""
     command = [sys.executable, "-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/affectnet", f"--config={config}"]
     command += [f"--manual_dir={raw}", f"--data_dir={data_dir}", "--overwrite"]
     disk_bytes: list[int] = []
     done = threading.Event()
-    watch = threading.Thread(target=_watch, args=(data_dir, disk_bytes, done))
+    watch = threading.Thread(target=_watch, args=(data_dir, disk_bytes, done), daemon=True)
     watch.start()
     start = time.perf_counter()
     subprocess.run(command, cwd=REPOSITORY, stdout=sys.stderr, check=True)

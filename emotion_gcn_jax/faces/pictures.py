@@ -10,6 +10,8 @@ from emotion_gcn_jax.errors import UserError
 
 JPEG_QUALITY = 95  # with 4:4:4 chroma a mean of 1.6-2.1 grey levels is lost after resizing to 227, with 4:2:0 2.1-2.6
 
+PNG_LEVEL = 3  # of zlib: three times faster than the usual 6, for 7 % more bytes
+
 _SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
 
@@ -40,7 +42,7 @@ def decode(data: bytes) -> np.ndarray:
 
 def encode_png(image_HxWx3: np.ndarray) -> bytes:
     """Encodes uint8 RGB without loss."""
-    return _encode(image_HxWx3, "PNG")
+    return _encode(image_HxWx3, "PNG", compress_level=PNG_LEVEL)
 
 
 def encode_jpeg(image_HxWx3: np.ndarray) -> bytes:

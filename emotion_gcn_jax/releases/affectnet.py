@@ -140,7 +140,7 @@ def _folders(root: epath.Path) -> Iterator[tuple[epath.Path, list[str]]]:
 def _may_hold_a_release(name: str) -> bool:
     """Whether a folder of this name may; those that hold hundreds of thousands of images need not be looked into."""
     lower = name.lower()
-    return not (name.isdigit() or "." in name or lower in ("images", "annotations") or "automatically" in lower)
+    return not (name.isdigit() or lower in ("images", "annotations") or "automatically" in lower)
 
 
 def _find_arrays(root: epath.Path) -> epath.Path | None:

@@ -17,6 +17,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from emotion_gcn_jax.data.batches import eval_batches
 from emotion_gcn_jax.data.source import Split, open_split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Crop
@@ -127,6 +128,23 @@ def test_official_faces_are_stored_without_loss(
         expected = official_face(image, face.box, eyes, size)
         assert np.abs(decoded(split, name).astype(int) - expected).max() <= 1  # lists round landmarks
     assert Crop.from_dict(split.crop) == Crop(side=1.0, size=size, enlarge=True)
+
+
+@pytest.mark.parametrize("recipe,size", [("csv", 64), ("csv_official", 227), ("csv_official_112", 112), ("npy", 64)])
+def test_every_config_becomes_batches_and_official_faces_are_not_resized_again(
+    recipe: str, size: int, data_dir: pathlib.Path
+) -> None:
+    split = opened(recipe, "train", data_dir)
+    (batch,) = eval_batches(split, batch_size=len(split), image_size=size, num_threads=0)
+    assert batch["image"].shape == (len(split), size, size, 3) and batch["mask"].all()
+    if recipe.startswith("csv_official"):
+        shapes = set()
+        for name, image in zip(split.ids, batch["image"], strict=True):
+            stored = decoded(split, name)
+            top, left = (round((side - size) / 2) for side in stored.shape[:2])
+            np.testing.assert_array_equal(image, stored[top : top + size, left : left + size])
+            shapes.add(stored.shape[:2])
+        assert (size, size) in shapes and len(shapes) > 1
 
 
 def test_seven_and_eight_classes_are_read_from_one_build(data_dir: pathlib.Path) -> None:
