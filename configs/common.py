@@ -17,6 +17,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.data_dir = ""  # where it was built; "" is TFDS's own default, TFDS_DATA_DIR or ~/tensorflow_datasets
     config.dataset.train_split = "train"
     config.dataset.validation_split = "validation"  # evaluated every epoch; early stopping and `best` go by it
+    config.dataset.held_out_share = (
+        0.0  # > 0: of the training split, held out and used in place of the validation split
+    )
+    config.dataset.require = "none"  # labels that an example must have: none, expression, affect or both
 
     config.data = ml_collections.ConfigDict()
     config.data.image_size = 227  # side of the square network input, pixels

@@ -5,6 +5,7 @@ it needs, so that `--help` answers at once.
 """
 
 import argparse
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -66,7 +67,54 @@ def _add(
     return parser
 
 
-SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = ()
+def _add_graph(subparsers: Subparsers) -> None:
+    parser = _add(
+        subparsers,
+        "graph",
+        _graph,
+        "compute the graph's edges from the annotations of a dataset",
+        "emotion-gcn graph --dataset affwild2 --config expr_va --output adjacency.csv --plot graph.png",
+    )
+    parser.add_argument("--dataset", required=True, help="a dataset that `tfds build` has made")
+    parser.add_argument("--config", help="the dataset's config; needed where several are built")
+    parser.add_argument("--data-dir", help="where it was built; by default where TFDS builds")
+    parser.add_argument("--split", default="train", help="the split whose annotations count (default: train)")
+    parser.add_argument("--threshold", type=float, default=0.1, help="the weakest correlation that is an edge (0.1)")
+    parser.add_argument(
+        "--output", required=True, help="CSV file for the correlations, for --config.graph.correlations"
+    )
+    parser.add_argument("--plot", help="PNG file for a drawing of the edges")
+
+
+def _graph(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax.data.source import open_split
+    from emotion_gcn_jax.graph import adjacency, picture
+
+    split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
+    correlations_9x9 = adjacency.spearman_correlations(split.expression, split.valence, split.arousal)
+    adjacency_9x9 = adjacency.adjacency_from_correlations(correlations_9x9, threshold=arguments.threshold)
+    edges = picture.edges(correlations_9x9, adjacency_9x9)
+    print(f"{split!r}: Spearman correlations\n\n{picture.table(correlations_9x9)}\n")
+    print(f"edges (correlations of at least {arguments.threshold:g}):\n{picture.listing(edges)}\n")
+    _write(arguments.output, lambda path: adjacency.write_correlations(path, correlations_9x9))
+    if arguments.plot:
+        title = f"{split.name}, {split.split}: correlations of at least {arguments.threshold:g}"
+        _write(arguments.plot, lambda path: path.write_bytes(picture.draw(correlations_9x9, edges, title)))
+    print(f"train with it: --config.graph.correlations={arguments.output}")
+    return 0
+
+
+def _write(name: str, write: Callable[[pathlib.Path], object]) -> None:
+    """Writes a file, or says in a sentence why it cannot be written."""
+    path = pathlib.Path(name)
+    try:
+        write(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror}): choose another path.") from None
+    print(f"wrote {path}")
+
+
+SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_graph,)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,13 @@ def set_up() -> None:
     logging.set_verbosity(logging.WARNING)
     config: Any = jax.config  # its options are attributes that older type hints do not know
     if config.jax_compilation_cache_dir is None:
-        caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
-        config.update("jax_compilation_cache_dir", str(caches / "emotion_gcn_jax" / "jax"))
+        config.update("jax_compilation_cache_dir", str(user_cache() / "jax"))
+
+
+def user_cache() -> pathlib.Path:
+    """The folder for what may be lost and made again: in XDG_CACHE_HOME, else in ~/.cache."""
+    caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    return caches / "emotion_gcn_jax"
 
 
 def silence_tensorflow() -> None:

@@ -4,10 +4,10 @@ The dataset is read from its files alone, without the builder's code and without
 without decoding an image, and kept beside the build, because a dataset of millions of frames takes minutes to scan.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
-import io
 import json
 import pathlib
 import uuid
@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
 
+from emotion_gcn_jax import runtime
 from emotion_gcn_jax.errors import UserError
 
 _INDEX_FORMAT = 1
@@ -218,13 +219,21 @@ def _check(
 def _indexed_columns(
     builder: tfds.core.DatasetBuilder, split: str, build: pathlib.Path, records: _Records
 ) -> dict[str, np.ndarray]:
-    """Returns every column of the split, from the index beside the build where that is of this very build."""
-    path = build / f"label_index_{split}.npz"
+    """Returns every column of the split, from an index of this very build where there is one.
+
+    The index is kept beside the build, for everyone, or in the user's cache where the build may only be read.
+    """
     fingerprint = _fingerprint(builder, split, build)
-    columns = _read_index(path, fingerprint)
-    if columns is None:
-        columns = _scan(builder.info.features, records)
-        _write_index(path, fingerprint, columns)
+    places = (
+        build / f"label_index_{split}.npz",
+        runtime.user_cache() / "label_indices" / f"{builder.name}_{split}_{fingerprint[:16]}.npz",
+    )
+    for path in places:
+        if (columns := _read_index(path, fingerprint)) is not None:
+            return columns
+    columns = _scan(builder.info.features, records)
+    if not any(_write_index(path, fingerprint, columns) for path in places):
+        logging.warning("No label index can be written to %s: the labels are read at every start.", places)
     return columns
 
 
@@ -242,14 +251,13 @@ def _fingerprint(builder: tfds.core.DatasetBuilder, split: str, build: pathlib.P
 def _scan(features: Mapping[str, Any], records: _Records) -> dict[str, np.ndarray]:
     """Reads everything but the images, of every record."""
     names = [name for name, feature in features.items() if name != "image" and None not in feature.shape]
-    values: dict[str, list[Any]] = {name: [] for name in names}
+    chunks: dict[str, list[np.ndarray]] = {name: [] for name in names}
     starts = range(0, len(records), _SCAN_CHUNK)
     for start in tqdm.tqdm(starts, desc="Indexing labels", unit_scale=_SCAN_CHUNK, unit=" examples", delay=2.0):
-        chunk = range(start, min(start + _SCAN_CHUNK, len(records)))
-        for record in records.__getitems__(chunk):
-            for name in names:
-                values[name].append(record[name])
-    return {name: np.asarray(column, _dtype(name, features[name])) for name, column in values.items()}
+        found = records.__getitems__(range(start, min(start + _SCAN_CHUNK, len(records))))
+        for name in names:  # arrays at once: Python's objects would take ten times the memory
+            chunks[name].append(np.asarray([record[name] for record in found], _dtype(name, features[name])))
+    return {name: np.concatenate(arrays) for name, arrays in chunks.items()}
 
 
 def _dtype(name: str, feature: Any) -> np.dtype | None:
@@ -273,15 +281,18 @@ def _read_index(path: pathlib.Path, fingerprint: str) -> dict[str, np.ndarray] |
         return None
 
 
-def _write_index(path: pathlib.Path, fingerprint: str, columns: Mapping[str, np.ndarray]) -> None:
-    """Writes the index in one stroke, so that another process never sees a half of it."""
+def _write_index(path: pathlib.Path, fingerprint: str, columns: Mapping[str, np.ndarray]) -> bool:
+    """Writes the index in one stroke, so that another process never sees a half of it; tells whether it could."""
     arrays: dict[str, Any] = {f"column_{name}": column for name, column in columns.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, fingerprint=fingerprint, **arrays)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        unfinished.write_bytes(buffer.getbuffer())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("wb") as file:
+            np.savez(file, fingerprint=fingerprint, **arrays)
         unfinished.replace(path)
     except OSError as error:
-        logging.info("The label index %s cannot be written (%s): the labels are read at every start.", path, error)
-        unfinished.unlink(missing_ok=True)
+        logging.info("The label index %s cannot be written (%s).", path, error)
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        return False
+    return True

@@ -8,7 +8,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from emotion_gcn_jax.data import batches
+from emotion_gcn_jax.data import batches, selection
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.training import losses
@@ -33,6 +33,7 @@ def check_choices(config: ml_collections.ConfigDict) -> None:
         ("training.select_by", SELECTABLE),
         ("loss.ccc_variance", typing.get_args(losses.CccVariance)),
         ("data.resize", tuple(batches.RESIZE_FILTERS)),
+        ("dataset.require", selection.REQUIREMENTS),
     ):
         group, name = field.split(".")
         if config[group][name] not in known:
@@ -45,6 +46,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
     """Raises UserError for a number out of its range."""
     unlimited = math.inf
     for field, least, most in (
+        ("dataset.held_out_share", 0, 0.9),
         ("data.image_size", 32, 2048),
         ("data.batch_size", 1, unlimited),
         ("data.eval_batch_size", 1, unlimited),

@@ -18,9 +18,9 @@ from clu import metric_writers, parameter_overview
 
 from emotion_gcn_jax import checkpoints, labels
 from emotion_gcn_jax.checkpoints import Checkpoints
-from emotion_gcn_jax.data import batches
+from emotion_gcn_jax.data import batches, selection
 from emotion_gcn_jax.data.augmentation import Augmentation
-from emotion_gcn_jax.data.source import Split, open_split
+from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import report
 from emotion_gcn_jax.evaluation.evaluator import evaluate, predict_step
@@ -137,9 +137,7 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
         remat=config.model.remat,
         axis_name=AXIS,
     )
-    train, validation = (
-        _open(config, split) for split in (config.dataset.train_split, config.dataset.validation_split)
-    )
+    train, validation = selection.open_for_training(config)
     checks.check_selectable(config, validation)
     if graph:
         graph["adjacency_9x9"] = adjacency.adjacency_from_correlations(
@@ -380,27 +378,6 @@ def _training_data(run: Run, first_step: int) -> Iterator[Batch]:
         start_step=first_step,
         num_threads=run.config.data.threads,
     )
-
-
-def _open(config: ml_collections.ConfigDict, name: str) -> Split:
-    """A split's examples that the model can learn from: of its classes, and with a label that it predicts."""
-    dataset, num_classes = config.dataset, config.model.num_classes
-    split = open_split(dataset.name, name, config=dataset.config or None, data_dir=dataset.data_dir or None)
-    expected = labels.expression_names(num_classes)
-    if split.label_names[:num_classes] != expected:
-        raise UserError(
-            f"{split!r} has the classes {', '.join(split.label_names)}, and a model of {num_classes} needs "
-            f"{', '.join(expected)}: set config.model.num_classes, or build the dataset with the present builder."
-        )
-    usable = split.expression < num_classes
-    if config.model.name == "single_task":
-        usable &= split.expression >= 0
-    chosen = split.select(usable)
-    if not len(chosen):
-        raise UserError(f"No example of {split!r} has one of the {num_classes} classes: choose another split.")
-    if len(chosen) < len(split):
-        print(f"{split!r}: {len(split) - len(chosen)} examples without a label of this model are left out")
-    return chosen
 
 
 def _correlations(choice: str, train: Split) -> np.ndarray:

@@ -127,9 +127,28 @@ def test_a_damaged_index_is_made_again(own_copy, scans, damage):
     assert len(scans) == 2
 
 
-def test_an_index_that_cannot_be_written_is_done_without(own_copy, scans):
+def test_an_index_that_cannot_be_written_beside_the_build_is_kept_in_the_users_cache(
+    own_copy, scans, tmp_path, monkeypatch
+):
     build = own_copy / "tiny_faces" / "1.0.0"
     (build / "label_index_train.npz").mkdir()  # root may write anywhere, but not a file over a folder
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for _ in range(2):
+        assert len(open_split("tiny_faces", "train", data_dir=str(own_copy))) == 50
+    assert len(scans) == 1
+    (index,) = (tmp_path / "cache" / "emotion_gcn_jax" / "label_indices").iterdir()
+    assert index.name.startswith("tiny_faces_train_")
+    (records,) = build.glob("*train.array_record*")
+    os.utime(records, ns=(0, records.stat().st_mtime_ns + 1))  # another build: not this index
+    open_split("tiny_faces", "train", data_dir=str(own_copy))
+    assert len(scans) == 2
+
+
+def test_an_index_that_cannot_be_written_anywhere_is_done_without(own_copy, scans, tmp_path, monkeypatch):
+    build = own_copy / "tiny_faces" / "1.0.0"
+    (build / "label_index_train.npz").mkdir()
+    (tmp_path / "cache").write_text("a file is no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for _ in range(2):
         assert len(open_split("tiny_faces", "train", data_dir=str(own_copy))) == 50
     assert len(scans) == 2
