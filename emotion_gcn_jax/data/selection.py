@@ -19,7 +19,7 @@ Labels = Literal["none", "expression", "affect", "both"]
 REQUIREMENTS: tuple[str, ...] = get_args(Labels)
 
 # What examples are of the same kind by: no subject and no video may be on both sides of a division.
-_GROUPS = ("subject", "video", "id")
+_GROUPS = ("subject", "recording", "video", "id")
 
 
 def open_for_training(config: ml_collections.ConfigDict) -> tuple[Split, Split]:

@@ -70,9 +70,10 @@ def draw(correlations_9x9: np.ndarray, found: list[Edge], title: str) -> bytes:
         colour, style = (_POSITIVE, "-") if weight > 0 else (_NEGATIVE, (0, (4, 1.5)))
         line = np.stack([start, end])
         axes.plot(*line.T, color=colour, linestyle=style, linewidth=1 + 7 * abs(weight), alpha=0.75, zorder=1)
+        x, y = 0.56 * start + 0.44 * end if a in EXPRESSIONS else (start + end) / 2 + (0, 0.06)
         axes.annotate(
             f"{weight:+.2f}",
-            0.56 * start + 0.44 * end if a in EXPRESSIONS else (start + end) / 2 + (0, 0.06),
+            (x, y),
             ha="center",
             va="center",
             fontsize=10,

@@ -39,7 +39,7 @@ class Skip(Exception):
     Attributes:
         reason: a few words, the same for all entries of a kind; the summary counts them.
         detail: what was found.
-        lost: whether the entry is a loss; it is none if another entry gives the same example.
+        lost: whether the entry is a loss; it is none if another entry gives the same example, or if it never was one.
     """
 
     def __init__(self, reason: str, detail: str = "", *, lost: bool = True) -> None:
@@ -142,7 +142,7 @@ class Building:
             ):
                 if isinstance(example, Skip):
                     report.writerow((name, entry.where, entry.id, example.reason, example.detail))
-                    (tally.lost if example.lost else tally.repeated)[example.reason] += 1
+                    (tally.lost if example.lost else tally.left_aside)[example.reason] += 1
                     self._check_losses(tally)
                 else:
                     tally.examples += 1
@@ -170,13 +170,13 @@ class _Tally:
     split: ReleaseSplit
     examples: int = 0
     lost: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    repeated: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    left_aside: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     def __str__(self) -> str:
         parts = [f"{self.examples:,} examples"]
         for what, counts in (
             ("lost", self.lost),
-            ("repeated", self.repeated),
+            ("left aside", self.left_aside),
             ("no examples by their nature", self.split.not_examples),
         ):
             if total := sum(counts.values()):

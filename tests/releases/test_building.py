@@ -63,7 +63,7 @@ def test_examples_come_in_order_and_the_others_are_reported(config_dir, report, 
     ]
     assert capsys.readouterr().out.splitlines() == [
         "faces/small train: Warning: odd counts.",
-        "faces/small train: 2 examples; 2 lost (1 no box, 1 odd); 1 repeated (1 odd); "
+        "faces/small train: 2 examples; 2 lost (1 no box, 1 odd); 1 left aside (1 odd); "
         "1,200 no examples by their nature (1,200 Uncertain)",
         f"The entries that became no example: {report}",
     ]

@@ -203,7 +203,7 @@ def test_a_killed_build_never_looks_whole_and_the_next_one_clears_it(tmp_path: p
     assert (
         "affectnet/csv_tolerant train: 17 examples; 17 lost (2 box missing, 1 box outside the image, " in second.stdout
     )
-    assert "1 repeated (1 listed before); 3 no examples by their nature (1 No-Face, 2 Uncertain)" in second.stdout
+    assert "1 left aside (1 listed before); 3 no examples by their nature (1 No-Face, 2 Uncertain)" in second.stdout
     assert "validation: 4 examples; 1 lost (1 image unreadable); 1 no examples by their nature" in second.stdout
     assert "Warning: the counts cannot be the known release's: expected Neutral 74,874, found" in second.stdout
     assert reported(data_dir, "csv_tolerant") == release.skipped
