@@ -249,7 +249,7 @@ def test_inverse_frequency_gives_the_rarest_class_weight_one(config):
             "Unknown field 'learning_rat' of config.optimizer: choose one of clip_norm, ",
         ),
         (["--config.optimizer.name.first=1"], "Unknown field 'first' of config.optimizer.name: it is a value"),
-        (["--config=configs/faces.py"], "There is no config file configs/faces.py: choose one of configs/synthetic"),
+        (["--config=configs/faces.py"], "There is no config file configs/faces.py: choose one of configs/aff"),
         (
             ["--config=configs/synthetic_faces.py:densenet121,gcn"],
             "Unknown model 'gcn': choose one of single_task, multi",
