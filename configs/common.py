@@ -45,6 +45,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 
+    config.init = ml_collections.ConfigDict()
+    config.init.trunk = ""  # a checkpoint whose trunk's weights and statistics training starts from; "" is random ones
+    config.init.checkpoint = ""  # one that training goes on from as a whole: its graph replaces what config.graph says
+
     config.graph = ml_collections.ConfigDict()
     config.graph.correlations = "affectnet"  # the embedded ones; "annotations" of the training split; or a CSV file
     config.graph.threshold = 0.1  # a smaller absolute correlation is no edge

@@ -7,10 +7,14 @@ WORKDIR/checkpoints/best/STEP and WORKDIR/checkpoints/last/STEP each hold
 - `meta`: a JSON object: format version, step, config, label names in order, nodes, the crop's description, the dataset;
   so a model can be used without asking what its outputs mean;
 - `training` (only in `last`): what a run needs to go on: optimiser state, step, and the unaveraged variables.
+
+A checkpoint that no run made (`write`), such as converted weights, has a folder of its own with the first two, and
+`extras` where the weights came with tensors that the model does not use; its meta says in `origin` where it is from.
 """
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -33,11 +37,13 @@ class Checkpoint:
         path: its folder.
         variables: "params", "batch_stats" and "graph", NumPy arrays.
         meta: see the module's description.
+        extras: arrays by name that the model does not use.
     """
 
     path: pathlib.Path
     variables: dict[str, Tree]
     meta: dict[str, Any]
+    extras: dict[str, np.ndarray]
 
 
 class Checkpoints:
@@ -119,8 +125,43 @@ def read(path: str | pathlib.Path) -> Checkpoint:
     """
     folder = _find(pathlib.Path(path).absolute())
     meta = _read_meta(folder)
-    items = _restore_items(folder, variables=ocp.args.StandardRestore())
-    return Checkpoint(folder, {"graph": {}, **items["variables"]}, meta)
+    names = [name for name in ("variables", "extras") if (folder / name).is_dir()]
+    items = _restore_items(folder, **{name: ocp.args.StandardRestore() for name in names})
+    return Checkpoint(folder, {"graph": {}, **items["variables"]}, meta, dict(items.get("extras") or {}))
+
+
+def write(
+    path: str | pathlib.Path, variables: Tree, meta: dict[str, Any], extras: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Writes a checkpoint that is no part of a run; it is there whole or not at all.
+
+    Args:
+        path: its folder, which must not exist yet.
+        variables: NumPy arrays.
+        meta: JSON-able; the format version and step 0 are added.
+        extras: arrays by name that travel along.
+
+    Raises:
+        UserError: there is something at `path`, or it cannot be written.
+    """
+    folder = pathlib.Path(path).absolute()
+    check_new(folder)
+    items: dict[str, Any] = {"variables": ocp.args.StandardSave(variables)}
+    items["meta"] = ocp.args.JsonSave({"format_version": FORMAT_VERSION, "step": 0, **meta})
+    if extras:
+        items["extras"] = ocp.args.StandardSave(dict(extras))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler(*items)) as checkpointer:
+            checkpointer.save(folder, args=ocp.args.Composite(**items))
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be written ({error.strerror or error}): choose another.") from None
+
+
+def check_new(path: str | pathlib.Path) -> None:
+    """Raises UserError if there is something at the place where a checkpoint is to be written."""
+    if pathlib.Path(path).exists():
+        raise UserError(f"There is something at {path} already: choose a new folder for the checkpoint.")
 
 
 def read_last_meta(workdir: str | pathlib.Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError
 
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p", ".pt", ".pth"})
-"""Files that run code when they are opened, and are therefore refused (PyTorch's are pickles too)."""
+"""Files that could run any code when Python opens them (PyTorch's are pickles too)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""What the nine nodes mean: one word vector a node, embedded, from a GloVe text file or from an array file."""
+"""What the nine nodes mean: one word vector a node, embedded, from a GloVe text file or from an array file.
+
+The official implementation's array file is a pickle: it is read by torch_files, which runs nothing of it.
+"""
 
 import itertools
 import zipfile
@@ -10,6 +13,7 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.graph.tables import PICKLE_SUFFIXES, read_table
 from emotion_gcn_jax.labels import NODES
+from emotion_gcn_jax.torch_files import reading
 
 WORDS = tuple(node.lower() for node in NODES)
 """The nine words: the node names in lower case, as GloVe spells its words."""
@@ -23,7 +27,9 @@ def load_word_vectors(path: str | Path | None = None, words: Sequence[str] = WOR
     Args:
         path: None for the embedded 100-dimensional GloVe vectors; a GloVe text file (.txt) of any width, read line by
             line until all words are found; or an array of 9 x F numbers in the order of `words`: .npy, .npz with one
-            array, .csv (which may name its rows by the words, in any order) or .txt with exactly nine lines of numbers.
+            array, .csv (which may name its rows by the words, in any order), .txt with exactly nine lines of numbers,
+            or a file of torch.save or pickle (.pkl, .pt, .pth), such as the official emb.pkl; there also N x 9 x F,
+            the same array N times.
         words: the words to look up, without spaces.
 
     Raises:
@@ -31,11 +37,6 @@ def load_word_vectors(path: str | Path | None = None, words: Sequence[str] = WOR
     """
     path = _EMBEDDED_FILE if path is None else Path(path)
     suffix = path.suffix.lower()
-    if suffix in PICKLE_SUFFIXES:
-        raise UserError(
-            f"{path} is a pickle, which could run any code and is not opened: save its 9 x F array with numpy.save and "
-            "give that .npy file, give a GloVe .txt file, or leave the word vectors at their embedded default"
-        )
     if suffix not in _READERS:
         raise UserError(
             f"word vectors are read from {', '.join(_READERS)} files, but {path} is none of them: unpack it if it is "
@@ -74,6 +75,21 @@ def _read_npy(path: Path, words: Sequence[str]) -> np.ndarray:
             "save that one alone"
         )
     return _checked(next(iter(arrays.values())), path, words)
+
+
+def _read_pickle(path: Path, words: Sequence[str]) -> np.ndarray:
+    loaded = reading.load(path)
+    if not isinstance(loaded, np.ndarray):
+        raise UserError(
+            f"{path} should hold one array of {len(words)} x F numbers but holds a {type(loaded).__name__}: save the "
+            "array alone"
+        )
+    if loaded.ndim == 3 and len(loaded) and loaded.shape[1] == len(words):
+        # The official loader hands every example a copy and uses the first (official implementation).
+        if not (loaded == loaded[0]).all():
+            raise UserError(f"{path} holds {len(loaded)} different arrays of word vectors: save the one that is meant")
+        loaded = loaded[0]
+    return _checked(loaded, path, words)
 
 
 def _read_txt(path: Path, words: Sequence[str]) -> np.ndarray:
@@ -166,4 +182,10 @@ def _require(words: Sequence[str], found: Sequence[str] | dict[str, list[float]]
         )
 
 
-_READERS = {".txt": _read_txt, ".csv": _read_csv, ".npy": _read_npy, ".npz": _read_npy}
+_READERS = {
+    ".txt": _read_txt,
+    ".csv": _read_csv,
+    ".npy": _read_npy,
+    ".npz": _read_npy,
+    **dict.fromkeys(sorted(PICKLE_SUFFIXES), _read_pickle),
+}

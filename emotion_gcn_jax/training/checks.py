@@ -20,6 +20,8 @@ RESUMABLE = {
     "data.eval_batch_size",
     "data.threads",
     "dataset.data_dir",
+    "init.checkpoint",
+    "init.trunk",
     "training.checkpoint_every_steps",
     "training.devices",
     "training.log_every_steps",

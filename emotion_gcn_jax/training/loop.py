@@ -28,7 +28,7 @@ from emotion_gcn_jax.evaluation.report import Predictions
 from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.parallel import AXIS, Batch, pmap_step, prefetch, replicate, unreplicate
-from emotion_gcn_jax.training import checks, optimizer
+from emotion_gcn_jax.training import checks, optimizer, starting_point
 from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step
 
 REPORT_FOLDER = "report"
@@ -124,8 +124,9 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     devices = _devices(config.training.devices)
     for field in ("batch_size", "eval_batch_size"):
         checks.check_divisible(field, config.data[field], len(devices))
-    graph: dict[str, np.ndarray] = {}
-    if config.model.name == "emotion_gcn":
+    start = starting_point.read(config)
+    graph = starting_point.graph(start)
+    if config.model.name == "emotion_gcn" and not graph:
         graph["word_vectors_9xF"] = word_vectors.load_word_vectors(config.graph.word_vectors or None)
     model = emotion_net.create_model(
         config.model.trunk,
@@ -139,7 +140,7 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     )
     train, validation = selection.open_for_training(config)
     checks.check_selectable(config, validation)
-    if graph:
+    if graph and "adjacency_9x9" not in graph:
         graph["adjacency_9x9"] = adjacency.adjacency_from_correlations(
             _correlations(config.graph.correlations, train),
             threshold=config.graph.threshold,
@@ -158,6 +159,7 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
         seed=config.training.seed,
     )
     variables = emotion_net.init_variables(model, config.training.seed, config.data.image_size, **graph)
+    variables = starting_point.replace(variables, start)
     return Run(
         config=config,
         devices=devices,

@@ -1,5 +1,6 @@
 """Word vectors from every kind of file, and the sentence that every bad one is answered with."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.graph.word_vectors import WORDS, load_word_vectors
+from emotion_gcn_jax.torch_files import writing
 
 EXPECTED_9x3 = np.array([[i + 0.5, -i, i / 8] for i in range(9)], np.float32)
 
@@ -93,6 +95,18 @@ def test_array_files(tmp_path: Path) -> None:
         np.testing.assert_array_equal(vectors, EXPECTED_9x3)
 
 
+@pytest.mark.parametrize("suffix", ["pkl", "pth"])
+@pytest.mark.parametrize("copies", [0, 5])
+def test_official_array_file(suffix: str, copies: int, tmp_path: Path) -> None:
+    array = np.tile(EXPECTED_9x3, (copies, 1, 1)) if copies else EXPECTED_9x3
+    path = tmp_path / f"emb.{suffix}"
+    if suffix == "pth":
+        writing.save(path, array)
+    else:
+        path.write_bytes(pickle.dumps(array.astype(np.float64)))
+    np.testing.assert_array_equal(load_word_vectors(path), EXPECTED_9x3)
+
+
 def test_named_rows_of_a_csv_are_put_in_order(tmp_path: Path) -> None:
     lines = [line.replace(" ", ",") for line in _glove_lines([8, 7, 6, 5, 4, 3, 2, 1, 0])]
     path = _write(tmp_path / "named.csv", ["word,a,b,c", "the,1,1,1", *lines])
@@ -123,6 +137,9 @@ def test_other_bad_files(tmp_path: Path) -> None:
     (tmp_path / "empty.npy").write_bytes(b"")
     (tmp_path / "noise.npz").write_bytes(b"PK\x03\x04hello")
     _write(tmp_path / "short.csv", ["word,a", "happy,1"])
+    (tmp_path / "run.pkl").write_bytes(b"cbuiltins\nprint\n(S'run'\ntR.")
+    for name, content in {"dict": {}, "frames": np.arange(54.0).reshape(2, 9, 3), "few": np.zeros((2, 3))}.items():
+        (tmp_path / f"{name}.pkl").write_bytes(pickle.dumps(content))
     for name, message in {
         "two.npz": r"one array of 9 x F numbers but holds 2 \(a, b\)",
         "noise.npy": "does not hold a plain array",
@@ -130,8 +147,12 @@ def test_other_bad_files(tmp_path: Path) -> None:
         "noise.npz": "does not hold a plain array",
         "short.csv": "no vector for neutral, sad, surprise",
         "absent.txt": "there is no file",
-        "emb.pkl": "is a pickle, .* numpy.save",
-        "glove.zip": r"read from .txt, .csv, .npy, .npz files, but .*glove.zip",
+        "emb.pkl": "there is no file",
+        "run.pkl": "asks for builtins.print, which is no tensor",
+        "dict.pkl": "one array of 9 x F numbers but holds a dict",
+        "frames.pkl": "holds 2 different arrays",
+        "few.pkl": "its shape is 2 x 3",
+        "glove.zip": r"read from .txt, .csv, .npy, .npz, .p, .pickle, .pkl, .pt, .pth files, but .*glove.zip",
     }.items():
         with pytest.raises(UserError, match=message) as caught:
             load_word_vectors(tmp_path / name)

@@ -1,0 +1,160 @@
+"""The maps from official names to our trees: against the official lists, our models' trees and plain numbers."""
+
+import jax
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.conversion import names
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models import emotion_net
+from tests.conversion.conftest import SIX, identical, listed, random_tensors
+
+
+def described(tensors):
+    return [(tensor.name, tensor.shape, tensor.dtype) for tensor in tensors]
+
+
+@pytest.mark.parametrize(("trunk", "model"), SIX)
+def test_names_shapes_types_and_order_are_the_official_ones(trunk, model):
+    assert described(names.official_tensors(trunk, model)) == listed(trunk, model)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "model"),
+    [
+        *((trunk, model) for trunk in ("densenet_tiny", "bregnext_tiny") for model in emotion_net.MODELS),
+        ("densenet121", "emotion_gcn"),
+        ("bregnext50", "emotion_gcn"),
+    ],
+)
+def test_the_variables_are_exactly_those_of_our_model(trunk, model):
+    official = names.official_tensors(trunk, model, word_vector_width=20)
+    variables, _ = names.to_variables(random_tensors(described(official)), official)
+    net = emotion_net.create_model(trunk, model, word_vector_width=20)
+    expected = dict(jax.eval_shape(lambda: net.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))))
+    if model == "emotion_gcn":
+        del expected["graph"]["head"]["word_vectors"]
+    else:
+        assert variables.pop("graph") == {}
+    shapes = [jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), tree) for tree in (variables, expected)]
+    assert shapes[0] == shapes[1]
+
+
+def test_axes():
+    official = {tensor.name: tensor for tensor in names.official_tensors("densenet_tiny", "single_task")}
+    values = random_tensors(described(official.values()))
+    variables, _ = names.to_variables(values, tuple(official.values()))
+    trunk, head = variables["params"]["trunk"], variables["params"]["head"]
+    # output 5, input 2, row 6, column 0 of the 7x7 stem
+    assert trunk["stem_conv"]["kernel"][6, 0, 2, 5] == values["features.conv0.weight"][5, 2, 6, 0]
+    assert (
+        trunk["block2_layer1"]["conv1"]["kernel"][3, 9]
+        == values["features.denseblock2.denselayer1.conv1.weight"][9, 3, 0, 0]
+    )
+    assert head["expression"]["kernel"][4, 6] == values["classifier.weight"][6, 4]
+    assert variables["batch_stats"]["trunk"]["final_norm"]["var"][3] == values["features.norm5.running_var"][3]
+
+
+def test_bregnext_s_two_norms_convolutions_and_scalars_keep_their_places():
+    official = names.official_tensors("bregnext_tiny", "emotion_gcn", word_vector_width=20)
+    values = random_tensors(described(official))
+    variables, extras = names.to_variables(values, official)
+    block, theirs = variables["params"]["trunk"]["stage2_block1"], "model._model.1._layer_stack.0"
+    for ours, leaf, name in (
+        ("norm1", "scale", "_batchnorm_conv0.weight"),
+        ("norm2", "bias", "_batchnorm_conv1.bias"),
+        ("conv1", "bias", "_conv0.bias"),
+        ("conv2", "bias", "_conv1.bias"),
+        ("shortcut", "a", "_shortcut._a"),
+        ("shortcut", "c", "_shortcut._c"),
+    ):
+        np.testing.assert_array_equal(block[ours][leaf], values[f"{theirs}.{name}"])
+    np.testing.assert_array_equal(variables["params"]["head"]["gcn"]["layer2"], values["gc2.weight"])
+    np.testing.assert_array_equal(variables["graph"]["head"]["adjacency"], values["A"])
+    np.testing.assert_array_equal(extras["model._fc0.bias"], values["model._fc0.bias"])
+
+
+@pytest.mark.parametrize(("trunk", "model"), SIX)
+def test_there_and_back_is_bit_identical(trunk, model, official):
+    tensors, layout = official(trunk, model), names.official_tensors(trunk, model)
+    assert identical(names.to_state_dict(*names.to_variables(tensors, layout), layout), tensors)
+
+
+def test_what_a_file_lacks_of_the_extras_is_zero(official):
+    layout = names.official_tensors("bregnext50", "emotion_gcn")
+    tensors = official("bregnext50", "emotion_gcn")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")}
+    assert names.problems(kept, layout) == []
+    back = names.to_state_dict(*names.to_variables(kept, layout), layout)
+    assert list(back) == list(tensors)
+    assert {int(tensor) for name, tensor in back.items() if name not in kept} == {0}
+    without_fc0 = names.to_state_dict(names.to_variables(kept, layout)[0], {}, layout)
+    assert not without_fc0["model._fc0.weight"].any() and without_fc0["model._fc0.weight"].shape == (7, 128)
+
+
+@pytest.mark.parametrize(("trunk", "model"), SIX)
+def test_trunk_and_model_are_told_by_the_names(trunk, model):
+    found = [name for name, _, _ in listed(trunk, model)]
+    assert names.infer_trunk_and_model(set(found)) == (trunk, model)
+    assert names.infer_trunk_and_model(set(found), trunk="bregnext50", model="multi_task") == (
+        "bregnext50",
+        "multi_task",
+    )
+    assert names.infer_trunk_and_model({f"x.{name}" for name in found}) is None
+
+
+def test_prefix_of_data_parallel_and_older_names():
+    older = {
+        "module.features.denseblock1.denselayer12.norm.1.weight": 0,
+        "module.features.denseblock1.denselayer12.conv.2.weight": 1,
+        "module.features.transition1.norm.weight": 2,
+        "classifier.weight": 3,
+    }
+    assert names.normalised_names(older) == {
+        "features.denseblock1.denselayer12.norm1.weight": 0,
+        "features.denseblock1.denselayer12.conv2.weight": 1,
+        "features.transition1.norm.weight": 2,
+        "classifier.weight": 3,
+    }
+    with pytest.raises(UserError, match="the tensor A under two names"):
+        names.normalised_names({"A": 0, "module.A": 1})
+
+
+def test_every_problem_is_named():
+    layout = names.official_tensors("bregnext50", "emotion_gcn")
+    tensors = random_tensors(listed("bregnext50", "emotion_gcn"))
+    del tensors["A"], tensors["gc2.weight"]
+    tensors["fc.weight"] = np.zeros(1)
+    tensors["model._conv0.bias"] = np.zeros((32, 1), np.float32)
+    tensors["model._model.0._layer_stack.0._shortcut._a"] = np.float32(1)
+    tensors["model._model.5.bias"] = tensors["model._model.5.bias"].astype(np.float64)
+    tensors["model._model.5.weight"] = tensors["model._model.5.weight"].astype(np.float16)  # fits into float32
+    tensors["model._model.5.running_mean"] = np.full(128, np.nan, np.float32)
+    tensors["model._model.5.running_var"] = [1.0] * 128
+    assert names.problems(tensors, layout) == [
+        "missing: A, gc2.weight",
+        "unexpected: fc.weight",
+        "model._conv0.bias has shape 32x1 instead of 32",
+        "model._model.0._layer_stack.0._shortcut._a is no tensor",
+        "model._model.5.bias holds float64 instead of float32",
+        "model._model.5.running_mean has numbers that are not finite",
+        "model._model.5.running_var is no tensor",
+    ]
+
+
+def test_permuted_classes_of_a_graph_permute_w():
+    layout = names.official_tensors("bregnext_tiny", "emotion_gcn", word_vector_width=20)
+    tensors = random_tensors(described(layout))
+    vectors_9xF = np.random.default_rng(1).standard_normal((9, 20))
+    order = [0, 4, 5, 6, 3, 2, 1]
+    places = [*order, 7, 8]
+
+    def w(tensors, vectors_9xF):
+        # H1 = LeakyReLU_0.2(A^T H0 W1), H2 = A^T H1 W2 (Emotion-GCN spec, section 2)
+        hidden = tensors["A"].T @ vectors_9xF @ tensors["gc1.weight"]
+        return tensors["A"].T @ np.where(hidden > 0, hidden, 0.2 * hidden) @ tensors["gc2.weight"]
+
+    permuted = names.permuted_classes(tensors, layout, order)
+    np.testing.assert_allclose(w(permuted, vectors_9xF[places]), w(tensors, vectors_9xF)[places], rtol=1e-4, atol=1e-3)
+    assert not np.allclose(w(permuted, vectors_9xF), w(tensors, vectors_9xF)[places], rtol=1e-4, atol=1e-3)
+    assert identical(names.permuted_classes(permuted, layout, np.argsort(order)), tensors)

@@ -1,0 +1,86 @@
+"""Training that starts from a trunk's weights, or goes on from a whole checkpoint."""
+
+import jax
+import numpy as np
+import pytest
+
+from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax.conversion import convert, names
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.torch_files import writing
+from emotion_gcn_jax.training import loop
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    """Folders of checkpoints that PyTorch weights were converted into, by model."""
+    folder = tmp_path_factory.mktemp("converted")
+    rng = np.random.default_rng(0)
+    for model in ("emotion_gcn", "single_task"):
+        layout = names.official_tensors("densenet_tiny", model, word_vector_width=100)
+        tensors = {
+            t.name: np.zeros(t.shape, t.dtype) if t.dtype == "int64" else rng.uniform(0.01, 0.1, t.shape).astype("f4")
+            for t in layout
+        }
+        writing.save(folder / f"{model}.pth", tensors)
+        convert.from_official(folder / f"{model}.pth", folder / model, trunk="densenet_tiny", model=model)
+    return folder
+
+
+def equal(tree, other):
+    return jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), tree, other))
+
+
+def test_training_goes_on_from_converted_weights_and_from_a_run_s_own(config, converted, tmp_path):
+    config.init.checkpoint = str(converted / "emotion_gcn")
+    config.graph.correlations = "no/such.csv"  # not read: the graph is the checkpoint's
+    read = checkpoints.read(converted / "emotion_gcn")
+    run = loop.prepare(config)
+    assert equal(run.initial_state.evaluated_variables(), read.variables)
+    saved = checkpoints.Checkpoints(tmp_path)
+    changed = jax.tree.map(lambda array: array + 1, jax.device_get(run.initial_state.evaluated_variables()))
+    saved.save_best(1, changed, run.meta(loop.Progress(), {}))
+    saved.close()
+    config.init.checkpoint = str(tmp_path)
+    assert equal(loop.prepare(config).initial_state.evaluated_variables(), changed)
+
+
+def test_trunk_alone(config, converted):
+    fresh = loop.prepare(config).initial_state
+    config.init.trunk = str(converted / "single_task")
+    state = loop.prepare(config).initial_state
+    read = checkpoints.read(converted / "single_task").variables
+    assert equal(state.params["trunk"], read["params"]["trunk"])
+    assert equal(state.batch_stats["trunk"], read["batch_stats"]["trunk"])
+    assert equal(state.params["head"], fresh.params["head"]) and equal(state.graph, fresh.graph)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"init.trunk": "no/folder"}, "No checkpoint was found in .*no/folder"),
+        ({"init.trunk": "single_task", "init.checkpoint": "single_task"}, "both given"),
+        (
+            {"init.trunk": "single_task", "model.trunk": "densenet121"},
+            "single_task holds a densenet_tiny, and config.model",
+        ),
+        ({"init.checkpoint": "single_task"}, "has config.model.name single_task: set config.model to the same"),
+        ({"init.checkpoint": "trunk"}, "holds the weights of a trunk alone: name it by config.init.trunk"),
+        ({"init.checkpoint": "emotion_gcn", "graph.propagation": "row"}, "config.graph.propagation transposed: set it"),
+        ({"init.trunk": "damaged"}, "other params than config.model's"),
+    ],
+)
+def test_what_does_not_fit(fields, message, config, converted):
+    whole = checkpoints.read(converted / "single_task")
+    for name in ("trunk", "damaged"):
+        if not (converted / name).exists():
+            parts = {key: {"trunk": dict(whole.variables[key]["trunk"])} for key in ("params", "batch_stats")}
+            if name == "damaged":
+                del parts["params"]["trunk"]["stem_conv"]
+            checkpoints.write(converted / name, parts, {"config": {"model": {"trunk": "densenet_tiny"}}})
+    for field, value in fields.items():
+        path = str(converted / value) if field.startswith("init.") else value
+        config.update_from_flattened_dict({field: path})
+    with pytest.raises(UserError, match=message) as caught:
+        loop.prepare(config)
+    assert "\n" not in str(caught.value)
