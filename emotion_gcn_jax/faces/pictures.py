@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from emotion_gcn_jax.errors import UserError
 
@@ -36,6 +36,8 @@ def decode(data: bytes) -> np.ndarray:
                 return _upright_rgb(picture)
     except Image.DecompressionBombError as error:
         raise UserError(f"The image is larger than an image may be ({error}): make it smaller.") from None
+    except UnidentifiedImageError:
+        raise UserError("An image file was expected, found something that is in no image format known here.") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise UserError(f"An image file was expected, found something that cannot be decoded ({error}).") from None
 
@@ -55,6 +57,8 @@ def _upright_rgb(picture: Image.Image) -> np.ndarray:
     if upright.mode in _SIXTEEN_BIT_MODES:
         samples_HxW = np.asarray(upright).astype(np.int64)
         return np.repeat((samples_HxW >> 8).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    if upright.mode == "P" and "transparency" in upright.info:
+        upright = upright.convert("RGBA")  # straight to RGB, Pillow warns of a palette's alpha
     return np.array(upright.convert("RGB"))
 
 

