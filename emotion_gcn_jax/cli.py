@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from emotion_gcn_jax.errors import UserError
 
+SOME_FAILED = 1  # the exit status where some of the inputs have no answer
 MISTAKE = 2  # the exit status of a user's mistake, argparse's own
 STOPPED = 130  # that of a run which the user interrupted
 
@@ -65,6 +66,77 @@ def _add(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _add_predict(subparsers: Subparsers) -> None:
+    parser = _add(
+        subparsers,
+        "predict",
+        _predict,
+        "find the faces of photographs and say what they express",
+        "emotion-gcn predict --checkpoint runs/demo photo.jpg --json faces.json --overlay out",
+    )
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
+    parser.add_argument("--json", metavar="FILE", help="where to write everything that is known of every face")
+    parser.add_argument("--overlay", metavar="DIR", help="where to write the pictures with their faces marked")
+    parser.add_argument("--no-detect", action="store_true", help="the pictures are faces that were cut already")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax.inference import predict
+
+    failed = predict.run(
+        arguments.checkpoint,
+        arguments.images,
+        json_file=arguments.json,
+        overlay_directory=arguments.overlay,
+        detect=not arguments.no_detect,
+    )
+    return SOME_FAILED if failed else 0
+
+
+def _add_evaluate(subparsers: Subparsers) -> None:
+    parser = _add(
+        subparsers,
+        "evaluate",
+        _evaluate,
+        "write the report of a trained model on a split of a built dataset",
+        "emotion-gcn evaluate --checkpoint runs/demo --dataset synthetic_faces --split test --output report",
+    )
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="a folder of tfds_builders/, built")
+    parser.add_argument("--config", metavar="C", help="of the builder; needed where several are built")
+    parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
+    parser.add_argument("--split", required=True, metavar="S", help="such as validation or test")
+    parser.add_argument(
+        "--output", required=True, metavar="OUT", help="the report's folder: numbers, predictions, plots"
+    )
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax.data import selection
+    from emotion_gcn_jax.data.source import open_split
+    from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+    from emotion_gcn_jax.evaluation.report import summary, write_report
+    from emotion_gcn_jax.inference.model import load
+
+    split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
+    model = load(arguments.checkpoint)
+    trained = model.config
+    require = trained.dataset.get("require", "none")
+    split = selection.for_model(split, trained.model.name, num_classes=trained.model.num_classes, require=require)
+    metrics = write_report(
+        arguments.output,
+        evaluate_model(model, split),
+        label_names=model.label_names,
+        dataset=split.name,
+        split=split.split,
+        checkpoint=arguments.checkpoint,
+        config=model.meta["config"],
+    )
+    print(f"{summary(metrics)}\nreport: {arguments.output}")
+    return 0
 
 
 def _add_graph(subparsers: Subparsers) -> None:
@@ -159,7 +231,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     return 0
 
 
-SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_graph, _add_convert)
+SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_predict, _add_evaluate, _add_graph, _add_convert)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ same global batch. Grain's threads only run ahead of the training; they decide n
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from types import MappingProxyType
 
 import cv2
 import grain
 import numpy as np
-from PIL import Image
 
+from emotion_gcn_jax.data.resizing import RESIZE_FILTERS, fit
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import NO_EXPRESSION
@@ -135,30 +134,6 @@ def eval_batches(
     return _compute_ahead(batch_at, range(num_batches), num_threads)
 
 
-def _resize_bilinear_antialiased(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-
-
-def _resize_bilinear(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-
-
-def _resize_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-
-
-RESIZE_FILTERS: MappingProxyType[str, Callable[[np.ndarray, tuple[int, int]], np.ndarray]] = MappingProxyType(
-    {
-        "bilinear_antialiased": _resize_bilinear_antialiased,
-        "bilinear": _resize_bilinear,
-        "area": _resize_area,
-    }
-)
-"""Functions of a uint8 HxWx3 image and its new (width, height). The first is Pillow's and what the official pipeline
-uses; the others are OpenCV's: bilinear without antialiasing is about twice as fast, area averages the pixels that fall
-into one."""
-
-
 def _check(split: Split, batch_size: int, resize: str, process_count: int) -> None:
     if resize not in RESIZE_FILTERS:
         raise UserError(f"Unknown resize filter {resize!r}: expected one of {', '.join(RESIZE_FILTERS)}.")
@@ -195,7 +170,7 @@ def _load(split: Split, rows: np.ndarray, image_size: int, resize: str) -> Batch
     images = np.zeros((len(rows), image_size, image_size, 3), np.uint8)
     mask = rows != _PADDING
     for position in np.flatnonzero(mask):
-        images[position] = _fit(_decode(split, rows[position]), image_size, resize)
+        images[position] = fit(_decode(split, rows[position]), image_size, resize)
     return {
         "image": images,
         "expression": np.where(mask, split.expression[rows], np.int32(NO_EXPRESSION)),
@@ -217,17 +192,3 @@ def _decode(split: Split, row: int) -> np.ndarray:
             f"The image {split.ids[row]!r} of {split!r} cannot be read as JPEG or PNG: build the dataset again."
         )
     return image
-
-
-def _fit(image: np.ndarray, size: int, resize: str) -> np.ndarray:
-    """Returns the image's middle square at the given size; builders store squares, save for AffectNet's official crops.
-
-    As in torchvision, the shorter side becomes `size` and the longer one is cut to it on both ends.
-    """
-    height, width = image.shape[:2]
-    if min(height, width) != size:
-        shorter = min(height, width)
-        width, height = size * width // shorter, size * height // shorter
-        image = RESIZE_FILTERS[resize](image, (width, height))
-    top, left = round((height - size) / 2), round((width - size) / 2)
-    return image[top : top + size, left : left + size]

@@ -12,8 +12,34 @@ from emotion_gcn_jax.data.augmentation import normalise
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.report import Predictions
+from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.models.emotion_net import EmotionNet
-from emotion_gcn_jax.parallel import AXIS, Batch, Tree, spread
+from emotion_gcn_jax.parallel import AXIS, Batch, Tree, pmap_step, replicate, spread
+
+
+def evaluate_model(model: EmotionModel, split: Split) -> Predictions:
+    """Predicts a whole split with a trained model, on all devices of this process.
+
+    Size, filter and batch are those of the model's config; its dtype too.
+
+    Args:
+        model: from `inference.model.load`.
+        split: the examples; missing labels are allowed.
+
+    Raises:
+        UserError: as `evaluate`.
+    """
+    devices, data = jax.local_devices(), model.config.data
+    return evaluate(
+        pmap_step(predict_step, devices, model=model.module),
+        replicate(model.variables, devices),
+        split,
+        batch_size=-(-data.eval_batch_size // len(devices)) * len(devices),
+        image_size=data.image_size,
+        resize=data.resize,
+        num_threads=data.threads,
+        devices=devices,
+    )
 
 
 def predict_step(variables: dict[str, Tree], batch: Batch, *, model: EmotionNet) -> dict[str, jax.Array]:

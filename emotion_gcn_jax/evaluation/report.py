@@ -16,6 +16,10 @@ from emotion_gcn_jax.evaluation import plots
 from emotion_gcn_jax.evaluation.metrics import AffectMetrics, ExpressionMetrics
 from emotion_gcn_jax.labels import NO_EXPRESSION
 
+# How far a metric would move with other examples: of so many resamples of the split, the interval of this share.
+_RESAMPLES, _LEVEL = 1000, 0.95
+_METRICS_WITH_INTERVAL = ("accuracy", "ccc_valence", "ccc_arousal", "ccc_mean")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
@@ -45,6 +49,15 @@ class Predictions:
             values = getattr(self, field.name)
             if values is not None and len(values) != len(self.ids):
                 raise ValueError(f"{field.name} has {len(values)} entries for {len(self.ids)} examples")
+
+    def take(self, rows_M: np.ndarray) -> "Predictions":
+        """Returns the examples of these row numbers, in their order; a row may occur more than once."""
+        taken: dict[str, Any] = {"ids": [self.ids[row] for row in rows_M]}
+        for field in dataclasses.fields(self):
+            values = getattr(self, field.name)
+            if field.name != "ids":
+                taken[field.name] = None if values is None else np.asarray(values)[rows_M]
+        return Predictions(**taken)
 
     @property
     def expression_N(self) -> np.ndarray | None:
@@ -98,6 +111,43 @@ def metrics_dict(predictions: Predictions, label_names: Sequence[str]) -> dict[s
     return _for_json(metrics)
 
 
+def bootstrap_intervals(predictions: Predictions, label_names: Sequence[str]) -> dict[str, list[float] | None]:
+    """Returns the 95 % percentile bootstrap interval of the accuracy and of every CCC.
+
+    The split is resampled with replacement 1,000 times, by examples: frames of one video resemble each other, so for a
+    split of videos the intervals are too narrow. The same predictions give the same intervals.
+
+    Args:
+        predictions: of a whole split.
+        label_names: the C class names in id order.
+
+    Returns:
+        [lower, upper] by the metric's name; None where the metric itself is undefined.
+    """
+    rng, count = np.random.default_rng(0), len(predictions.ids)
+    drawn: list[dict[str, Any]] = []
+    for _ in range(_RESAMPLES if count else 0):
+        drawn.append(metrics_dict(predictions.take(rng.integers(count, size=count)), label_names))
+    intervals: dict[str, list[float] | None] = {}
+    for name in _METRICS_WITH_INTERVAL:
+        # A resample of a split with few labels may have none of them.
+        values = [metrics[name] for metrics in drawn if metrics[name] is not None]
+        ends = (0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2)
+        intervals[name] = np.quantile(values, ends).tolist() if values else None
+    return intervals
+
+
+def summary(metrics: Mapping[str, Any]) -> str:
+    """Returns the chief metrics in one line, with their intervals."""
+    parts = []
+    for name in ("accuracy", "mean_class_accuracy", "macro_f1", "ccc_mean"):
+        if metrics[name] is not None:
+            interval = metrics["intervals_95"].get(name)
+            ends = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
+            parts.append(f"{name} {metrics[name]:.3f}{ends}")
+    return ", ".join(parts)
+
+
 def write_report(
     directory: epath.PathLike,
     predictions: Predictions,
@@ -132,6 +182,7 @@ def write_report(
         UserError: if the directory cannot be written.
     """
     metrics = metrics_dict(predictions, label_names) | {
+        "intervals_95": bootstrap_intervals(predictions, label_names),
         "dataset": dataset,
         "split": split,
         "checkpoint": checkpoint,

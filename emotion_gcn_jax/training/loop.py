@@ -327,11 +327,7 @@ def _write_best_report(run: Run, workdir: str) -> dict[str, Any]:
         config=best.meta["config"],
         history=last_progress["history"],
     )
-    shown = ("accuracy", "mean_class_accuracy", "macro_f1", "ccc_mean")
-    print(
-        f"step {best.meta['step']} is the best: "
-        + ", ".join(f"{n} {metrics[n]:.3f}" for n in shown if metrics[n] is not None)
-    )
+    print(f"step {best.meta['step']} is the best: {report.summary(metrics)}")
     print(f"report: {directory}")
     return metrics
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import plots
-from emotion_gcn_jax.evaluation.report import Predictions, metrics_dict, write_report
+from emotion_gcn_jax.evaluation.report import Predictions, bootstrap_intervals, metrics_dict, write_report
 from emotion_gcn_jax.labels import EXPRESSIONS
 
 NAMES = ("Neutral", "Happy", "Sad")
@@ -87,6 +87,31 @@ def test_what_a_split_does_not_label_is_null() -> None:
     assert metrics["examples"] == 4
 
 
+def test_intervals_are_those_of_the_sampling_distributions() -> None:
+    rng = np.random.default_rng(5)
+    count, share, correlation = 400, 0.7, 0.8
+    true = rng.integers(0, 2, count)
+    right = np.arange(count) < share * count
+    probabilities = np.eye(3)[np.where(right, true, 1 - true)]
+    valence = rng.normal(size=count)
+    arousal = correlation * valence + (1 - correlation**2) ** 0.5 * rng.normal(size=count)
+    fields = dict(true_expression_N=true, probabilities_NxC=probabilities, valence_N=valence, arousal_N=arousal)
+    predictions = Predictions([str(k) for k in range(count)], **fields, true_valence_N=arousal, true_arousal_N=arousal)
+    intervals = bootstrap_intervals(predictions, NAMES)
+    half = 1.96 * (share * (1 - share) / count) ** 0.5  # of a binomial share
+    assert intervals["accuracy"] == pytest.approx([share - half, share + half], abs=0.006)
+    ccc = metrics_dict(predictions, NAMES)["ccc_valence"]
+    half = 1.96 * (1 - correlation**2) / count**0.5  # of a correlation (Fisher), which the CCC nearly is here
+    assert intervals["ccc_valence"] == pytest.approx([ccc - half, ccc + half], abs=0.012)
+    assert intervals["ccc_arousal"] == [1, 1]
+    assert intervals == bootstrap_intervals(predictions, NAMES)
+
+
+def test_no_interval_of_what_is_undefined() -> None:
+    unlabelled = _predictions(true_expression_N=np.full(4, -1), valence_N=None, arousal_N=None)
+    assert set(bootstrap_intervals(unlabelled, NAMES).values()) == {None}
+
+
 def test_predictions_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="valence_N has 3 entries for 4 examples"):
         _predictions(valence_N=np.zeros(3))
@@ -108,7 +133,9 @@ def test_all_files_are_written(tmp_path: Path) -> None:
     metrics = json.loads(text)
     assert metrics == returned
     assert list(metrics)[: len(TOP_LEVEL)] == TOP_LEVEL
-    assert list(metrics)[len(TOP_LEVEL) :] == ["per_class", "confusion", "dataset", "split", "checkpoint", "config"]
+    assert list(metrics)[len(TOP_LEVEL) :] == [
+        "per_class", "confusion", "intervals_95", "dataset", "split", "checkpoint", "config",
+    ]  # fmt: skip
     assert metrics["config"] == {"batch_size": 4, "sizes": [1, 2], "limit": None}
     assert (metrics["dataset"], metrics["split"], metrics["checkpoint"]) == (
         "synthetic_faces", "validation", "runs/demo/best",

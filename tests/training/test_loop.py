@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.training import loop
 
@@ -75,6 +75,25 @@ def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_pa
     assert "2 x cpu" in printed.out
     assert "loss=" in printed.err
     assert "images/s" in printed.err
+
+
+def test_the_command_evaluate_writes_the_report_of_the_training(config, shades, tmp_path, capsys):
+    config.training.epochs = 1
+    trained = loop.train_and_evaluate(config, str(tmp_path))
+    words = f"evaluate --checkpoint {tmp_path} --dataset shades --data-dir {shades} --split validation --output"
+    assert cli.main([*words.split(), str(tmp_path / "again")]) == 0
+    assert f"accuracy {trained['accuracy']:.3f} (" in capsys.readouterr().out
+    evaluated = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert list(evaluated) == list(trained)
+    assert evaluated["confusion"] == trained["confusion"] and evaluated["config"] == trained["config"]
+    for name in ("ccc_valence", "rmse_arousal"):
+        assert evaluated[name] == pytest.approx(trained[name], abs=1e-4)
+    lower, upper = evaluated["intervals_95"]["accuracy"]
+    assert lower < evaluated["accuracy"] < upper
+    files = {path.name for path in (tmp_path / "report").iterdir()} - {"curves.png"}
+    assert {path.name for path in (tmp_path / "again").iterdir()} == files
+    assert cli.main([*words.replace("shades", "nothing", 1).split(), str(tmp_path / "again")]) == 2
+    assert "There is no dataset 'nothing'" in capsys.readouterr().err
 
 
 class Killed(BaseException):

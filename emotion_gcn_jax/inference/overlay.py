@@ -1,0 +1,120 @@
+"""Draws what was said of the faces over their picture: box, eyes, expression, a small plane of valence and arousal."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from emotion_gcn_jax.faces.alignment import Box
+from emotion_gcn_jax.inference.results import FacePrediction
+
+# Long side of what is drawn on: smaller pictures are enlarged to the first, so that writing fits, larger ones shrunk to
+# the second.
+_SMALLEST, _LARGEST = 960, 2400
+
+_MARK, _INK, _PAPER, _GRID = (255, 214, 64), (255, 255, 255), (16, 16, 22, 190), (150, 150, 160)
+
+
+def draw_faces(image_HxWx3: np.ndarray, faces: Sequence[FacePrediction]) -> np.ndarray:
+    """Returns a uint8 RGB copy, of 960 to 2400 pixels on its longer side, with the faces marked.
+
+    Args:
+        image_HxWx3: uint8 RGB, the picture that the faces' places refer to.
+        faces: what was predicted for it.
+    """
+    height, width = image_HxWx3.shape[:2]
+    scale = min(max(_SMALLEST / max(height, width), 1.0), _LARGEST / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = Image.fromarray(image_HxWx3).resize(size, Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX)
+    draw = ImageDraw.Draw(picture, "RGBA")
+    writing = max(size) / 48
+    for face in faces:
+        _mark(draw, face, scale, line=round(writing / 6))
+    taken: list[Box] = []
+    for face in faces:  # the writing after all the boxes, so that no box crosses it
+        taken.append(_write(draw, size, face, scale, writing, taken))
+    return np.asarray(picture)
+
+
+def _mark(draw: ImageDraw.ImageDraw, face: FacePrediction, scale: float, line: int) -> None:
+    """The box, tilted as the face is, and the eyes."""
+    corners = _corners(face) * scale
+    outline = [tuple(corner) for corner in (*corners, *corners[:2])]
+    draw.line(outline, fill=(0, 0, 0), width=line + 2, joint="curve")
+    draw.line(outline, fill=_MARK, width=line, joint="curve")
+    for eye in (face.left_eye, face.right_eye):
+        if eye is not None:
+            (x, y), radius = np.array(eye) * scale, 1.2 * line
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_MARK, outline=(0, 0, 0))
+
+
+def _corners(face: FacePrediction) -> np.ndarray:
+    """The corners of the face's box, turned about its centre as the eyes' line is: float64 [4, 2]."""
+    x0, y0, x1, y1 = face.box
+    corners_4x2 = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
+    if face.left_eye is None or face.right_eye is None:
+        return corners_4x2
+    angle = math.atan2(face.right_eye[1] - face.left_eye[1], face.right_eye[0] - face.left_eye[0])
+    turn_2x2 = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    centre_2 = corners_4x2.mean(0)
+    return (corners_4x2 - centre_2) @ turn_2x2 + centre_2
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    face: FacePrediction,
+    scale: float,
+    writing: float,
+    taken: Sequence[Box],
+) -> Box:
+    """The label, the plane and its two numbers, beside the face where there is room; returns what they cover."""
+    lines = [(f"{face.expression} {face.probabilities[face.expression]:.0%}", writing)]
+    side = 0.0
+    if face.valence is not None and face.arousal is not None:
+        lines += [(f"valence {face.valence:+.2f}", 0.7 * writing), (f"arousal {face.arousal:+.2f}", 0.7 * writing)]
+        side = 4.2 * writing
+    fonts = [ImageFont.load_default(em) for _, em in lines]
+    widths = [draw.textlength(words, font) for (words, _), font in zip(lines, fonts, strict=True)]
+    width, height = max(side, max(widths) + 0.8 * writing), sum(1.35 * em for _, em in lines) + side
+    x, y = _free_place(_corners(face) * scale, (width, height), size, taken)
+    covered = (x, y, x + width, y + height)
+    draw.rectangle(covered, fill=_PAPER)
+    for (words, em), font in zip(lines, fonts, strict=True):
+        draw.text((x + 0.4 * writing, y + 0.675 * em), words, fill=_INK, font=font, anchor="lm")
+        y += 1.35 * em
+    if face.valence is not None and face.arousal is not None:
+        _plane(draw, (x + width / 2, y + side / 2), 0.42 * side, face.valence, face.arousal)
+    return covered
+
+
+def _plane(
+    draw: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, valence: float, arousal: float
+) -> None:
+    """Valence to the right, arousal upwards, in a circle of radius 1; each is limited to [-1, 1]."""
+    x, y = centre
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_GRID)
+    draw.line((x - radius, y, x + radius, y), fill=_GRID)
+    draw.line((x, y - radius, x, y + radius), fill=_GRID)
+    x, y = x + radius * float(np.clip(valence, -1, 1)), y - radius * float(np.clip(arousal, -1, 1))
+    dot = max(2.5, 0.14 * radius)
+    draw.line((*centre, x, y), fill=_MARK, width=max(1, round(dot / 2)))
+    draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=_MARK, outline=(0, 0, 0))
+
+
+def _free_place(
+    corners_4x2: np.ndarray, needed: tuple[float, float], size: tuple[int, int], taken: Sequence[Box]
+) -> tuple[float, float]:
+    """The upper left corner for a panel: right of the face, left, above or below, where it covers least."""
+    (width, height), (x0, y0), (x1, y1) = needed, corners_4x2.min(0), corners_4x2.max(0)
+    gap = 4.0
+    places = [(x1 + gap, y0), (x0 - gap - width, y0), (x0, y0 - gap - height), (x0, y1 + gap)]
+    inside = [(min(max(x, 0), size[0] - width), min(max(y, 0), size[1] - height)) for x, y in places]
+    covered = [(x0, y0, x1, y1), *taken]
+    return min(inside, key=lambda p: sum(_intersection((*p, p[0] + width, p[1] + height), box) for box in covered))
+
+
+def _intersection(a: Box, b: Box) -> float:
+    """The area that two boxes share."""
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))

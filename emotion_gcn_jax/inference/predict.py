@@ -1,0 +1,185 @@
+"""Predicts image files: each through the detector, their faces together through the network, and out to the reader.
+
+A file that fails costs one line, not the others.
+"""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces import detection, pictures
+from emotion_gcn_jax.inference.model import EmotionModel, load, placed, read_picture
+from emotion_gcn_jax.inference.overlay import draw_faces
+from emotion_gcn_jax.inference.results import ImagePrediction
+
+# Judged together once there are so many faces, or so many files.
+_FACES, _FILES = 32, 16
+
+_LONGEST_NAME = 40
+
+
+def run(
+    checkpoint: str, files: Sequence[str], *, json_file: str | None, overlay_directory: str | None, detect: bool
+) -> int:
+    """Predicts files; prints a table, and a line to standard error for each that has no answer.
+
+    Args:
+        checkpoint: a training run's directory or one checkpoint.
+        files: the images' paths.
+        json_file: where all is written, in the files' order.
+        overlay_directory: where each picture is written with its faces marked.
+        detect: find faces; otherwise every picture is a face that was cut already.
+
+    Returns:
+        How many of the files have no answer.
+
+    Raises:
+        UserError: the checkpoint cannot be read, the results not be written, or the extra `faces` is missing.
+    """
+    overlays = None if overlay_directory is None else _Overlays(overlay_directory)
+    if json_file is not None:
+        _check_writable(json_file)
+    if detect:
+        detection.load_detector()
+    model = load(checkpoint)
+    done: list[ImagePrediction] = []
+    table = _Table(files)
+    try:
+        for prediction in predict_files(model, files, detect=detect):
+            done.append(prediction)
+            table.print(prediction)
+            if overlays is not None and prediction.faces:
+                print(f"  -> {overlays.write(prediction)}")
+    finally:
+        if json_file is not None:
+            _write_json(json_file, done)
+    return sum(prediction.error is not None for prediction in done)
+
+
+def predict_files(model: EmotionModel, files: Sequence[str], *, detect: bool = True) -> Iterator[ImagePrediction]:
+    """Yields what the model says of every image file, in their order.
+
+    Args:
+        model: from `inference.model.load`.
+        files: the images' paths.
+        detect: find faces; otherwise every picture is a face that was cut already.
+
+    Raises:
+        UserError: the extra `faces` is missing. What is wrong with a file stands in its prediction.
+    """
+    waiting: list[_Found] = []
+    for file in files:
+        waiting.append(_find(model, file, detect))
+        if len(waiting) == _FILES or sum(len(found.cut) for found in waiting) >= _FACES:
+            yield from _judge(model, waiting)
+            waiting.clear()
+    yield from _judge(model, waiting)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """The faces of one file before the network has seen them; `places` is empty if the file is a cut face."""
+
+    file: str
+    cut: Sequence[np.ndarray] = ()
+    places: Sequence[detection.Detection] = ()
+    error: str | None = None
+
+
+def _find(model: EmotionModel, file: str, detect: bool) -> _Found:
+    try:
+        image_HxWx3 = read_picture(file)
+    except UserError as error:
+        return _Found(file, error=str(error))
+    if not detect:
+        return _Found(file, [image_HxWx3])
+    places, cut = model.find_faces(image_HxWx3)
+    return _Found(file, cut, places, None if places else f"{file}: No face was found.")
+
+
+def _judge(model: EmotionModel, waiting: Sequence[_Found]) -> Iterator[ImagePrediction]:
+    judged = iter(model.predict_faces([face for found in waiting for face in found.cut]))
+    for found in waiting:
+        faces = tuple(itertools.islice(judged, len(found.cut)))
+        if found.places:
+            faces = tuple(map(placed, faces, found.places))
+        yield ImagePrediction(found.file, faces, found.error)
+
+
+class _Table:
+    """One line a face, printed as soon as it is known."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._width = min(_LONGEST_NAME, max(len(file) for file in files))
+        print(f"{'image':{self._width}}  face  expression  probability  valence  arousal  box")
+
+    def print(self, prediction: ImagePrediction) -> None:
+        """Writes what was said of a file; its error to standard error."""
+        if prediction.error is not None:
+            sys.stdout.flush()
+            print(prediction.error, file=sys.stderr, flush=True)
+        name = prediction.image
+        if len(name) > self._width:
+            name = f"...{name[3 - self._width :]}"
+        for number, face in enumerate(prediction.faces, start=1):
+            probability = face.probabilities[face.expression]
+            box = " ".join(f"{edge:.0f}" for edge in face.box)
+            print(
+                f"{name:{self._width}}  {number:4}  {face.expression:10}  {probability:11.2f}  "
+                f"{_signed(face.valence)}  {_signed(face.arousal)}  {box}"
+            )
+
+
+def _signed(value: float | None) -> str:
+    return f"{'-':>7}" if value is None else f"{value:+7.2f}"
+
+
+class _Overlays:
+    """A folder of pictures with their faces marked."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = pathlib.Path(directory)
+        self._written: set[pathlib.Path] = set()
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(self._directory, error) from None
+
+    def write(self, prediction: ImagePrediction) -> pathlib.Path:
+        """Writes the picture of a file, and returns its path: the file's name, numbered if two files have the same."""
+        stem = pathlib.Path(prediction.image).stem
+        names = itertools.chain([f"{stem}_faces.png"], (f"{stem}_{number}_faces.png" for number in itertools.count(2)))
+        path = next(path for path in (self._directory / name for name in names) if path not in self._written)
+        self._written.add(path)
+        picture = draw_faces(read_picture(prediction.image), prediction.faces)
+        try:
+            path.write_bytes(pictures.encode_png(picture))
+        except OSError as error:
+            raise _cannot_write(path, error) from None
+        return path
+
+
+def _check_writable(file: str) -> None:
+    """Before the work rather than after it."""
+    try:
+        pathlib.Path(file).open("a").close()
+    except OSError as error:
+        raise _cannot_write(pathlib.Path(file), error) from None
+
+
+def _write_json(file: str, predictions: Sequence[ImagePrediction]) -> None:
+    try:
+        text = json.dumps([prediction.to_dict() for prediction in predictions], indent=2, allow_nan=False)
+        pathlib.Path(file).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _cannot_write(pathlib.Path(file), error) from None
+
+
+def _cannot_write(path: pathlib.Path, error: OSError) -> UserError:
+    return UserError(f"{path} cannot be written ({error.strerror or error}): choose another place.")

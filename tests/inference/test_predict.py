@@ -1,0 +1,202 @@
+"""The command `emotion-gcn predict`, from files to table, JSON and overlays."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emotion_gcn_jax import cli
+from emotion_gcn_jax.inference import predict
+from emotion_gcn_jax.labels import EXPRESSIONS
+from tests.photographs import ASTRONAUT, GRACE_HOPPER
+
+
+def run(workdir, *arguments):
+    return cli.main(["predict", "--checkpoint", str(workdir), *map(str, arguments)])
+
+
+def faces_of(workdir, tmp_path, *files):
+    """The faces that the JSON lists for each file."""
+    run(workdir, *files, "--json", tmp_path / "faces.json")
+    return [entry["faces"] for entry in json.loads((tmp_path / "faces.json").read_text())]
+
+
+def test_two_photographs(workdir, tmp_path, capsys):
+    arguments = (ASTRONAUT, GRACE_HOPPER, "--json", tmp_path / "faces.json", "--overlay", tmp_path / "new" / "out")
+    assert run(workdir, *arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    header, *rows = printed.out.splitlines()
+    assert header.split() == ["image", "face", "expression", "probability", "valence", "arousal", "box"]
+    overlays = [tmp_path / "new" / "out" / name for name in ("astronaut_faces.png", "grace_hopper_faces.png")]
+    assert rows[1] == f"  -> {overlays[0]}" and rows[3] == f"  -> {overlays[1]}" and len(rows) == 4
+    predictions = json.loads((tmp_path / "faces.json").read_text())
+    assert [prediction["image"] for prediction in predictions] == [str(ASTRONAUT), str(GRACE_HOPPER)]
+    for prediction, row in zip(predictions, rows[::2], strict=True):
+        assert list(prediction) == ["image", "faces"]
+        (face,) = prediction["faces"]
+        assert list(face) == [
+            "box", "left_eye", "right_eye", "score", "expression", "probabilities", "valence", "arousal",
+        ]  # fmt: skip
+        assert list(face["probabilities"]) == list(EXPRESSIONS)
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert face["expression"] == max(face["probabilities"], key=face["probabilities"].get)
+        assert 0.8 < face["score"] <= 1
+        x0, y0, x1, y1 = face["box"]
+        assert x0 < face["left_eye"][0] < face["right_eye"][0] < x1
+        assert y0 < face["left_eye"][1] < y1 and y0 < face["right_eye"][1] < y1
+        assert row.split()[2:3] == [face["expression"]] and f"{face['valence']:+.2f}" in row
+    # Where they are, as read off the pictures.
+    for (face,), eyes in zip(
+        (p["faces"] for p in predictions), ([(204, 101), (247, 103)], [(223, 190), (304, 187)]), strict=True
+    ):
+        np.testing.assert_allclose([face["left_eye"], face["right_eye"]], eyes, atol=5)
+    for path in overlays:
+        with Image.open(path) as overlay:
+            assert overlay.format == "PNG" and max(overlay.size) == 960
+
+
+def save(array_or_image, path, **options):
+    image = array_or_image if isinstance(array_or_image, Image.Image) else Image.fromarray(array_or_image)
+    image.save(path, **options)
+    return path
+
+
+def odd_pictures(astronaut, folder):
+    """The astronaut as every kind of image file, and how many times as large."""
+    image = Image.fromarray(astronaut)
+    grey = image.convert("L")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side: to be turned clockwise
+    palette = image.quantize(255, dither=Image.Dither.NONE)
+    with_alpha = np.dstack([astronaut, np.full((512, 512), 7, np.uint8)])
+    yield save(image.transpose(Image.Transpose.ROTATE_90), folder / "exif.png", exif=exif), 1
+    yield save(grey, folder / "grey.png"), 1
+    yield save(grey.convert("LA"), folder / "grey_with_alpha.png"), 1
+    yield save(with_alpha, folder / "rgba.png"), 1
+    yield save(palette, folder / "palette.png", transparency=bytes(range(255))), 1
+    yield save(palette, folder / "palette.gif", transparency=3), 1
+    yield save(np.asarray(grey).astype(np.uint16) * 257, folder / "sixteen_bit.png"), 1
+    yield save(image.convert("CMYK"), folder / "cmyk.jpg", quality=95), 1
+    yield save(image.resize((5120, 5120)), folder / "huge.jpg"), 10
+    yield save(image.resize((100, 100), Image.Resampling.BOX), folder / "tiny.bmp"), 100 / 512
+
+
+def test_every_kind_of_picture(workdir, tmp_path, astronaut, capsys):
+    files, scales = zip(*odd_pictures(astronaut, tmp_path), strict=True)
+    (reference,), *found = faces_of(workdir, tmp_path, ASTRONAUT, *files)
+    assert capsys.readouterr().err == ""
+    assert [len(faces) for faces in found] == [1] * len(files)
+    side = reference["box"][2] - reference["box"][0]
+    for file, scale, (face,) in zip(files, scales, found, strict=True):
+        for place in ("box", "left_eye", "right_eye"):
+            off = np.abs(np.array(face[place]) / scale - reference[place]).max()
+            assert off < 0.1 * side, (file.name, place)
+    exif = found[0][0]
+    assert exif["box"] == reference["box"] and exif["probabilities"] == pytest.approx(reference["probabilities"])
+
+
+def test_files_that_fail_do_not_keep_the_others_from_their_answers(workdir, tmp_path, capsys):
+    (tmp_path / "text.jpg").write_text("not an image")
+    (tmp_path / "empty.png").touch()
+    whole = io.BytesIO()
+    Image.effect_noise((200, 200), 50).save(whole, "JPEG")
+    (tmp_path / "cut.jpg").write_bytes(whole.getvalue()[:2000])
+    save(np.full((1, 1, 3), 255, np.uint8), tmp_path / "one_pixel.png")
+    save(np.full((90, 120, 3), 90, np.uint8), tmp_path / "wall.png")
+    names = ["text.jpg", "empty.png", "cut.jpg", "one_pixel.png", "wall.png", "missing.png"]
+    files = [tmp_path / name for name in names]
+    arguments = (*files[:3], ASTRONAUT, *files[3:], tmp_path, "--json", tmp_path / "faces.json")
+    assert run(workdir, *arguments, "--overlay", tmp_path / "out") == 1
+    printed = capsys.readouterr()
+    lines = printed.err.splitlines()
+    for line, file, said in zip(
+        lines,
+        [*files, tmp_path],
+        ["no image format", "found an empty one", "truncated", "No face", "No face", "No such file", "Is a directory"],
+        strict=True,
+    ):
+        assert line.startswith(str(file)) and said in line and line.endswith(".") and "0x" not in line
+    assert "astronaut.png" in printed.out
+    predictions = json.loads((tmp_path / "faces.json").read_text())
+    assert [len(prediction["faces"]) for prediction in predictions] == [0, 0, 0, 1, 0, 0, 0, 0]
+    assert [prediction.get("error") for prediction in predictions] == [*lines[:3], None, *lines[3:]]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["astronaut_faces.png"]
+
+
+def test_answers_are_kept_when_the_run_is_stopped(workdir, tmp_path, monkeypatch, capsys):
+    def stopped(model, files, *, detect):
+        yield from list(everything(model, files[:1], detect=detect))
+        raise KeyboardInterrupt
+
+    everything = predict.predict_files
+    monkeypatch.setattr(predict, "predict_files", stopped)
+    assert run(workdir, ASTRONAUT, GRACE_HOPPER, "--json", tmp_path / "faces.json") == 130
+    assert [entry["image"] for entry in json.loads((tmp_path / "faces.json").read_text())] == [str(ASTRONAUT)]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--json", "nowhere/faces.json"), ("--overlay", "file/out"), ("--checkpoint", "nowhere")]
+)
+def test_mistakes_are_told_before_any_work(workdir, tmp_path, capsys, monkeypatch, option, value):
+    monkeypatch.setattr(predict, "predict_files", None)
+    (tmp_path / "file").touch()
+    (tmp_path / "faces.json").write_text("old")
+    arguments = {"--checkpoint": workdir, "--json": tmp_path / "faces.json", option: tmp_path / value}
+    words = [str(word) for pair in arguments.items() for word in pair]
+    assert cli.main(["predict", *words, str(ASTRONAUT)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("emotion-gcn: ") and printed.err.count("\n") == 1
+    assert (tmp_path / "faces.json").read_text() == "old"
+
+
+def test_faces_that_are_cut_already_and_a_model_without_affect(single_task_workdir, tmp_path, capsys):
+    sizes = [(48, 48), (20, 31), (1, 1)]
+    files = [save(np.full((*size, 3), 99, np.uint8), tmp_path / f"{size[0]}.png") for size in sizes]
+    assert run(single_task_workdir, *files, "--no-detect", "--json", tmp_path / "faces.json") == 0
+    for (height, width), entry in zip(sizes, json.loads((tmp_path / "faces.json").read_text()), strict=True):
+        (face,) = entry["faces"]
+        assert face["box"] == [0, 0, width, height]
+        assert all(face[name] is None for name in ("left_eye", "right_eye", "score", "valence", "arousal"))
+        assert face["expression"] in EXPRESSIONS
+    assert capsys.readouterr().out.splitlines()[1].split()[4:6] == ["-", "-"]
+
+
+def test_many_files_go_through_in_groups(workdir, tmp_path):
+    files = [save(np.full((40, 40, 3), number, np.uint8), tmp_path / f"{number:03}.png") for number in range(40)]
+    assert run(workdir, *files, "--no-detect", "--json", tmp_path / "faces.json") == 0
+    entries = json.loads((tmp_path / "faces.json").read_text())
+    assert [entry["image"] for entry in entries] == [str(file) for file in files]
+    assert len({entry["faces"][0]["valence"] for entry in entries}) == 40
+
+
+def test_pictures_of_one_name_get_overlays_of_their_own(workdir, tmp_path, astronaut):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    files = [save(astronaut, tmp_path / name) for name in ("a/x.png", "b/x.png", "a/x.bmp")]
+    assert run(workdir, *files, "--overlay", tmp_path / "a") == 0
+    written = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert written == ["x.bmp", "x.png", "x_2_faces.png", "x_3_faces.png", "x_faces.png"]
+
+
+def test_neither_tensorflow_nor_clu_is_loaded(workdir, tmp_path):
+    program = """
+import sys, time
+start = time.perf_counter()
+import emotion_gcn_jax
+seconds = time.perf_counter() - start
+assert not {"jax", "tensorflow", "numpy"} & set(sys.modules)
+assert seconds < 1.5, seconds
+from emotion_gcn_jax import cli
+assert cli.main(sys.argv[1:]) == 0
+assert "jax" in sys.modules and "onnxruntime" in sys.modules
+assert not {"tensorflow", "clu", "tensorflow_datasets", "grain", "matplotlib", "numba"} & set(sys.modules)
+"""
+    command = [sys.executable, "-c", program, "predict", "--checkpoint", str(workdir), str(ASTRONAUT)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "" and len(result.stdout.splitlines()) == 2
