@@ -10,6 +10,8 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
 	$(VENV)/bin/python train.py --config=configs/synthetic_faces.py --workdir=runs/demo --resume
+	$(VENV)/bin/emotion-gcn predict --checkpoint runs/demo --overlay runs/demo/photographs \
+		"$$($(VENV)/bin/python -c 'import skimage; print(skimage.__path__[0])')/data/astronaut.png"
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest
