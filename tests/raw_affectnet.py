@@ -70,11 +70,11 @@ def raw_faces(count: int = 15, seed: int = 0) -> tuple[RawFace, ...]:
     return tuple(raw_face(seed, index, SIZES[index % len(SIZES)], TILTS[index % len(TILTS)]) for index in range(count))
 
 
-def raw_face(seed: int, index: int, size: tuple[int, int], tilt: float) -> RawFace:
-    """Draws one face into a picture of size (width, height)."""
+def raw_face(seed: int, index: int, size: tuple[int, int], tilt: float, face_share: float = 0.42) -> RawFace:
+    """Draws one face into a picture of size (width, height); face_share is its height's, of the shorter side."""
     width, height = size
     rng = np.random.default_rng((seed, 19, index))
-    face_height = 0.42 * min(size)
+    face_height = face_share * min(size)
     middle_2 = np.array(size) * (0.5 + rng.uniform(-0.06, 0.06, 2))
     scene = compose(seed, [index], [middle_2], [face_height], [tilt], width=width, height=height)
     (face,) = scene.faces

@@ -45,6 +45,7 @@ _COUNTS: Mapping[str, Sequence[int]] = {
 _COUNTS_SLACK = 1
 _CLASSES_OF_ARRAYS = 8
 
+_IMAGES = "Manually_Annotated_Images"
 _LISTS = {"train": "training.csv", "validation": "validation.csv"}
 _COLUMNS = (
     *("subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks"),
@@ -96,19 +97,20 @@ def read_lists(root: epath.Path, cut: Cut) -> dict[str, ReleaseSplit]:
         UserError: the folder does not hold the release.
     """
     lists: dict[str, epath.Path] = {}
-    images: epath.Path | None = None
+    numbered: list[epath.Path] = []
     for folder, names in _folders(root):
         for split, list_name in _LISTS.items():
             found = [name for name in names if name.lower() == list_name]
             if found and split not in lists:
                 lists[split] = folder / found[0]
-        if images is None and any(name.isdigit() and (folder / name).is_dir() for name in names):
-            images = folder
+        if any(name.isdigit() and (folder / name).is_dir() for name in names):
+            numbered.append(folder)
     missing = [name for split, name in _LISTS.items() if split not in lists]
-    if images is None:
-        missing.append("Manually_Annotated_Images with its numbered folders")
-    if images is None or missing:
+    if not numbered:
+        missing.append(f"{_IMAGES} with its numbered folders")
+    if missing:
         raise _not_found(root, "original release", missing, "npy", _find_arrays(root))
+    images = next((folder for folder in numbered if folder.name.lower() == _IMAGES.lower()), numbered[0])
     return {split: _list_split(split, lists[split], images, cut) for split in _LISTS}
 
 
@@ -169,7 +171,7 @@ def _list_split(split: str, list_path: epath.Path, images: epath.Path, cut: Cut)
 
 
 def _rows(list_path: epath.Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields a list's rows, with the number of their line, as the nine columns in our order, or fewer."""
+    """Yields a list's rows, with the number of their line, as the nine columns in our order, or as the first alone."""
     with list_path.open("rb") as file:
         reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline=""))
         order: Sequence[int] = range(len(_COLUMNS))
@@ -177,7 +179,8 @@ def _rows(list_path: epath.Path) -> Iterator[tuple[int, list[str]]]:
             if reader.line_num == 1 and cells and cells[0].strip().lower() == _COLUMNS[0].lower():
                 order = _header_order(list_path, [cell.strip().lower() for cell in cells])
             elif cells:
-                yield reader.line_num, [cells[index].strip() for index in order if index < len(cells)]
+                present = order if max(order) < len(cells) else order[:1]
+                yield reader.line_num, [cells[index].strip() for index in present if index < len(cells)] or [""]
 
 
 def _header_order(list_path: epath.Path, header: list[str]) -> list[int]:
@@ -209,7 +212,7 @@ def _list_entries(list_path: epath.Path, images: epath.Path) -> Iterator[Entry]:
 
 def _row_annotation(cells: list[str], image: epath.Path) -> Annotation:
     if len(cells) < len(_COLUMNS):
-        raise Skip(ROW_INCOMPLETE, f"{len(cells)} of {len(_COLUMNS)} columns")
+        raise Skip(ROW_INCOMPLETE, f"fewer than {len(_COLUMNS)} columns")
     box_cells, landmarks, _, valence, arousal = cells[1:5], *cells[5:]
     expression = _expression(_class_code(cells), cells[6])
     x, y, width, height = map(_number, box_cells)

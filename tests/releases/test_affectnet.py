@@ -96,9 +96,9 @@ def test_list_columns_in_another_order_and_with_a_byte_order_mark(tmp_path):
     release = write_lists(tmp_path / "raw", raw_faces(), headers=("training", "validation"))
     for path in release.root.rglob("*.csv"):
         lines = [line.split(",") for line in path.read_text().splitlines()]
-        moved = [",".join([line[0], *line[:0:-1]]) for line in lines if len(line) == 9]
+        moved = [",".join([line[0], *line[:0:-1]]) for line in lines]
         path.write_text("\n".join(moved), encoding="utf-8-sig")
-    del release.skipped["train"][-1]  # the incomplete row is not written
+    (release.root / "2021").mkdir()  # is no folder of images
     check(release, *build(read_lists(epath.Path(release.root), aligned), tmp_path))
 
 
