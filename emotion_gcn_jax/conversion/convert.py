@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from emotion_gcn_jax import checkpoints, labels
@@ -80,7 +81,7 @@ def from_official(
     origin = _origin(weights, OFFICIAL_LICENCE) | {"label_order": label_order, "file_rows": order}
     meta = _meta(trunk, model, label_order, origin)
     checkpoints.write(output, variables, meta, extras)
-    lines = [f"{weights}: {model} on {trunk}, {_count(variables)}", f"licence: {OFFICIAL_LICENCE}"]
+    lines = _report(f"{weights}: {model} on {trunk}", variables, origin)
     if label_order != "affectnet":
         moved = ", ".join(f"{row} to {i}" for i, row in enumerate(order) if row != i)
         lines.append(f"classes put from {label_order}'s order into ours: row {moved}")
@@ -105,9 +106,9 @@ def from_imagenet(weights: PathLike, output: PathLike) -> str:
     official = tuple(t for t in names.official_tensors(trunk, model) if not t.name.startswith("classifier."))
     tensors = {n: t for n, t in _read_state_dict(weights).items() if not n.startswith("classifier.")}
     variables, _ = names.to_variables(_checked(weights, tensors, official), official)
-    meta = {"config": {"model": {"trunk": trunk}}, "origin": _origin(weights, IMAGENET_LICENCE)}
-    checkpoints.write(output, variables, meta)
-    return f"{weights}: {trunk}, {_count(variables)}\nlicence: {IMAGENET_LICENCE}\ntrunk weights: {output}"
+    origin = _origin(weights, IMAGENET_LICENCE)
+    checkpoints.write(output, variables, {"config": {"model": {"trunk": trunk}}, "origin": origin})
+    return "\n".join([*_report(f"{weights}: {trunk}", variables, origin), f"trunk weights: {output}"])
 
 
 def to_torch(checkpoint: PathLike, output: PathLike) -> str:
@@ -249,7 +250,6 @@ def _meta(trunk: str, model: str, dataset: str, origin: dict[str, Any]) -> dict[
     }
 
 
-def _count(variables: dict[str, Any]) -> str:
-    import jax
-
-    return f"{sum(leaf.size for leaf in jax.tree.leaves(variables['params'])):,} parameters"
+def _report(what: str, variables: dict[str, Any], origin: dict[str, Any]) -> list[str]:
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    return [f"{what}, {parameters:,} parameters", f"sha256: {origin['sha256']}", f"licence: {origin['licence']}"]

@@ -43,7 +43,10 @@ def test_file_to_checkpoint_to_file_is_bit_identical(trunk, model, official, emb
     writing.save(tmp_path / "w.pth", tensors)
     vectors = ["--word-vectors", emb] if model == "emotion_gcn" else []
     status, printed = run("--weights", tmp_path / "w.pth", "--output", tmp_path / "ours", *vectors)
-    assert status == 0 and f"{model} on {trunk}" in printed and "GPL-3.0" in printed
+    # Emotion-GCN spec, section 1; emotion_gcn without its frozen adjacency
+    count = {"densenet121": (6961031, 6963081, 7631744), "bregnext50": (3072567, 3072825, 3290800)}[trunk]
+    count = count[emotion_net.MODELS.index(model)]
+    assert status == 0 and f"{model} on {trunk}, {count:,} parameters" in printed and "GPL-3.0" in printed
     read = checkpoints.read(tmp_path / "ours")
     assert (read.meta["config"]["model"]["trunk"], read.meta["config"]["model"]["name"]) == (trunk, model)
     assert read.meta["config"]["data"]["image_size"] == {"densenet121": 227, "bregnext50": 112}[trunk]
