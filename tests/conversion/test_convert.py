@@ -1,6 +1,7 @@
 """Official files to checkpoints and back, by the command; nothing is written where anything is wrong."""
 
 import hashlib
+import json
 import pickle
 
 import numpy as np
@@ -12,6 +13,7 @@ from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.torch_files import reading, writing
 from tests.conversion.conftest import SIX, identical, random_tensors
+from tests.photographs import ASTRONAUT, GRACE_HOPPER
 from tests.torch_files import handmade
 
 VECTORS_9x300 = np.random.default_rng(9).standard_normal((9, 300)).astype(np.float32)
@@ -144,6 +146,25 @@ def test_imagenet_file_with_the_older_names(official, run, tmp_path):
     )
     status, printed = run("--checkpoint", tmp_path / "imagenet", "--to-torch", tmp_path / "x.pth")
     assert status == 2 and "holds the weights of a trunk alone" in printed
+
+
+def test_converted_weights_judge_photographs(run, tmp_path):
+    tensors = {name: np.abs(tensor) / 8 for name, tensor in tiny("multi_task").items() if "num_batches" not in name}
+    writing.save(tmp_path / "w.pth", tensors)
+    assert run("--weights", tmp_path / "w.pth", *TINY, "multi_task", "--output", tmp_path / "ours")[0] == 0
+    arguments = [
+        "predict",
+        "--checkpoint",
+        tmp_path / "ours",
+        ASTRONAUT,
+        GRACE_HOPPER,
+        "--json",
+        tmp_path / "faces.json",
+    ]
+    assert cli.main(list(map(str, arguments))) == 0
+    for prediction in json.loads((tmp_path / "faces.json").read_text()):
+        (face,) = prediction["faces"]
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5) and np.isfinite(face["valence"])
 
 
 def without(tensors, *left_out, **changed):

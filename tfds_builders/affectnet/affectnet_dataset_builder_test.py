@@ -17,11 +17,14 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from emotion_gcn_jax import cli
+from emotion_gcn_jax.conversion import convert, names
 from emotion_gcn_jax.data.batches import eval_batches
 from emotion_gcn_jax.data.source import Split, open_split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.releases.affectnet_faces import official_face
+from emotion_gcn_jax.torch_files import writing
 from tests.raw_affectnet import RawRelease, raw_faces, write_arrays, write_lists
 from tfds_builders.affectnet.affectnet_dataset_builder import RECIPES, AffectNetConfig, Builder
 
@@ -145,6 +148,19 @@ def test_every_config_becomes_batches_and_official_faces_are_not_resized_again(
             np.testing.assert_array_equal(image, stored[top : top + size, left : left + size])
             shapes.add(stored.shape[:2])
         assert (size, size) in shapes and len(shapes) > 1
+
+
+def test_converted_weights_are_evaluated_on_official_faces(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    official = names.official_tensors("densenet_tiny", "emotion_gcn", word_vector_width=100)
+    rng = np.random.default_rng(0)
+    writing.save(tmp_path / "w.pth", {t.name: rng.uniform(0, 0.1, t.shape).astype(t.dtype) for t in official})
+    convert.from_official(tmp_path / "w.pth", tmp_path / "ours", trunk="densenet_tiny", model="emotion_gcn")
+    arguments = ["evaluate", "--checkpoint", tmp_path / "ours", "--dataset", "affectnet", "--data-dir", data_dir]
+    arguments += ["--config", "csv_official_tolerant", "--split", "train", "--output", tmp_path / "report"]
+    assert cli.main([str(argument) for argument in arguments]) == 0
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert metrics["examples"] == opened("csv_official", "train", data_dir).class_counts(7).sum() + 1
+    assert 0 <= metrics["accuracy"] <= 1
 
 
 def test_seven_and_eight_classes_are_read_from_one_build(data_dir: pathlib.Path) -> None:
