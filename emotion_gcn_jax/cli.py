@@ -45,7 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="emotion-gcn",
         description="Expressions, valence and arousal of faces, by Emotion-GCN.",
-        epilog="emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
+        epilog="example:\n  emotion-gcn predict --checkpoint runs/demo photo.jpg\n\n"
+        "emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
     for add in SUBCOMMANDS:

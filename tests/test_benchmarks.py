@@ -21,3 +21,12 @@ def test_the_training_step_benchmark_prints_one_line_of_json():
     }
     assert measured["images_per_second"] > 0
     assert measured["versions"]["device"] == "2 x cpu"
+
+
+def test_the_scenes_benchmark_measures_boxes_and_crops():
+    command = [sys.executable, "-m", "benchmarks.predict_scenes", "--faces=5"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    measured = json.loads(result.stdout)
+    assert (measured["faces"], measured["missed"], measured["false"]) == (5, 0, 0)
+    assert 0.8 < measured["suggested"]["scale"] < 1.2
+    assert max(map(abs, measured["crops"]["mean_centre"])) < 0.1

@@ -13,7 +13,8 @@ def test_help_fits_one_screen_and_shows_an_example(words, capsys, monkeypatch):
     assert left.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 100
-    assert not words or any(line.startswith(f"  emotion-gcn {words[0]} --") for line in lines)
+    example = " ".join(["  emotion-gcn", *(words or ["predict"])])
+    assert any(line.startswith(f"{example} --") for line in lines)
 
 
 @pytest.mark.parametrize("words", [[], ["guess"], ["predict", "photo.jpg"], ["predict", "--checkpoint", "runs/demo"]])

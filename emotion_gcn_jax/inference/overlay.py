@@ -13,6 +13,9 @@ from emotion_gcn_jax.inference.results import FacePrediction
 # the second.
 _SMALLEST, _LARGEST = 960, 2400
 
+# Height of the writing, as a share of the face's side, and its limits as shares of the picture's longer side.
+_WRITING_PER_FACE, _SMALL_WRITING, _LARGE_WRITING = 0.14, 1 / 80, 1 / 45
+
 _MARK, _INK, _PAPER, _GRID = (255, 214, 64), (255, 255, 255), (16, 16, 22, 190), (150, 150, 160)
 
 
@@ -28,19 +31,21 @@ def draw_faces(image_HxWx3: np.ndarray, faces: Sequence[FacePrediction]) -> np.n
     size = max(1, round(width * scale)), max(1, round(height * scale))
     picture = Image.fromarray(image_HxWx3).resize(size, Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX)
     draw = ImageDraw.Draw(picture, "RGBA")
-    writing = max(size) / 48
-    for face in faces:
-        _mark(draw, face, scale, line=round(writing / 6))
-    taken: list[Box] = []
-    for face in faces:  # the writing after all the boxes, so that no box crosses it
-        taken.append(_write(draw, size, face, scale, writing, taken))
+    outlines = [_corners(face) * scale for face in faces]
+    for face, outline_4x2 in zip(faces, outlines, strict=True):
+        _mark(draw, face, outline_4x2, scale, line=round(max(size) / 300))
+    taken: list[Box] = [(*outline_4x2.min(0), *outline_4x2.max(0)) for outline_4x2 in outlines]
+    # After all the boxes, so that none crosses the writing.
+    for face, outline_4x2 in zip(faces, outlines, strict=True):
+        side = float(np.linalg.norm(outline_4x2[1] - outline_4x2[0]))
+        writing = min(max(_SMALL_WRITING * max(size), _WRITING_PER_FACE * side), _LARGE_WRITING * max(size))
+        taken.append(_write(draw, size, face, outline_4x2, writing, taken))
     return np.asarray(picture)
 
 
-def _mark(draw: ImageDraw.ImageDraw, face: FacePrediction, scale: float, line: int) -> None:
+def _mark(draw: ImageDraw.ImageDraw, face: FacePrediction, outline_4x2: np.ndarray, scale: float, line: int) -> None:
     """The box, tilted as the face is, and the eyes."""
-    corners = _corners(face) * scale
-    outline = [tuple(corner) for corner in (*corners, *corners[:2])]
+    outline = [tuple(corner) for corner in (*outline_4x2, *outline_4x2[:2])]
     draw.line(outline, fill=(0, 0, 0), width=line + 2, joint="curve")
     draw.line(outline, fill=_MARK, width=line, joint="curve")
     for eye in (face.left_eye, face.right_eye):
@@ -65,11 +70,11 @@ def _write(
     draw: ImageDraw.ImageDraw,
     size: tuple[int, int],
     face: FacePrediction,
-    scale: float,
+    outline_4x2: np.ndarray,
     writing: float,
     taken: Sequence[Box],
 ) -> Box:
-    """The label, the plane and its two numbers, beside the face where there is room; returns what they cover."""
+    """A panel with the label, the plane and its two numbers, near the face where there is room; returns its place."""
     lines = [(f"{face.expression} {face.probabilities[face.expression]:.0%}", writing)]
     side = 0.0
     if face.valence is not None and face.arousal is not None:
@@ -78,7 +83,7 @@ def _write(
     fonts = [ImageFont.load_default(em) for _, em in lines]
     widths = [draw.textlength(words, font) for (words, _), font in zip(lines, fonts, strict=True)]
     width, height = max(side, max(widths) + 0.8 * writing), sum(1.35 * em for _, em in lines) + side
-    x, y = _free_place(_corners(face) * scale, (width, height), size, taken)
+    x, y = _free_place(outline_4x2, (width, height), size, taken)
     covered = (x, y, x + width, y + height)
     draw.rectangle(covered, fill=_PAPER)
     for (words, em), font in zip(lines, fonts, strict=True):
@@ -104,15 +109,17 @@ def _plane(
 
 
 def _free_place(
-    corners_4x2: np.ndarray, needed: tuple[float, float], size: tuple[int, int], taken: Sequence[Box]
+    outline_4x2: np.ndarray, needed: tuple[float, float], size: tuple[int, int], taken: Sequence[Box]
 ) -> tuple[float, float]:
-    """The upper left corner for a panel: right of the face, left, above or below, where it covers least."""
-    (width, height), (x0, y0), (x1, y1) = needed, corners_4x2.min(0), corners_4x2.max(0)
+    """The upper left corner for a panel: right of the face, left, above or below, where it covers the least."""
+    (width, height), (x0, y0), (x1, y1) = needed, outline_4x2.min(0), outline_4x2.max(0)
     gap = 4.0
-    places = [(x1 + gap, y0), (x0 - gap - width, y0), (x0, y0 - gap - height), (x0, y1 + gap)]
-    inside = [(min(max(x, 0), size[0] - width), min(max(y, 0), size[1] - height)) for x, y in places]
-    covered = [(x0, y0, x1, y1), *taken]
-    return min(inside, key=lambda p: sum(_intersection((*p, p[0] + width, p[1] + height), box) for box in covered))
+    beside = [(x, y) for x in (x1 + gap, x0 - gap - width) for y in (y0, y1 - height, (y0 + y1 - height) / 2)]
+    above_or_below = [(x, y) for y in (y0 - gap - height, y1 + gap) for x in (x0, x1 - width, (x0 + x1 - width) / 2)]
+    inside = [
+        (min(max(x, 0), size[0] - width), min(max(y, 0), size[1] - height)) for x, y in (*beside, *above_or_below)
+    ]
+    return min(inside, key=lambda p: sum(_intersection((*p, p[0] + width, p[1] + height), box) for box in taken))
 
 
 def _intersection(a: Box, b: Box) -> float:

@@ -13,7 +13,8 @@ class FacePrediction:
 
     Attributes:
         box: x0, y0, x1, y1, in the convention of the dataset that the model learnt from: `align_and_crop` with it, the
-            eyes and the model's crop cuts what the network saw. The whole picture for a face that was cut already.
+            eyes and the model's crop cuts what the network saw. It may reach beyond the picture, and is the whole of it
+            for a face that was cut already.
         left_eye: the eye on the image's left; None for a face that was cut already.
         right_eye: the other.
         score: 0 to 1, how sure the detector is that this is a face; None for a face that was cut already.

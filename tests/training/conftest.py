@@ -5,6 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from configs import synthetic_faces
+from emotion_gcn_jax.training import loop
 
 
 class Shades(tfds.core.GeneratorBasedBuilder):
@@ -58,6 +59,10 @@ def shades(tmp_path_factory):
 @pytest.fixture
 def config(shades):
     """Two epochs of seven steps of a small emotion_gcn."""
+    return small_config(shades)
+
+
+def small_config(shades):
     config = synthetic_faces.get_config("densenet_tiny,emotion_gcn")
     config.dataset.name = "shades"
     config.dataset.config = ""
@@ -71,3 +76,12 @@ def config(shades):
     config.training.devices = 2
     config.training.log_every_steps = 1
     return config
+
+
+@pytest.fixture(scope="session")
+def finished(shades, tmp_path_factory):
+    """A finished run of one epoch: its config, its working directory and what training returned."""
+    config = small_config(shades)
+    config.training.epochs = 1
+    workdir = tmp_path_factory.mktemp("finished")
+    return config, workdir, loop.train_and_evaluate(config, str(workdir))

@@ -77,10 +77,9 @@ def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_pa
     assert "images/s" in printed.err
 
 
-def test_the_command_evaluate_writes_the_report_of_the_training(config, shades, tmp_path, capsys):
-    config.training.epochs = 1
-    trained = loop.train_and_evaluate(config, str(tmp_path))
-    words = f"evaluate --checkpoint {tmp_path} --dataset shades --data-dir {shades} --split validation --output"
+def test_the_command_evaluate_writes_the_report_of_the_training(finished, shades, tmp_path, capsys):
+    _, workdir, trained = finished
+    words = f"evaluate --checkpoint {workdir} --dataset shades --data-dir {shades} --split validation --output"
     assert cli.main([*words.split(), str(tmp_path / "again")]) == 0
     assert f"accuracy {trained['accuracy']:.3f} (" in capsys.readouterr().out
     evaluated = json.loads((tmp_path / "again" / "metrics.json").read_text())
@@ -90,7 +89,7 @@ def test_the_command_evaluate_writes_the_report_of_the_training(config, shades, 
         assert evaluated[name] == pytest.approx(trained[name], abs=1e-4)
     lower, upper = evaluated["intervals_95"]["accuracy"]
     assert lower < evaluated["accuracy"] < upper
-    files = {path.name for path in (tmp_path / "report").iterdir()} - {"curves.png"}
+    files = {path.name for path in (workdir / "report").iterdir()} - {"curves.png"}
     assert {path.name for path in (tmp_path / "again").iterdir()} == files
     assert cli.main([*words.replace("shades", "nothing", 1).split(), str(tmp_path / "again")]) == 2
     assert "There is no dataset 'nothing'" in capsys.readouterr().err
@@ -136,21 +135,19 @@ def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, tmp_path, monk
     assert_trees_identical(*states)  # with the optimiser's state, and the parameters beside their average
 
 
-def test_resuming_a_finished_run_only_writes_its_report_again(config, tmp_path):
-    config.training.epochs = 1
-    first = loop.train_and_evaluate(config, str(tmp_path))
-    before = read_all(tmp_path)
-    assert loop.train_and_evaluate(config, str(tmp_path), resume=True) == first
-    assert_trees_identical(read_all(tmp_path), before)
+def test_resuming_a_finished_run_only_writes_its_report_again(finished):
+    config, workdir, first = finished
+    before = read_all(workdir)
+    assert loop.train_and_evaluate(config, str(workdir), resume=True) == first
+    assert_trees_identical(read_all(workdir), before)
 
 
-def test_resuming_with_another_config_names_what_differs(config, tmp_path):
+def test_resuming_with_another_config_names_what_differs(config, finished):
     config.training.epochs = 1
-    loop.train_and_evaluate(config, str(tmp_path))
     config.training.patience = 3  # may differ
     config.optimizer.learning_rate = 0.5
     with pytest.raises(UserError, match=r"another config: optimizer.learning_rate was 0.002 and is 0.5: set"):
-        loop.train_and_evaluate(config, str(tmp_path), resume=True)
+        loop.train_and_evaluate(config, str(finished[1]), resume=True)
 
 
 def test_a_run_killed_before_its_first_checkpoint_is_noticed_too(config, tmp_path, monkeypatch):
