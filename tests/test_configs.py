@@ -8,8 +8,11 @@ from configs import affectnet, affwild2
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.graph import adjacency
 from emotion_gcn_jax.training import checks, loop
-from tests import raw_affwild2
-from tfds_builders.affwild2.affwild2_dataset_builder import Affwild2Config, Builder
+from tests import raw_affectnet, raw_affwild2
+from tfds_builders.affectnet import affectnet_dataset_builder
+from tfds_builders.affectnet.affectnet_dataset_builder import AffectNetConfig
+from tfds_builders.affwild2 import affwild2_dataset_builder
+from tfds_builders.affwild2.affwild2_dataset_builder import Affwild2Config
 
 TRUNKS = ("densenet121", "bregnext50")
 MODELS = ("single_task", "multi_task", "emotion_gcn")
@@ -54,22 +57,46 @@ def test_affectnets_class_weights_are_the_papers(affectnet_labels):
     assert loop.class_weights(choice, affectnet_labels, 8)[7] == 1
 
 
-def test_a_few_steps_on_affwild2(tmp_path, monkeypatch):
+@pytest.fixture
+def few_steps(tmp_path, monkeypatch):
+    """A function that builds a raw folder, trains two steps or so, and returns the run and its report's metrics."""
+    runs, prepare = [], loop.prepare
+    monkeypatch.setattr(loop, "prepare", lambda config: runs.append(prepare(config)) or runs[-1])
+
+    def train(config, builder, builder_config, raw):
+        download_config = tfds.download.DownloadConfig(manual_dir=raw)
+        builder(data_dir=tmp_path, config=builder_config).download_and_prepare(download_config=download_config)
+        config.dataset.update(data_dir=str(tmp_path), config=builder_config.name)
+        config.data.update(batch_size=6, eval_batch_size=6, image_size=32, threads=1)
+        config.training.update(epochs=1, devices=1)
+        metrics = loop.train_and_evaluate(config, str(tmp_path / "run"))
+        return runs[0], metrics
+
+    return train
+
+
+def test_a_few_steps_on_affwild2(few_steps, tmp_path):
     """With the graph of the build's own annotations, selected on held-out recordings."""
     raw_affwild2.write(tmp_path / "raw", "2nd")
     config = affwild2.get_config("densenet_tiny,emotion_gcn")
-    builder = Builder(data_dir=tmp_path, config=Affwild2Config(name="expr_va_tolerant", max_lost_share=0.9))
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=tmp_path / "raw"))
-    config.dataset.update(data_dir=str(tmp_path), config="expr_va_tolerant", held_out_share=0.4)
-    config.data.update(batch_size=6, eval_batch_size=6, image_size=32, threads=1)
-    config.training.update(epochs=1, devices=1)
-    runs, prepare = [], loop.prepare
-    monkeypatch.setattr(loop, "prepare", lambda config: runs.append(prepare(config)) or runs[-1])
-    metrics = loop.train_and_evaluate(config, str(tmp_path / "run"))
-    (run,) = runs
+    config.dataset.held_out_share = 0.4
+    builder_config = Affwild2Config(name="expr_va_tolerant", max_lost_share=0.9)
+    run, metrics = few_steps(config, affwild2_dataset_builder.Builder, builder_config, tmp_path / "raw")
     assert metrics["examples"] == len(run.validation) > 0
     assert not set(run.train.columns["recording"]) & set(run.validation.columns["recording"])
     found = run.initial_state.evaluated_variables()["graph"]["head"]["adjacency"]
     labels = (run.train.expression, run.train.valence, run.train.arousal)
     expected = adjacency.adjacency_from_correlations(adjacency.spearman_correlations(*labels))
     np.testing.assert_allclose(found, expected)
+
+
+def test_a_few_steps_on_affectnet_with_eight_classes(few_steps, tmp_path):
+    release = raw_affectnet.write_lists(tmp_path / "raw", raw_affectnet.raw_faces(), beside=True)
+    config = affectnet.get_config("densenet_tiny,multi_task")
+    config.model.num_classes = 8
+    builder_config = AffectNetConfig(name="csv_tolerant", recipe="csv", max_lost_share=0.9)
+    run, metrics = few_steps(config, affectnet_dataset_builder.Builder, builder_config, release.root)
+    for split, examples in (("train", run.train), ("validation", run.validation)):
+        expressive = {name for name, truth in release.examples[split].items() if truth.expression >= 0}
+        assert set(examples.ids) == expressive < set(release.examples[split]) or split == "validation"
+    assert metrics["examples"] == len(run.validation) and "Contempt" in metrics["per_class"]

@@ -78,15 +78,14 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
 
 def check_selectable(config: ml_collections.ConfigDict, validation: Split) -> None:
     """Raises UserError, and not only after an epoch, if the score to select by will not exist."""
-    if config.training.select_by == "ccc_mean":
-        has_labels = not (np.isnan(validation.valence).all() or np.isnan(validation.arousal).all())
-        possible = has_labels and config.model.name != "single_task"
-    else:
-        possible = bool((validation.expression >= 0).any())
-    if not possible:
+    has_affect = not (np.isnan(validation.valence).all() or np.isnan(validation.arousal).all())
+    possible = [score for score in SELECTABLE if score != "ccc_mean"] if (validation.expression >= 0).any() else []
+    if has_affect and config.model.name != "single_task":
+        possible.append("ccc_mean")
+    if config.training.select_by not in possible:
         raise UserError(
             f"config.training.select_by={config.training.select_by} has no value with model {config.model.name} on "
-            f"{validation!r}: choose another of {', '.join(SELECTABLE)}."
+            f"{validation!r}: choose {' or '.join(possible) or 'another dataset config, this one has no such labels'}."
         )
 
 
