@@ -1,10 +1,11 @@
-"""Builds a raw AffectNet of rendered faces by the real command line and prints one line of JSON.
+"""Builds a raw AffectNet or Aff-Wild2 of rendered faces by the real command line and prints one line of JSON.
 
     python benchmarks/build_speed.py --raw=/somewhere/raw --data_dir=/somewhere/built --images=10000
+    python benchmarks/build_speed.py --config=expr_va --raw=/somewhere/frames --data_dir=/somewhere/built --images=10000
 
 The raw folder is made first if it is not there: pictures of 425 pixels, AffectNet's mean, JPEG at quality 90, as many
 names as asked for but only a few dozen different pictures; a tenth of them are the validation split. That of the config
-npy has pictures of 224 pixels and is another folder.
+npy has pictures of 224 pixels and is another folder, and so is Aff-Wild2's, of 112 pixels in videos of 500 frames.
 """
 
 import argparse
@@ -23,9 +24,10 @@ import numpy as np
 from PIL import Image
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-SIDE, SIDE_OF_ARRAYS = 425, 224
+SIDE, SIDE_OF_ARRAYS, SIDE_OF_FRAMES = 425, 224, 112
 FACE_SHARE = 0.64  # boxes get 0.77 of the side, AffectNet's proportion (137 of 177 pixels)
 PICTURES = 36
+DATASETS = dict.fromkeys(("csv", "csv_official", "csv_official_112", "npy"), "affectnet") | {"expr_va": "affwild2"}
 
 
 def main() -> None:
@@ -34,11 +36,11 @@ def main() -> None:
     parser.add_argument("--raw", type=pathlib.Path, required=True, help="the raw folder")
     parser.add_argument("--data_dir", type=pathlib.Path, required=True, help="where to build")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--config", default="csv", choices=("csv", "csv_official", "csv_official_112", "npy"))
+    parser.add_argument("--config", default="csv", choices=tuple(DATASETS))
     args = parser.parse_args()
     sys.path.insert(0, str(REPOSITORY))  # the tests' faces are not installed
     if not args.raw.exists():
-        write = write_arrays if args.config == "npy" else write_lists
+        write = {"npy": write_arrays, "expr_va": write_videos}.get(args.config, write_lists)
         write(args.raw, args.images)
     print(json.dumps(build(args.raw, args.data_dir, args.config)))
 
@@ -75,6 +77,27 @@ def write_arrays(root: pathlib.Path, count: int) -> None:
             np.save(annotations / f"{number}_lnd.npy", faces[number % PICTURES].landmarks_68x2.reshape(-1))
 
 
+def write_videos(root: pathlib.Path, count: int, frames: int = 500) -> None:
+    """Writes so many frames in the layout of Aff-Wild2's sixth edition; a tenth of the videos are for validation."""
+    files = [_jpeg(face.image_HxWx3) for face in _faces(SIDE_OF_FRAMES)]
+    annotations = root / "6th ABAW Annotations"
+    names = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise,Other"
+    for video, first in enumerate(range(0, count, frames)):
+        numbers = range(1, min(frames, count - first) + 1)
+        split = "Validation_Set" if video % 10 == 0 else "Train_Set"
+        for folder, lines in (
+            ("EXPR_Recognition_Challenge", [names, *(str(number % 7) for number in numbers)]),
+            ("VA_Estimation_Challenge", ["valence,arousal", *("0.25,-0.5" for _ in numbers)]),
+        ):
+            file = annotations / folder / split / f"video{video}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(lines) + "\n")
+        images = root / "cropped_aligned" / f"video{video}"
+        images.mkdir(parents=True)
+        for number in numbers:
+            (images / f"{number:05d}.jpg").write_bytes(files[number % PICTURES])
+
+
 def _faces(side: int) -> list[Any]:
     from tests.raw_affectnet import raw_face
 
@@ -84,11 +107,12 @@ def _faces(side: int) -> list[Any]:
 
 def build(raw: pathlib.Path, data_dir: pathlib.Path, config: str) -> dict[str, Any]:
     """Runs `tfds build` and watches it."""
-    command = [sys.executable, "-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/affectnet", f"--config={config}"]
+    dataset = DATASETS[config]
+    command = [sys.executable, "-m", "emotion_gcn_jax.tfds", "build", f"tfds_builders/{dataset}", f"--config={config}"]
     command += [f"--manual_dir={raw}", f"--data_dir={data_dir}", "--overwrite"]
     disk_bytes: list[int] = []
     done = threading.Event()
-    folder = data_dir / "affectnet" / config
+    folder = data_dir / dataset / config
     watch = threading.Thread(target=_watch, args=(folder, disk_bytes, done), daemon=True)
     watch.start()
     start = time.perf_counter()

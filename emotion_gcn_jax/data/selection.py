@@ -86,9 +86,10 @@ def for_model(split: Split, model: str, *, num_classes: int, require: str = "non
 def hold_out(split: Split, share: float) -> tuple[Split, Split]:
     """Divides a split into what remains and what is held out, with no subject or video in both.
 
-    Whether a group (a subject, a video, or else a single image) is held out is decided by a hash of its name alone: it
-    is so in every run, on every machine, whatever else the split holds. Groups are taken whole, so that a few large
-    ones make the share only roughly what was asked for.
+    Whether a group (a subject, a video, or else an image) is held out is decided by a hash of its name alone: it is so
+    in every run, on every machine, whatever else the split holds. Groups are taken whole, so that a few large ones make
+    the share only roughly what was asked for. An image's name is without its folder, since releases that list a picture
+    in two folders keep its name.
 
     Args:
         split: at least two groups.
@@ -97,11 +98,15 @@ def hold_out(split: Split, share: float) -> tuple[Split, Split]:
     Raises:
         UserError: if nothing would be left on one side.
     """
-    groups, group_of_N = np.unique(split.columns[_group_name(split)], return_inverse=True)
+    by = _group_name(split)
+    names_N = split.columns[by]
+    if by == "id":
+        names_N = np.asarray([name.rpartition(b"/")[2] for name in names_N.tolist()])
+    groups, group_of_N = np.unique(names_N, return_inverse=True)
     held_out_N = np.asarray([_hash_fraction(group) < share for group in groups.tolist()])[group_of_N]
     if held_out_N.all() or not held_out_N.any():
         raise UserError(
-            f"A share of {share:g} of {split!r} ({len(groups)} by {_group_name(split)}) leaves nothing on one side: "
+            f"A share of {share:g} of {split!r} ({len(groups)} by {by}) leaves nothing on one side: "
             "choose another config.dataset.held_out_share."
         )
     held_out = dataclasses.replace(split.select(held_out_N), split=f"{split.split}, held out")

@@ -45,6 +45,8 @@ class _Records(Protocol):
 class Split:
     """The N examples of a split, or those that `select` chose of it.
 
+    Choosing reads no image: `split.select(split.columns["video"] == b"12-24-1920x1080_left")`.
+
     Attributes:
         name: the dataset's name.
         config: the dataset's config, or None where it has none.

@@ -90,6 +90,13 @@ def test_videos_are_held_out_whole_and_images_one_by_one(train):
     assert 10 < len(selection.hold_out(by_id, 0.5)[1]) < 40
 
 
+def test_a_picture_that_is_listed_in_two_folders_is_on_one_side(train):
+    ids = np.asarray([f"{number // 25}/{number % 25}.jpg".encode() for number in range(50)])
+    twice = dataclasses.replace(train, columns={"id": ids, "expression": train.expression})
+    rest, held_out = ({name.partition("/")[2] for name in part.ids} for part in selection.hold_out(twice, 0.5))
+    assert len(rest) + len(held_out) == 25 and not rest & held_out
+
+
 def test_a_share_that_leaves_one_side_empty(train):
     with pytest.raises(UserError, match=r"share of 1e-09 .*25 by subject\) leaves nothing on one side"):
         selection.hold_out(train, 1e-9)
