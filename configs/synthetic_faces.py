@@ -4,7 +4,7 @@
     python train.py --config=configs/synthetic_faces.py --workdir=runs/demo
     python train.py --config=configs/synthetic_faces.py:densenet121,single_task --workdir=runs/single_task
 
-A recipe of its own: from scratch, small images, AdamW. emotion_gcn on DenseNet-121 reached 0.89 validation accuracy and
+A recipe of its own: from scratch, small images, AdamW. emotion_gcn on DenseNet-121 reached 0.92 validation accuracy and
 a mean CCC of 0.91 (the other two models: not run to the end). These numbers compare with none on a real dataset.
 """
 
@@ -31,7 +31,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.optimizer.weight_decay = 1e-2
     config.optimizer.clip_norm = 5.0
     config.optimizer.schedule = "cosine"
-    config.optimizer.warmup_epochs = 0.5
+    config.optimizer.warmup_epochs = 1.5
     config.training.epochs = 6
     if config.model.name == "emotion_gcn":
         # Untrained, the graph's affect outputs are far larger than the labels, where 1 - CCC is nearly flat: without a
