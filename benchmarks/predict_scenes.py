@@ -89,8 +89,9 @@ def _suggestion(pairs: Sequence[tuple[SceneFace, Detection]]) -> dict[str, float
         down.append(y * math.cos(angle) - x * math.sin(angle))
         scales.append(true_side / found_side)
         sines.append(math.sin(angle))
-    grow, scale = np.polyfit(np.abs(sines), scales, 1)
-    fields = {"scale": scale, "grow": grow, "down": np.mean(down), "aside": np.polyfit(sines, along, 1)[0]}
+    fields = dict(zip(("scale_per_sine", "scale"), np.polyfit(np.abs(sines), scales, 1), strict=True))
+    fields |= zip(("down_per_sine", "down"), np.polyfit(np.abs(sines), down, 1), strict=True)
+    fields["aside_per_sine"] = np.polyfit(sines, along, 1)[0]
     return {name: round(float(value), 4) for name, value in fields.items()}
 
 

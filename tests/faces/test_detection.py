@@ -68,7 +68,11 @@ def test_a_datasets_box_by_hand(monkeypatch):
     monkeypatch.setattr(
         detection,
         "DATASET_BOXES",
-        {"level": DatasetBox(scale=1.1, down=0.2), "leaning": DatasetBox(aside=0.5), "growing": DatasetBox(grow=0.3)},
+        {
+            "level": DatasetBox(scale=1.1, down=0.2),
+            "leaning": DatasetBox(aside_per_sine=0.5),
+            "growing": DatasetBox(scale_per_sine=0.3),
+        },
     )
     level = Detection((10, 20, 40, 60), (20, 30), (30, 30), 0.9)
     # The larger side is 40: 22 to each side of (25, 40 + 8).
@@ -82,6 +86,8 @@ def test_a_datasets_box_by_hand(monkeypatch):
     assert in_dataset(level, "growing").box == pytest.approx((5, 20, 45, 60))
     more = 20 * 0.3 * math.sqrt(0.5)
     assert in_dataset(tilted, "growing").box == pytest.approx((5 - more, 20 - more, 45 + more, 60 + more))
+    monkeypatch.setattr(detection, "DATASET_BOXES", {"rising": DatasetBox(down=0.2, down_per_sine=-(0.2 * 2**0.5))})
+    assert in_dataset(tilted, "rising").box == pytest.approx((5, 20, 45, 60))
     assert in_dataset(level, "another").box == pytest.approx((5, 20, 45, 60))
 
 
