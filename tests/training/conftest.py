@@ -72,6 +72,7 @@ def small_config(shades):
     config.data.eval_batch_size = 8
     config.data.threads = 1
     config.augmentation.rotation_degrees = 5.0
+    config.optimizer.warmup_epochs = 0.5  # of a single epoch too
     config.training.epochs = 2
     config.training.devices = 2
     config.training.log_every_steps = 1
