@@ -15,6 +15,7 @@ MAX_INSTRUCTIONS = 1_000_000
 """An instruction may cost a hundred bytes and two microseconds; a DenseNet-121 with its optimiser has 60,000."""
 
 _NEWEST_PROTOCOL = 5
+_MAX_ARGUMENTS = 16  # of a call: thousands, handed over again and again, would be copied each time
 _LARGEST_KEY = 2**63  # larger ones could be chosen to have one hash, which makes a dict quadratic
 
 
@@ -148,6 +149,10 @@ class _Machine:
         if type(target) is not Name or target.rebuild is None or type(arguments) is not tuple:
             what = target.name.replace(" ", ".", 1) if type(target) is Name else f"a {type(target).__name__}"
             raise Refusal(f"asks to call {what}, which no tensor needs, and was not opened")
+        if len(arguments) > _MAX_ARGUMENTS:
+            raise Refusal(
+                f"calls {target.name.replace(' ', '.', 1)} with {len(arguments)} arguments, and was not opened"
+            )
         self.push(target.rebuild(*arguments))
 
     def build(self, _: Any) -> None:

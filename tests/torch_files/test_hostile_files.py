@@ -107,6 +107,7 @@ HOSTILE_PICKLES = {
     "EXT4": (b"\x84\x01\x00\x00\x00", "uses EXT4"),
     "PERSID": (b"Pmodule\n", "uses PERSID"),
     "out-of-band buffer": (b"\x97", "uses NEXT_BUFFER"),
+    "too many arguments": (call("collections", "defaultdict", value(0) * 17), "defaultdict with 17 arguments"),
     "state of a number": (value(1) + value({"__class__": 1}) + b"b", "sets the state of a int"),
     "state of a name": (name("torch", "Size") + value({"rebuild": 1}) + b"b", "sets the state of a Name"),
     "state of a tensor": (handmade.of_array(np.ones(1, np.float32)) + value(()) + b"b", "sets the state of a ndarray"),
