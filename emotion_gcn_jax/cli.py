@@ -124,7 +124,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.inference.model import load
 
     split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
-    model = load(arguments.checkpoint)
+    model = load(arguments.checkpoint).folded()
     trained = model.config
     require = trained.dataset.get("require", "none")
     split = selection.for_model(split, trained.model.name, num_classes=trained.model.num_classes, require=require)

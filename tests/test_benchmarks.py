@@ -30,3 +30,13 @@ def test_the_scenes_benchmark_measures_boxes_and_crops():
     assert (measured["faces"], measured["missed"], measured["false"]) == (5, 0, 0)
     assert 0.8 < measured["suggested"]["scale"] < 1.2
     assert max(map(abs, measured["crops"]["mean_centre"])) < 0.1
+
+
+def test_the_folding_benchmark_prints_one_line_of_json():
+    options = "--trunk bregnext_tiny --model single_task --size 16 --batch 2 --runs 3"
+    command = [sys.executable, "benchmarks/folding.py", *options.split()]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    (line,) = result.stdout.splitlines()
+    measured = json.loads(line)
+    assert measured.keys() == {"plain_seconds", "folded_seconds", "speedup", "folded_images_per_second", "versions"}
+    assert measured["speedup"] > 0

@@ -19,6 +19,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import detection, pictures
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.inference.results import FacePrediction
+from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet, create_model
 
 # Faces go through the network in batches of these sizes, the last one padded: few programs serve any number of faces.
@@ -71,6 +72,14 @@ class EmotionModel:
             )
         outputs: Any = self._apply(self.variables, images_BxHxWx3)
         return outputs.logits_BxC, outputs.affect_Bx2
+
+    def folded(self) -> "EmotionModel":
+        """The same model made ready for inference: its graph and the norms inside its layers are folded into weights.
+
+        Returns:
+            A model with the same outputs up to rounding; its variables are not those of a checkpoint.
+        """
+        return EmotionModel(*folding.fold(self.module, self.variables), self.meta)
 
     def predict(self, picture: Picture) -> tuple[FacePrediction, ...]:
         """Finds the faces of a photograph and judges each.

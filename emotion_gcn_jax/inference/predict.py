@@ -47,7 +47,7 @@ def run(
         _check_writable(json_file)
     if detect:
         detection.load_detector()
-    model = load(checkpoint)
+    model = load(checkpoint).folded()
     done: list[ImagePrediction] = []
     table = _Table(files)
     try:

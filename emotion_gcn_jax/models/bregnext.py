@@ -62,6 +62,7 @@ class Block(nn.Module):
 
     features: int
     stride: int
+    folded: bool
     axis_name: str | None
     dtype: Dtype
     param_dtype: Dtype
@@ -73,8 +74,9 @@ class Block(nn.Module):
         conv: dict[str, Any] = {"bias": True, "kernel_init": nn.initializers.he_uniform(), **types}
         y = nn.elu(BatchNorm(**types, name="norm1")(x_BxHxWxC, _moments(x_BxHxWxC, train, self.axis_name)))
         y = Conv(self.features, 3, self.stride, **conv, name="conv1")(y)
-        y = nn.elu(BatchNorm(**types, name="norm2")(y, _moments(y, train, self.axis_name)))
-        y = Conv(self.features, 3, **conv, name="conv2")(y)
+        if not self.folded:
+            y = BatchNorm(**types, name="norm2")(y, _moments(y, train, self.axis_name))
+        y = Conv(self.features, 3, **conv, name="conv2")(nn.elu(y))
         return y + Shortcut(self.features, self.stride, **types, name="shortcut")(x_BxHxWxC)
 
 
@@ -85,6 +87,7 @@ class BReGNeXt(nn.Module):
         stages: for each stage its number of blocks and their channels; where the channels grow, the stage's first
             block halves the sides. The default is BReG-NeXt-50.
         stem_width: channels after the stem's convolution.
+        folded: for inference only: the norms that directly follow a convolution are part of it (models/folding.py).
         remat: recompute each block in the backward pass instead of keeping its inner maps.
         axis_name: the mapped axis over which one global batch is spread; None on a single device.
         dtype: of the computation.
@@ -93,6 +96,7 @@ class BReGNeXt(nn.Module):
 
     stages: tuple[tuple[int, int], ...] = ((7, 32), (1, 64), (8, 64), (1, 128), (7, 128))
     stem_width: int = 32
+    folded: bool = False
     remat: bool = False
     axis_name: str | None = None
     dtype: Dtype = jnp.float32
@@ -118,6 +122,7 @@ class BReGNeXt(nn.Module):
                 f"BReG-NeXt needs images whose sides are multiples of {SIDE_MULTIPLE} pixels, found {height} x "
                 f"{width}: choose a data.image_size such as {max(height // SIDE_MULTIPLE, 8) * SIDE_MULTIPLE}."
             )
+        layers.refuse_to_train_folded(self.folded, train)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         x = Conv(self.stem_width, 3, bias=True, kernel_init=layers.torch_uniform, **types, name="stem_conv")(
@@ -126,7 +131,9 @@ class BReGNeXt(nn.Module):
         for stage, (count, features) in enumerate(self.stages, start=1):
             for block in range(1, count + 1):
                 stride = 2 if features > x.shape[-1] else 1
-                x = block_class(features, stride, self.axis_name, **types, name=f"stage{stage}_block{block}")(x, train)
+                x = block_class(
+                    features, stride, self.folded, self.axis_name, **types, name=f"stage{stage}_block{block}"
+                )(x, train)
         x = BatchNorm(**types, name="final_norm")(x, _moments(x, train, self.axis_name))
         return nn.elu(x).mean((1, 2))
 

@@ -25,6 +25,7 @@ class DenseLayer(nn.Module):
     """norm, ReLU, 1x1 convolution, norm, ReLU, 3x3 convolution: `growth` new channels from all earlier ones."""
 
     growth: int
+    folded: bool
     axis_name: str | None
     dtype: Dtype
     param_dtype: Dtype
@@ -34,10 +35,11 @@ class DenseLayer(nn.Module):
         """Returns the new channels only, B x H x W x growth."""
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         y = nn.relu(BatchNorm(**types, name="norm1")(x_BxHxWxC, moments))
-        y = PointwiseConv(BOTTLENECK * self.growth, **types, name="conv1")(y)
-        y_moments = None if moments is None else layers.batch_moments(y, self.axis_name)
-        y = nn.relu(BatchNorm(**types, name="norm2")(y, y_moments))
-        return Conv(self.growth, 3, **types, name="conv2")(y)
+        y = PointwiseConv(BOTTLENECK * self.growth, bias=self.folded, **types, name="conv1")(y)
+        if not self.folded:
+            y_moments = None if moments is None else layers.batch_moments(y, self.axis_name)
+            y = BatchNorm(**types, name="norm2")(y, y_moments)
+        return Conv(self.growth, 3, **types, name="conv2")(nn.relu(y))
 
 
 class DenseNet(nn.Module):
@@ -49,6 +51,7 @@ class DenseNet(nn.Module):
         stem_width: channels after the stem's 7x7 convolution.
         readout: "relu_average" (ReLU, then global average: single_task and multi_task) or "max" (global maximum of
             the last norm's output without ReLU: emotion_gcn). Emotion-GCN, section 3 and the official models.
+        folded: for inference only: the norms that directly follow a convolution are part of it (models/folding.py).
         remat: recompute each dense layer in the backward pass instead of keeping its inner maps.
         axis_name: the mapped axis over which one global batch is spread; None on a single device.
         dtype: of the computation.
@@ -59,6 +62,7 @@ class DenseNet(nn.Module):
     growth: int = 32
     stem_width: int = 64
     readout: Readout = "relu_average"
+    folded: bool = False
     remat: bool = False
     axis_name: str | None = None
     dtype: Dtype = jnp.float32
@@ -83,20 +87,22 @@ class DenseNet(nn.Module):
                 f"DenseNet needs images of at least {SMALLEST_SIDE} pixels a side, "
                 f"found {images_BxHxWx3.shape[1]} x {images_BxHxWx3.shape[2]}: choose a larger data.image_size."
             )
+        layers.refuse_to_train_folded(self.folded, train)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         dense_layer = nn.remat(DenseLayer) if self.remat else DenseLayer
 
         def moments_of(x: jax.Array) -> Moments | None:
             return layers.batch_moments(x, self.axis_name) if train else None
 
-        x = Conv(self.stem_width, 7, stride=2, **types, name="stem_conv")(images_BxHxWx3)
-        x = BatchNorm(**types, name="stem_norm")(x, moments_of(x))
+        x = Conv(self.stem_width, 7, stride=2, bias=self.folded, **types, name="stem_conv")(images_BxHxWx3)
+        if not self.folded:
+            x = BatchNorm(**types, name="stem_norm")(x, moments_of(x))
         x = nn.relu(layers.max_pool_3x3(x))
         moments = moments_of(x)
         for block, count in enumerate(self.blocks, start=1):
             for layer in range(1, count + 1):
                 name = f"block{block}_layer{layer}"
-                new = dense_layer(self.growth, self.axis_name, **types, name=name)(x, moments)
+                new = dense_layer(self.growth, self.folded, self.axis_name, **types, name=name)(x, moments)
                 if moments is not None:
                     moments = layers.concatenate_moments([moments, layers.batch_moments(new, self.axis_name)])
                 x = jnp.concatenate([x, new], axis=-1)

@@ -39,10 +39,14 @@ class Outputs(NamedTuple):
 
 
 class LinearHead(nn.Module):
-    """Independent linear classifiers with bias: expressions and, for multi_task, valence and arousal."""
+    """Independent linear classifiers: expressions and, for multi_task, valence and arousal.
+
+    They have biases, except where a folded graph is their weights (models/folding.py).
+    """
 
     num_classes: int
     with_affect: bool
+    bias: bool = True
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
@@ -54,7 +58,9 @@ class LinearHead(nn.Module):
 
     def _linear(self, x_BxD: jax.Array, width: int, name: str) -> jax.Array:
         init = layers.uniform(1 / math.sqrt(x_BxD.shape[-1]))
-        dense = nn.Dense(width, kernel_init=init, bias_init=init, param_dtype=self.param_dtype, name=name)
+        dense = nn.Dense(
+            width, use_bias=self.bias, kernel_init=init, bias_init=init, param_dtype=self.param_dtype, name=name
+        )
         return dense(x_BxD)
 
 
@@ -162,7 +168,7 @@ def create_model(
             )
         head = GraphHead(word_vector_width, propagation, param_dtype)
     else:
-        head = LinearHead(num_classes, model == "multi_task", param_dtype)
+        head = LinearHead(num_classes, model == "multi_task", param_dtype=param_dtype)
     body = TRUNKS[trunk](model, remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
     return EmotionNet(body, head, param_dtype)
 
