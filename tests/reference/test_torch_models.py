@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from emotion_gcn_jax.conversion import convert
 from tests.reference import cases, torch_models
-from tests.reference.theirs import TRUNKS
+from tests.reference.theirs import TRUNKS, build
 
 
 @pytest.mark.parametrize(("trunk", "model"), cases.CASES)
@@ -16,6 +17,20 @@ def test_state_dicts_have_the_official_names_shapes_and_dtypes(trunk, model):
         for name, tensor in net.state_dict().items()
     ]
     assert found == cases.official_tensors(trunk, model)
+
+
+@pytest.mark.parametrize(("trunk", "model"), cases.CASES)
+def test_it_strictly_loads_what_the_conversion_hands_back(trunk, model, tmp_path):
+    before = build(trunk, model).state_dict()
+    torch.save({"epoch": 9, "model_state_dict": before}, tmp_path / "official.pth")
+    np.save(tmp_path / "vectors.npy", cases.word_vectors())
+    vectors = tmp_path / "vectors.npy" if model == "emotion_gcn" else None
+    convert.from_official(tmp_path / "official.pth", tmp_path / "ours", vectors=vectors)
+    convert.to_torch(tmp_path / "ours", tmp_path / "back.pth")
+    net = torch_models.MODELS[trunk, model](cases.WORD_WIDTH, **TRUNKS[trunk])
+    net.load_state_dict(torch.load(tmp_path / "back.pth", weights_only=True), strict=True)
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
 
 
 def test_the_golden_outputs_are_those_of_the_reference(theirs):
