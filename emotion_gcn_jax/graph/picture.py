@@ -14,7 +14,8 @@ Edge = tuple[str, str, float]
 
 _INK = "#2b2b33"
 _POSITIVE, _NEGATIVE = "#2f6fb5", "#c8442f"  # apart in the common kinds of colour blindness, and in grey
-_AFFECT_PLACES = {"Valence": (-0.36, 0.0), "Arousal": (0.36, 0.0)}
+# Not on a line with two expressions of the ring: an edge would pass behind the other affect dimension.
+_AFFECT_PLACES = {"Valence": (-0.4, 0.18), "Arousal": (0.4, -0.18)}
 
 
 def edges(correlations_9x9: np.ndarray, adjacency_9x9: np.ndarray) -> list[Edge]:
