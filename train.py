@@ -23,6 +23,8 @@ def main(argv: list[str]) -> None:
     """Hands the flags to the training loop."""
     if len(argv) > 1:
         raise UserError(f"Unexpected argument {argv[1]!r}: flags are written --name=value.")
+    if not _WORKDIR.value:
+        raise UserError("--workdir is empty: name a folder for the run, such as --workdir=runs/first.")
     runtime.set_up()
     from emotion_gcn_jax.training import loop  # after the set-up: it loads TensorFlow
 
@@ -48,7 +50,8 @@ def _check_file(value: str) -> None:
     path = pathlib.Path(value.partition(":")[0])
     if path.suffix != ".py" or path.name == "common.py" or not path.is_file():
         known = ", ".join(str(file) for file in sorted(pathlib.Path("configs").glob("*.py")) if file.stem != "common")
-        raise UserError(f"There is no config file {path}: choose one of {known or 'those in configs/'}.")
+        wrong = f"{path} names no dataset" if path.name == "common.py" else f"There is no config file {path}"
+        raise UserError(f"{wrong}: choose one of {known or 'those in configs/'}.")
 
 
 def _check_field(path: str) -> None:
@@ -68,5 +71,5 @@ if __name__ == "__main__":
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ntrain.py: stopped; --resume goes on from the last checkpoint.", file=sys.stderr)
+        print("\ntrain.py: stopped; --resume goes on from the last checkpoint, if there is one.", file=sys.stderr)
         sys.exit(130)

@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data = ml_collections.ConfigDict()
     config.data.image_size = 227  # side of the square network input, pixels
     config.data.resize = "bilinear_antialiased"  # or bilinear (OpenCV's, twice as fast), area
-    config.data.batch_size = 35  # of the global batch, over all devices of all processes
+    config.data.batch_size = 35  # of the global batch, over all devices
     config.data.eval_batch_size = 64
     config.data.threads = 4  # host threads that decode and resize
 

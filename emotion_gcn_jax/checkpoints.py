@@ -47,13 +47,17 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The best and the last checkpoint of one run. A new one is written whole before the one before it is removed."""
+    """The best and the last checkpoint of one run. A new one is written whole before the one before it is removed.
+
+    A new best one even stays beside the one before it until the last one has come as far: a run that is killed between
+    the two goes on from before either, and makes the new one again.
+    """
 
     def __init__(self, workdir: str | pathlib.Path) -> None:
         """Makes the folders; raises OSError where they cannot be made."""
         folder = pathlib.Path(workdir).absolute() / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        self._last, self._best = _manager(folder / "last"), _manager(folder / "best")
+        self._last, self._best = _manager(folder / "last", keep=1), _manager(folder / "best", keep=2)
 
     def last_step(self) -> int | None:
         """The step of the last checkpoint; None where there is none."""
@@ -74,6 +78,8 @@ class Checkpoints:
             meta: JSON-able; the format version and the step are added.
         """
         _save(self._last, step, variables, meta, training=ocp.args.StandardSave(training))
+        for older in sorted(self._best.all_steps())[:-1]:
+            self._best.delete(older)
 
     def save_best(self, step: int, variables: Tree, meta: dict[str, Any]) -> None:
         """Writes what is evaluated and published; arguments as for `save_last`."""
@@ -121,12 +127,15 @@ def read(path: str | pathlib.Path) -> Checkpoint:
         path: a run's working directory (its best checkpoint is read) or one checkpoint's folder.
 
     Raises:
-        UserError: there is no checkpoint, or it is of a newer format.
+        UserError: there is no checkpoint, it is damaged, or it is of a newer format.
     """
     folder = _find(pathlib.Path(path).absolute())
     meta = _read_meta(folder)
     names = [name for name in ("variables", "extras") if (folder / name).is_dir()]
-    items = _restore_items(folder, **{name: ocp.args.StandardRestore() for name in names})
+    try:
+        items = _restore_items(folder, **{name: ocp.args.StandardRestore() for name in names})
+    except Exception:  # whatever the libraries below raise at missing or damaged files
+        raise _damaged(folder) from None
     return Checkpoint(folder, {"graph": {}, **items["variables"]}, meta, dict(items.get("extras") or {}))
 
 
@@ -159,29 +168,32 @@ def write(
 
 
 def check_new(path: str | pathlib.Path) -> None:
-    """Raises UserError if there is something at the place where a checkpoint is to be written."""
+    """Raises UserError if there is something where a checkpoint, or a file made of one, is to be written."""
     if pathlib.Path(path).exists():
-        raise UserError(f"There is something at {path} already: choose a new folder for the checkpoint.")
+        raise UserError(f"There is something at {path} already: choose a new name.")
 
 
 def read_last_meta(workdir: str | pathlib.Path) -> dict[str, Any]:
     """The meta object of a run's last checkpoint, which has the whole run's history."""
-    last = _newest(pathlib.Path(workdir).absolute() / FOLDER / "last")
+    last = last_folder(workdir)
     if last is None:
         raise UserError(f"No checkpoint was found in {workdir}: name a training run's working directory.")
     return _read_meta(last)
 
 
-def _manager(folder: pathlib.Path) -> ocp.CheckpointManager:
+def last_folder(workdir: str | pathlib.Path) -> pathlib.Path | None:
+    """The folder of a run's last checkpoint; None where there is none."""
+    return _newest(pathlib.Path(workdir).absolute() / FOLDER / "last")
+
+
+def _manager(folder: pathlib.Path, *, keep: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=1, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
     )
     return ocp.CheckpointManager(folder, options=options)
 
 
 def _save(manager: ocp.CheckpointManager, step: int, variables: Tree, meta: dict[str, Any], **items: Any) -> None:
-    if step in manager.all_steps():
-        manager.delete(step)  # left by a run that was killed right after writing it
     items["variables"] = ocp.args.StandardSave(variables)
     items["meta"] = ocp.args.JsonSave({"format_version": FORMAT_VERSION, "step": step, **meta})
     manager.save(step, args=ocp.args.Composite(**items), force=True)
@@ -207,13 +219,21 @@ def _newest(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
-    meta = _restore_items(folder, meta=ocp.args.JsonRestore())["meta"]
-    if meta["format_version"] > FORMAT_VERSION:
+    try:
+        meta = _restore_items(folder, meta=ocp.args.JsonRestore())["meta"]
+        is_newer = meta["format_version"] > FORMAT_VERSION
+    except Exception:  # as in `read`
+        raise _damaged(folder) from None
+    if is_newer:
         raise UserError(
             f"The checkpoint {folder} has format {meta['format_version']}, this version reads up to {FORMAT_VERSION}: "
             f"update emotion-gcn-jax."
         )
     return meta
+
+
+def _damaged(folder: pathlib.Path) -> UserError:
+    return UserError(f"The checkpoint {folder} is incomplete or damaged: copy it again, or choose another.")
 
 
 def _restore_items(folder: pathlib.Path, **items: Any) -> Any:

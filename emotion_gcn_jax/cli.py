@@ -5,6 +5,9 @@ it needs, so that `--help` answers at once.
 """
 
 import argparse
+import importlib.metadata
+import io
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -28,11 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 where some of the inputs failed, 2 for a mistake in the command, 130 when interrupted.
     """
     parsed = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal has no sign for
     try:
         from emotion_gcn_jax import runtime
 
         runtime.set_up()
-        return parsed.run(parsed)
+        status = parsed.run(parsed)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SOME_FAILED
     except UserError as error:
         print(f"emotion-gcn: {error}", file=sys.stderr)
         return MISTAKE
@@ -49,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    version = f"emotion-gcn-jax {importlib.metadata.version('emotion-gcn-jax')}"
+    parser.add_argument("--version", action="version", version=version)
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
     for add in SUBCOMMANDS:
         add(subparsers)
@@ -120,7 +133,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.data import selection
     from emotion_gcn_jax.data.source import open_split
     from emotion_gcn_jax.evaluation.evaluator import evaluate_model
-    from emotion_gcn_jax.evaluation.report import summary, write_report
+    from emotion_gcn_jax.evaluation.report import open_directory, summary, write_report
     from emotion_gcn_jax.inference.model import load
 
     split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
@@ -128,6 +141,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     trained = model.config
     require = trained.dataset.get("require", "none")
     split = selection.for_model(split, trained.model.name, num_classes=trained.model.num_classes, require=require)
+    open_directory(arguments.output)
     metrics = write_report(
         arguments.output,
         evaluate_model(model, split),
@@ -164,6 +178,8 @@ def _graph(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.data.source import open_split
     from emotion_gcn_jax.graph import adjacency, picture
 
+    if arguments.plot and pathlib.Path(arguments.plot).suffix.lower() != ".png":
+        raise UserError(f"--plot draws a PNG file, found {arguments.plot}: name one that ends in .png.")
     split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
     correlations_9x9 = adjacency.spearman_correlations(split.expression, split.valence, split.arousal)
     adjacency_9x9 = adjacency.adjacency_from_correlations(correlations_9x9, threshold=arguments.threshold)
@@ -174,7 +190,8 @@ def _graph(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         title = f"{split.name}, {split.split}: correlations of at least {arguments.threshold:g}"
         _write(arguments.plot, lambda path: path.write_bytes(picture.draw(correlations_9x9, edges, title)))
-    print(f"train with it: --config.graph.correlations={arguments.output}")
+    threshold = f"--config.graph.threshold={arguments.threshold:g}"
+    print(f"train with it: --config.graph.correlations={arguments.output} {threshold}")
     return 0
 
 
@@ -222,6 +239,8 @@ def _convert(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in official.items() if value is not None}
     if bool(arguments.checkpoint) != bool(arguments.to_torch) or bool(arguments.weights) != bool(arguments.output):
         raise UserError("convert takes either --weights FILE --output DIR, or --checkpoint DIR --to-torch OUT.")
+    if arguments.checkpoint and arguments.imagenet:
+        raise UserError("--imagenet is for --weights alone.")
     if given and (arguments.checkpoint or arguments.imagenet):
         raise UserError("--trunk, --model, --word-vectors and --label-order are for official weights alone.")
     if arguments.checkpoint:

@@ -27,6 +27,9 @@ def pmap_step(
         devices: those to map over.
         donate: whether the first argument's memory may be reused (a training state's).
         **fixed: keyword arguments of `step`, fixed at compilation.
+
+    Returns:
+        The function of such trees, compiled at its first call; its results have the leading axis too.
     """
     mapped = functools.partial(step, **fixed)
     return jax.pmap(mapped, axis_name=AXIS, devices=devices, donate_argnums=(0,) if donate else ())

@@ -19,18 +19,21 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
+def imports(path):
+    """The dotted names that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def imported_rooms(path):
     """The rooms of the package that a module imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "emotion_gcn_jax" and len(parts) > 1:
-                yield parts[1]
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "emotion_gcn_jax" and len(parts) > 1:
+            yield parts[1]
 
 
 def test_imports_only_point_down():
@@ -50,3 +53,15 @@ def test_faces_know_nothing_of_jax_and_models_nothing_of_data():
         assert "jax" not in path.read_text().replace("emotion_gcn_jax", "").replace("emotion-gcn-jax", "")
     for path in (PACKAGE / "models").rglob("*.py"):
         assert not {"data", "faces"} & set(imported_rooms(path))
+
+
+def test_builders_know_labels_faces_and_releases_only():
+    builders = sorted((PACKAGE.parent / "tfds_builders").rglob("*_builder.py"))
+    assert len(builders) == 3
+    for path in builders:
+        assert set(imported_rooms(path)) <= {"labels", "faces", "releases"}, path
+
+
+def test_only_checkpoints_knows_orbax():
+    knowing = [path.name for path in PACKAGE.rglob("*.py") if any(name.startswith("orbax") for name in imports(path))]
+    assert knowing == ["checkpoints.py"]

@@ -82,6 +82,11 @@ def from_official(
     meta = _meta(trunk, model, label_order, origin)
     checkpoints.write(output, variables, meta, extras)
     lines = _report(f"{weights}: {model} on {trunk}", variables, origin)
+    config, side = meta["config"]["dataset"], meta["config"]["data"]["image_size"]
+    lines.append(
+        f"the file does not say what it was trained on, so it is taken for an official model: {side} pixels, faces cut "
+        f"as {config['name']}'s by the builder config {config['config']}"
+    )
     if label_order != "affectnet":
         moved = ", ".join(f"{row} to {i}" for i, row in enumerate(order) if row != i)
         lines.append(f"classes put from {label_order}'s order into ours: row {moved}")
@@ -124,7 +129,8 @@ def to_torch(checkpoint: PathLike, output: PathLike) -> str:
         What was done, for the user.
 
     Raises:
-        UserError: there is no checkpoint, it has no head, or a file cannot be written or exists.
+        UserError: there is no checkpoint, it has no head, its graph is propagated by rows, or a file cannot be written
+            or exists.
     """
     output = pathlib.Path(output)
     beside = output.with_name(f"{output.stem}_emb.pkl")
@@ -134,6 +140,11 @@ def to_torch(checkpoint: PathLike, output: PathLike) -> str:
     if "head" not in read.variables["params"]:
         raise UserError(f"{checkpoint} holds the weights of a trunk alone, and no model that could be written.")
     config, graph = read.meta["config"]["model"], read.variables["graph"].get("head")
+    if graph and read.meta["config"]["graph"]["propagation"] != "transposed":
+        raise UserError(
+            f"{checkpoint} was trained with config.graph.propagation=row, which the official code does not know: with "
+            f"these weights it would give other answers; convert a model trained with transposed."
+        )
     official = names.official_tensors(
         config["trunk"],
         config["name"],
@@ -225,7 +236,12 @@ def _meta(trunk: str, model: str, dataset: str, origin: dict[str, Any]) -> dict[
     builds = {"affectnet": "csv_official" if large else "csv_official_112", "affwild2": "expr_va"}
     return {
         "config": {
-            "dataset": {"name": dataset, "config": builds[dataset]},
+            # AffectNet's None, Uncertain and Non-Face have valence and arousal, and no official model saw them.
+            "dataset": {
+                "name": dataset,
+                "config": builds[dataset],
+                "require": "expression" if dataset == "affectnet" else "none",
+            },
             "data": {
                 "image_size": side,
                 "resize": "bilinear_antialiased",

@@ -51,7 +51,7 @@ def for_model(split: Split, model: str, *, num_classes: int, require: str = "non
     """Returns the examples that a model can learn from or be judged by.
 
     An expression beyond the model's classes (Contempt, for seven) rules an example out, however it is labelled
-    otherwise; a missing one does not, unless it is required.
+    otherwise; a missing one does not, unless it is required or there is neither valence nor arousal.
 
     Args:
         split: the examples.
@@ -71,6 +71,8 @@ def for_model(split: Split, model: str, *, num_classes: int, require: str = "non
     usable_N = split.expression < num_classes
     if require in ("expression", "both") or model == "single_task":
         usable_N &= split.expression >= 0
+    else:
+        usable_N &= (split.expression >= 0) | ~(np.isnan(split.valence) & np.isnan(split.arousal))
     if require in ("affect", "both"):
         usable_N &= ~(np.isnan(split.valence) | np.isnan(split.arousal))
     if not usable_N.any():

@@ -191,7 +191,8 @@ def _not_built(name: str, config: str | None, root: pathlib.Path) -> UserError:
 
 def _build_command(name: str, config: str | None, *options: str) -> str:
     words = ["tfds build", f"tfds_builders/{name}", *([f"--config={config}"] if config else []), *options]
-    return f"`{' '.join(words)}`"
+    has_more = (_BUILDERS / name / "README.md").is_file()
+    return f"`{' '.join(words)}`{f' (more in tfds_builders/{name}/README.md)' if has_more else ''}"
 
 
 def _read_metadata(build: pathlib.Path) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from emotion_gcn_jax.labels import NO_EXPRESSION
 
 # How far a metric would move with other examples: of so many resamples of the split, the interval of this share.
 _RESAMPLES, _LEVEL = 1000, 0.95
-_METRICS_WITH_INTERVAL = ("accuracy", "ccc_valence", "ccc_arousal", "ccc_mean")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,15 +49,6 @@ class Predictions:
             if values is not None and len(values) != len(self.ids):
                 raise ValueError(f"{field.name} has {len(values)} entries for {len(self.ids)} examples")
 
-    def take(self, rows_M: np.ndarray) -> "Predictions":
-        """Returns the examples of these row numbers, in their order; a row may occur more than once."""
-        taken: dict[str, Any] = {"ids": [self.ids[row] for row in rows_M]}
-        for field in dataclasses.fields(self):
-            values = getattr(self, field.name)
-            if field.name != "ids":
-                taken[field.name] = None if values is None else np.asarray(values)[rows_M]
-        return Predictions(**taken)
-
     @property
     def expression_N(self) -> np.ndarray | None:
         """The most probable expression's id of every example; None if the model has no such output."""
@@ -78,11 +68,7 @@ def metrics_dict(predictions: Predictions, label_names: Sequence[str]) -> dict[s
         label_names and matrix (rows are the true classes, columns the predicted). None stands for what is undefined,
         because the model has no such output or no example such a label.
     """
-    expression = None
-    if predictions.expression_N is not None:
-        expression = ExpressionMetrics.from_labels(
-            predictions.true_expression_N, predictions.expression_N, len(label_names)
-        )
+    expression = _expression(predictions.true_expression_N, predictions.expression_N, len(label_names))
     affect = {
         "valence": _affect(predictions.true_valence_N, predictions.valence_N),
         "arousal": _affect(predictions.true_arousal_N, predictions.arousal_N),
@@ -125,15 +111,25 @@ def bootstrap_intervals(predictions: Predictions, label_names: Sequence[str]) ->
         [lower, upper] by the metric's name; None where the metric itself is undefined.
     """
     rng, count = np.random.default_rng(0), len(predictions.ids)
-    drawn: list[dict[str, Any]] = []
+    predicted_expression_N = predictions.expression_N
+    drawn: dict[str, list[float | None]] = {name: [] for name in ("accuracy", "ccc_valence", "ccc_arousal", "ccc_mean")}
     for _ in range(_RESAMPLES if count else 0):
-        drawn.append(metrics_dict(predictions.take(rng.integers(count, size=count)), label_names))
+        rows_N = rng.integers(count, size=count)
+        expression = _expression(
+            *_rows(predictions.true_expression_N, predicted_expression_N, rows_N), len(label_names)
+        )
+        valence = _affect(*_rows(predictions.true_valence_N, predictions.valence_N, rows_N))
+        arousal = _affect(*_rows(predictions.true_arousal_N, predictions.arousal_N, rows_N))
+        drawn["accuracy"].append(getattr(expression, "accuracy", None))
+        drawn["ccc_valence"].append(getattr(valence, "ccc", None))
+        drawn["ccc_arousal"].append(getattr(arousal, "ccc", None))
+        drawn["ccc_mean"].append(_mean(drawn["ccc_valence"][-1], drawn["ccc_arousal"][-1]))
     intervals: dict[str, list[float] | None] = {}
-    for name in _METRICS_WITH_INTERVAL:
+    for name, values in drawn.items():
         # A resample of a split with few labels may have none of them.
-        values = [metrics[name] for metrics in drawn if metrics[name] is not None]
+        defined = [value for value in values if value is not None and not math.isnan(value)]
         ends = (0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2)
-        intervals[name] = np.quantile(values, ends).tolist() if values else None
+        intervals[name] = np.quantile(defined, ends).tolist() if defined else None
     return intervals
 
 
@@ -209,12 +205,38 @@ def write_report(
             label_names,
             f"{subject}: mean CCC {metrics['ccc_mean']:.3f}",
         )
-    _write(epath.Path(directory), files)
+    _write(open_directory(directory), files)
     return metrics
+
+
+def open_directory(directory: epath.PathLike) -> epath.Path:
+    """Makes a report's directory if it is absent: before the work whose results go there.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    path = epath.Path(directory)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "metrics.json.unfinished").write_bytes(b"")
+        (path / "metrics.json.unfinished").unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    return path
+
+
+def _expression(true_N: np.ndarray, predicted_N: np.ndarray | None, num_classes: int) -> ExpressionMetrics | None:
+    return None if predicted_N is None else ExpressionMetrics.from_labels(true_N, predicted_N, num_classes)
 
 
 def _affect(true_N: np.ndarray, predicted_N: np.ndarray | None) -> AffectMetrics | None:
     return None if predicted_N is None else AffectMetrics.from_values(true_N, predicted_N)
+
+
+def _rows(
+    true_N: np.ndarray, predicted_N: np.ndarray | None, rows_N: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    return true_N[rows_N], None if predicted_N is None else predicted_N[rows_N]
 
 
 def _mean(a: float | None, b: float | None) -> float | None:
@@ -278,7 +300,6 @@ def _numbers(values_N: np.ndarray | None, count: int) -> list[str]:
 def _write(directory: epath.Path, files: Mapping[str, bytes | None]) -> None:
     """Writes each file under another name first: a reader meets the old one or the new one, never half of it."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             if content is None:
                 (directory / name).unlink(missing_ok=True)
@@ -287,7 +308,11 @@ def _write(directory: epath.Path, files: Mapping[str, bytes | None]) -> None:
             unfinished.write_bytes(content)
             unfinished.replace(directory / name)
     except OSError as error:
-        raise UserError(
-            f"the report could not be written to {directory} ({error.strerror or error}): choose a directory that can "
-            "be written"
-        ) from None
+        raise _cannot_write(directory, error) from None
+
+
+def _cannot_write(directory: epath.Path, error: OSError) -> UserError:
+    return UserError(
+        f"The report cannot be written to {directory} ({error.strerror or error}): choose a directory that can be "
+        f"written."
+    )

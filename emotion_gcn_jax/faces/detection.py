@@ -207,12 +207,11 @@ def _look_again(image_HxWx3: np.ndarray, face: _Sight) -> _Sight:
     """Finds a face anew in an upright window round it; as it was, if it is not seen there."""
     place = _box(face), tuple(face.landmarks_5x2[0]), tuple(face.landmarks_5x2[1])
     to_window_2x3 = crop_transform(*place, _WINDOW)
-    seen = _look(align_and_crop(image_HxWx3, *place, _WINDOW), _WINDOW_SCORE)
-    if seen:
-        middle_2 = np.full(2, _WINDOW.size / 2)
-        nearest = min(seen, key=lambda other: float(np.linalg.norm(other.centre_2 - middle_2)))
-        score = max(face.score, nearest.score)
-        face = _mapped(nearest, cv2.invertAffineTransform(to_window_2x3))._replace(score=score)
+    before = _mapped(face, to_window_2x3)
+    for again in _look(align_and_crop(image_HxWx3, *place, _WINDOW), _WINDOW_SCORE):
+        if _overlap(again, before) >= _SAME_FACE:  # and not its neighbour
+            score = max(face.score, again.score)
+            return _mapped(again, cv2.invertAffineTransform(to_window_2x3))._replace(score=score)
     return face
 
 

@@ -1,7 +1,6 @@
 """A trained model, ready to use: `load` it, and hand it normalised arrays, cropped faces or whole photographs."""
 
 import dataclasses
-import itertools
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from emotion_gcn_jax.models.emotion_net import EmotionNet, create_model
 _BATCH_SIZES = (1, 8, 32)
 
 Picture = str | os.PathLike[str] | np.ndarray
-"""An image file's path, or uint8 RGB [height, width, 3]."""
+"""An image file's path, or uint8 RGB [height, width, 3] as NumPy, JAX or Pillow hold it."""
 
 
 class EmotionModel:
@@ -64,7 +63,8 @@ class EmotionModel:
         Raises:
             UserError: the images are not such an array.
         """
-        shape, dtype = jnp.shape(images_BxHxWx3), jnp.result_type(images_BxHxWx3)
+        shape: tuple[int, ...] = getattr(images_BxHxWx3, "shape", ())
+        dtype = getattr(images_BxHxWx3, "dtype", np.dtype(object))
         if len(shape) != 4 or shape[-1] != 3 or not jnp.issubdtype(dtype, jnp.floating):
             raise UserError(
                 f"A model takes normalised float32 images of shape [batch, height, width, 3], found {dtype} "
@@ -117,7 +117,11 @@ class EmotionModel:
 
         Returns:
             One prediction a face; its box is the whole picture.
+
+        Raises:
+            UserError: a face is not such an array.
         """
+        faces = [_checked(face) for face in faces]
         return tuple(
             FacePrediction(
                 box=(0.0, 0.0, float(face.shape[1]), float(face.shape[0])),
@@ -143,11 +147,14 @@ class EmotionModel:
             for place, face in enumerate(some):
                 batch_BxSxSx3[place] = fit(face, size, resize)
             logits_BxC, affect_Bx2 = self(normalise(jnp.asarray(batch_BxSxSx3)))
-            probabilities_BxC = np.asarray(jax.nn.softmax(logits_BxC))[: len(some)]
-            if not np.isfinite(probabilities_BxC).all():
-                raise UserError("The model's answers are not finite: it diverged while it was trained; use another.")
-            affect = itertools.repeat(None) if affect_Bx2 is None else np.asarray(affect_Bx2)
-            yield from zip(probabilities_BxC, affect, strict=False)
+            probabilities_BxC = np.asarray(jax.nn.softmax(logits_BxC))
+            affect = [None] * padded if affect_Bx2 is None else list(np.asarray(affect_Bx2))
+            for probabilities_C, affect_2 in list(zip(probabilities_BxC, affect, strict=True))[: len(some)]:
+                if not np.isfinite(probabilities_C).all() or (affect_2 is not None and not np.isfinite(affect_2).all()):
+                    raise UserError(
+                        "The model's answers are not finite: it diverged while it was trained; use another."
+                    )
+                yield probabilities_C, affect_2
 
 
 def load(path: str | os.PathLike[str]) -> EmotionModel:
@@ -157,11 +164,14 @@ def load(path: str | os.PathLike[str]) -> EmotionModel:
         path: a training run's working directory, whose best checkpoint is read, or one checkpoint's folder.
 
     Raises:
-        UserError: there is no checkpoint, it is of a newer version of the package, or holds a trunk only.
+        UserError: there is no checkpoint, it is damaged or of a newer version of the package, holds a trunk only, or
+            weights that are not finite.
     """
     checkpoint = checkpoints.read(pathlib.Path(path))
     if "label_names" not in checkpoint.meta:
         raise UserError(f"The checkpoint {path} holds a trunk without a head: train from it, with config.init.trunk.")
+    if not all(np.isfinite(array).all() for array in jax.tree.leaves(checkpoint.variables)):
+        raise UserError(f"The checkpoint {path} has weights that are not finite: it diverged; use another.")
     config = ml_collections.ConfigDict(checkpoint.meta["config"])
     graph = checkpoint.variables["graph"].get("head", {})
     module = create_model(
@@ -188,19 +198,24 @@ def read_picture(picture: Picture) -> np.ndarray:
     Raises:
         UserError: there is no such file, it is no image, or the array is of another kind.
     """
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise UserError(
-                f"A picture is a uint8 RGB array of shape [height, width, 3], found {picture.dtype} "
-                f"{list(picture.shape)}: convert it, or give the image file's path."
-            )
-        return picture
+    if not isinstance(picture, str | os.PathLike):
+        return _checked(picture)
     path = pathlib.Path(picture)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: The file cannot be read ({error.strerror or error}).") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
+        raise UserError(f"{path}: The file cannot be read ({getattr(error, 'strerror', None) or error}).") from None
     try:
         return pictures.decode(data)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def _checked(picture: Any) -> np.ndarray:
+    array = np.asarray(picture)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise UserError(
+            f"A picture is a uint8 RGB array of shape [height, width, 3], found {type(picture).__name__} of "
+            f"{array.dtype} {list(array.shape)}: convert it, or give predict the image file's path."
+        )
+    return array

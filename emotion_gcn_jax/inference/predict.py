@@ -42,12 +42,12 @@ def run(
     Raises:
         UserError: the checkpoint cannot be read, the results not be written, or the extra `faces` is missing.
     """
-    overlays = None if overlay_directory is None else _Overlays(overlay_directory)
-    if json_file is not None:
-        _check_writable(json_file)
     if detect:
         detection.load_detector()
     model = load(checkpoint).folded()
+    overlays = None if overlay_directory is None else _Overlays(overlay_directory, files)
+    if json_file is not None:
+        _check_json(json_file)
     done: list[ImagePrediction] = []
     table = _Table(files)
     try:
@@ -141,22 +141,22 @@ def _signed(value: float | None) -> str:
 
 
 class _Overlays:
-    """A folder of pictures with their faces marked."""
+    """A folder of pictures with their faces marked; none of them replaces one of the files that are judged."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, files: Sequence[str]) -> None:
         self._directory = pathlib.Path(directory)
-        self._written: set[pathlib.Path] = set()
+        self._taken = {pathlib.Path(file).absolute() for file in files}
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _cannot_write(self._directory, error) from None
 
     def write(self, prediction: ImagePrediction) -> pathlib.Path:
-        """Writes the picture of a file, and returns its path: the file's name, numbered if two files have the same."""
+        """Writes the picture of a file, and returns its path: the file's name, numbered if that is taken."""
         stem = pathlib.Path(prediction.image).stem
         names = itertools.chain([f"{stem}_faces.png"], (f"{stem}_{number}_faces.png" for number in itertools.count(2)))
-        path = next(path for path in (self._directory / name for name in names) if path not in self._written)
-        self._written.add(path)
+        path = next(path for path in (self._directory / name for name in names) if path.absolute() not in self._taken)
+        self._taken.add(path.absolute())
         picture = draw_faces(read_picture(prediction.image), prediction.faces)
         try:
             path.write_bytes(pictures.encode_png(picture))
@@ -165,12 +165,16 @@ class _Overlays:
         return path
 
 
-def _check_writable(file: str) -> None:
-    """Before the work rather than after it."""
+def _check_json(file: str) -> None:
+    """Before the work rather than after it: it must be writable, and may replace nothing but predictions."""
     try:
-        pathlib.Path(file).open("a").close()
+        with pathlib.Path(file).open("a+b") as opened:
+            opened.seek(0)
+            start = opened.read(1)
     except OSError as error:
         raise _cannot_write(pathlib.Path(file), error) from None
+    if start not in (b"", b"["):
+        raise UserError(f"--json would replace {file}, which holds no predictions: name another file.")
 
 
 def _write_json(file: str, predictions: Sequence[ImagePrediction]) -> None:

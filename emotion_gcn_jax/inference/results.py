@@ -17,7 +17,7 @@ class FacePrediction:
             for a face that was cut already.
         left_eye: the eye on the image's left; None for a face that was cut already.
         right_eye: the other.
-        score: 0 to 1, how sure the detector is that this is a face; None for a face that was cut already.
+        score: 0.5 to 1, how sure the detector is that this is a face; None for a face that was cut already.
         expression: the most probable one.
         probabilities: of every expression, by name; they sum to 1.
         valence: unpleasant to pleasant, made for [-1, 1] but unbounded; None for a single_task model.

@@ -22,6 +22,7 @@ from emotion_gcn_jax.releases import affwild2_annotations as annotations
 from emotion_gcn_jax.releases import affwild2_counts
 from emotion_gcn_jax.releases.affwild2_annotations import Table
 from emotion_gcn_jax.releases.building import Entry, Example, ReleaseSplit, Skip
+from emotion_gcn_jax.releases.images import read_image
 
 Task = Literal["expr_va", "expr", "va", "au", "mtl"]
 TASKS: tuple[Task, ...] = get_args(Task)
@@ -311,16 +312,7 @@ def _entries(release: Release, videos: list[_Video]) -> Iterator[Entry]:
 
 def _make(frame: Frame, *, with_action_units: bool) -> Example:
     """The features of a frame; its image is decoded and encoded again, so that all are plain 8-bit RGB."""
-    try:
-        data = frame.image.read_bytes()
-    except OSError as error:
-        raise Skip("image unreadable", error.strerror or "") from None
-    if not data:
-        raise Skip("image empty")
-    try:
-        image_HxWx3 = pictures.decode(data)
-    except UserError as error:
-        raise Skip("image unreadable", str(error)) from None
+    image_HxWx3 = read_image(frame.image)
     table, row = frame.table, frame.row
     valence, arousal = table.affect_Nx2[row]
     example = {

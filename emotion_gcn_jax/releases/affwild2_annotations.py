@@ -139,8 +139,9 @@ def read_multi_task(file: pathlib.Path) -> dict[str, Table]:
     fields = [row if len(row) == _MULTI_TASK_FIELDS else [row[0], *["nan"] * (_MULTI_TASK_FIELDS - 1)] for row in rows]
     values_Nx15 = np.asarray([_numbers(row[1:]) for row in fields[first:]]).reshape(-1, _MULTI_TASK_FIELDS - 1)
     images = [_IMAGE.fullmatch(row[0].strip().replace("\\", "/")) for row in fields[first:]]
-    expression_N, other_N, _ = _expressions(values_Nx15[:, 2])
-    action_units_NxA, _ = _action_units(values_Nx15[:, 3:], _ACTION_UNITS_BY_COUNT[12])
+    expression_N, other_N, no_expression_N = _expressions(values_Nx15[:, 2])
+    action_units_NxA, no_units_N = _action_units(values_Nx15[:, 3:], _ACTION_UNITS_BY_COUNT[12])
+    no_image_N = np.asarray([image is None for image in images], bool)
     everything = Table(
         file=file,
         lines_N=np.arange(first + 1, len(rows) + 1, dtype=np.int32),
@@ -149,7 +150,7 @@ def read_multi_task(file: pathlib.Path) -> dict[str, Table]:
         other_N=other_N,
         affect_Nx2=_affect(values_Nx15[:, :2]),
         action_units_NxA=action_units_NxA,
-        malformed_N=np.isnan(values_Nx15).any(axis=1) | np.asarray([image is None for image in images], bool),
+        malformed_N=np.isnan(values_Nx15).any(axis=1) | no_expression_N | no_units_N | no_image_N,
     )
     rows_of: dict[str, list[int]] = {}
     for row, image in enumerate(images):

@@ -54,7 +54,13 @@ class ReleaseBuilder(tfds.core.GeneratorBasedBuilder):
             raise SystemExit(str(error)) from None  # one line, where TFDS would print a long traceback
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Any]]:
-        splits = self._open_release(dl_manager.manual_dir)
+        try:
+            root = dl_manager.manual_dir
+        except AssertionError:  # TFDS's, if there is none
+            raise UserError(
+                "The folder of --manual_dir is missing or empty: name the one that holds the release."
+            ) from None
+        splits = self._open_release(root)
         return {name: self._generate_examples(name, split) for name, split in splits.items()}
 
     def _generate_examples(self, name: str, split: ReleaseSplit) -> Iterator[tuple[str, Example]]:

@@ -65,14 +65,14 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("training.seed", 0, 2**31 - 1),
         ("training.epochs", 1, unlimited),
         ("training.patience", 0, unlimited),
-        ("training.ema_decay", 0, 1),
+        ("training.ema_decay", 0, 0.999999),
         ("training.devices", 0, unlimited),
         ("training.log_every_steps", 1, unlimited),
         ("training.checkpoint_every_steps", 0, unlimited),
     ):
         group, name = field.split(".")
         value = config[group][name]
-        if not least <= value <= most:
+        if not (least <= value <= most and math.isfinite(value)):
             raise UserError(f"config.{field} must lie in {least}..{most}, found {value}.")
 
 
@@ -99,7 +99,7 @@ def check_divisible(field: str, size: int, devices: int) -> None:
         )
 
 
-def check_same_run(config: ml_collections.ConfigDict, before: dict[str, Any], workdir: str) -> None:
+def check_same_run(config: ml_collections.ConfigDict, before: str, workdir: str) -> None:
     """Raises UserError, naming what differs, if a run cannot be gone on with under another config.
 
     Args:
@@ -107,7 +107,13 @@ def check_same_run(config: ml_collections.ConfigDict, before: dict[str, Any], wo
         before: the run's, as JSON gives it.
         workdir: the run's, for the message.
     """
-    old, new = _flattened(before), _flattened(json.loads(config.to_json()))
+    try:
+        old = _flattened(json.loads(before))
+    except (ValueError, AttributeError):
+        raise UserError(
+            f"The config.json in {workdir} is damaged, or no run's: put the run's back, or choose another --workdir."
+        ) from None
+    new = _flattened(json.loads(config.to_json()))
     fields = sorted(field for field in old.keys() | new.keys() if field not in RESUMABLE)
     changed = [f"{f} was {old.get(f)!r} and is {new.get(f)!r}" for f in fields if old.get(f) != new.get(f)]
     if changed:

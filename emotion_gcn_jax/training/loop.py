@@ -102,7 +102,7 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str, *, resum
         UserError: the config, the dataset or the working directory does not do.
     """
     _check_workdir(config, workdir, resume)
-    run = prepare(config)
+    run = prepare(config, last=checkpoints.last_folder(workdir))
     saved = _open_workdir(config, workdir)
     try:
         state, progress = _restore(run, saved)
@@ -113,8 +113,12 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str, *, resum
     return _write_best_report(run, workdir)
 
 
-def prepare(config: ml_collections.ConfigDict) -> Run:
+def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = None) -> Run:
     """Opens the data, builds the model and its steps; nothing is written.
+
+    Args:
+        config: see configs/common.py.
+        last: the checkpoint that will be gone on from: then config.init has done its part, and the graph is that one's.
 
     Raises:
         UserError: a name, a number, a file or a dataset in the config does not do.
@@ -124,8 +128,8 @@ def prepare(config: ml_collections.ConfigDict) -> Run:
     devices = _devices(config.training.devices)
     for field in ("batch_size", "eval_batch_size"):
         checks.check_divisible(field, config.data[field], len(devices))
-    start = starting_point.read(config)
-    graph = starting_point.graph(start)
+    start = {} if last else starting_point.read(config)
+    graph = starting_point.graph(checkpoints.read(last).variables if last else start)
     if config.model.name == "emotion_gcn" and not graph:
         graph["word_vectors_9xF"] = word_vectors.load_word_vectors(config.graph.word_vectors or None)
     model = emotion_net.create_model(
@@ -342,13 +346,15 @@ def _check_workdir(config: ml_collections.ConfigDict, workdir: str, resume: bool
             f"The working directory {workdir} already holds a run: pass --resume to go on with it, or choose another "
             f"--workdir."
         )
-    checks.check_same_run(config, json.loads(path.read_text()), workdir)
+    checks.check_same_run(config, path.read_text(), workdir)
 
 
 def _open_workdir(config: ml_collections.ConfigDict, workdir: str) -> Checkpoints:
     try:
         saved = Checkpoints(workdir)
-        (pathlib.Path(workdir) / CONFIG_FILE).write_text(config.to_json(indent=2))
+        unfinished = pathlib.Path(workdir) / f"{CONFIG_FILE}.unfinished"
+        unfinished.write_text(config.to_json(indent=2))
+        unfinished.replace(pathlib.Path(workdir) / CONFIG_FILE)  # a kill leaves the whole file, old or new
     except OSError as error:
         raise UserError(
             f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
@@ -387,7 +393,20 @@ def _correlations(choice: str, train: Split) -> np.ndarray:
 
 
 def class_weights(choice: str, train: Split, num_classes: int) -> tuple[float, ...]:
-    """One weight a class; "inverse_frequency" gives the rarest class 1, as Emotion-GCN's 3803 / n on AffectNet."""
+    """The cross-entropy's weight of every class.
+
+    Args:
+        choice: "none" (all 1), "inverse_frequency" (the rarest class has 1, as Emotion-GCN's 3803 / n on AffectNet),
+            or the weights as text, with commas between them.
+        train: whose frequencies count.
+        num_classes: C.
+
+    Returns:
+        C positive numbers.
+
+    Raises:
+        UserError: a class does not occur, or the text is not C positive numbers.
+    """
     if choice == "none":
         return (1.0,) * num_classes
     if choice == "inverse_frequency":
@@ -412,6 +431,11 @@ def class_weights(choice: str, train: Split, num_classes: int) -> tuple[float, .
 
 
 def _devices(count: int) -> list[jax.Device]:
+    if jax.process_count() > 1:
+        raise UserError(
+            f"Training runs in one process, with as many devices as it has, and {jax.process_count()} processes were "
+            f"started: start one."
+        )
     devices = jax.local_devices()
     if count > len(devices):
         raise UserError(

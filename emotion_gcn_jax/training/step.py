@@ -113,7 +113,8 @@ def train_step(
         options: losses, augmentation, moving average.
 
     Returns:
-        The next state, and scalars of the global batch: loss, cross_entropy, affect_loss, gradient_norm.
+        The next state, and scalars of the global batch: loss, cross_entropy, gradient_norm, and
+        affect_loss where the model has such outputs.
     """
     images = prepare_images(batch["image"], model, options, state.step)
 

@@ -236,3 +236,14 @@ def test_hostile_file_is_refused_by_the_command_too(run, tmp_path):
     status, printed = run("--weights", tmp_path / "w.pth", "--output", tmp_path / "ours")
     assert status == 2 and "asks for posix.system, which is no tensor" in printed and printed.count("\n") == 1
     assert not (tmp_path / "canary").exists() and not (tmp_path / "ours").exists()
+
+
+def test_a_graph_propagated_by_rows_has_no_official_form(run, tmp_path):
+    writing.save(tmp_path / "w.pth", tiny("emotion_gcn", width=100))
+    assert run("--weights", tmp_path / "w.pth", *TINY, "emotion_gcn", "--output", tmp_path / "ours")[0] == 0
+    read = checkpoints.read(tmp_path / "ours")
+    read.meta["config"]["graph"]["propagation"] = "row"
+    checkpoints.write(tmp_path / "rows", read.variables, read.meta)
+    status, printed = run("--checkpoint", tmp_path / "rows", "--to-torch", tmp_path / "rows.pth")
+    assert status == 2 and "propagation=row, which the official code does not know" in printed
+    assert not list(tmp_path.glob("rows*.p*"))

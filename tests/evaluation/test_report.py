@@ -168,7 +168,7 @@ def test_pictures_that_do_not_apply_are_not_left_behind(tmp_path: Path) -> None:
 
 def test_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    with pytest.raises(UserError, match=r"the report could not be written to .*file.*: choose a directory"):
+    with pytest.raises(UserError, match=r"The report cannot be written to .*file.*: choose a directory"):
         _write(tmp_path / "file", _predictions())
 
 

@@ -63,6 +63,36 @@ def test_a_face_that_reaches_beyond_the_picture():
     assert face.box[0] < 0 and math.dist(square(face.box)[0], square(scene.faces[0].box)[0]) < 30
 
 
+def sight(score, centre, side):
+    landmarks = np.array(centre) + side * np.array([[-0.2, -0.1], [0.2, -0.1], [0, 0.05], [-0.15, 0.2], [0.15, 0.2]])
+    return detection._Sight(score, np.array(centre, float), np.array([side, side], float), landmarks)
+
+
+@pytest.mark.parametrize(
+    ("again", "found"),
+    [
+        # The window shows the face, where it fills 80 of 160 pixels, a little larger.
+        ([sight(0.8, (82, 80), 88)], [(0.8, 110)]),
+        # It shows a speck in its middle, or the neighbour, or nothing: the first look stands.
+        ([sight(0.8, (80, 80), 20)], [(0.6, 100)]),
+        ([sight(0.8, (150, 80), 80)], [(0.6, 100)]),
+        ([], [(0.6, 100)]),
+    ],
+)
+def test_the_second_look_corrects_the_first_by_the_same_face_only(monkeypatch, again, found):
+    looks = iter([[sight(0.6, (320, 240), 100)], again])
+    monkeypatch.setattr(detection, "_look", lambda image, least_score: next(looks))
+    faces = detect(np.zeros((480, 640, 3), np.uint8))
+    assert [(face.score, pytest.approx(face.box[2] - face.box[0])) for face in faces] == found
+
+
+def test_a_suspicion_needs_a_second_look_that_is_sure(monkeypatch):
+    for score, count in ((0.4, 0), (0.6, 1)):
+        looks = iter([[sight(0.3, (320, 240), 100)], [sight(score, (80, 80), 80)]])
+        monkeypatch.setattr(detection, "_look", lambda image, least_score, looks=looks: next(looks))
+        assert len(detect(np.zeros((480, 640, 3), np.uint8))) == count
+
+
 def test_nothing_is_found_where_there_is_no_face():
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
     for picture in (noise, noise[:1, :1], np.zeros((5, 900, 3), np.uint8), skimage.data.coffee()):

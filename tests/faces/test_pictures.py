@@ -1,5 +1,6 @@
 """Image files of every kind, each made so that its pixels are known."""
 
+import contextlib
 import io
 
 import numpy as np
@@ -88,6 +89,7 @@ def test_exif_orientation_is_applied(orientation, upright, image_format):
         (b"", "empty one"),
         (b"GIF89a", "cannot be decoded|no image format"),
         (b"hello, world", "no image format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n", "no image format"),  # a program, for Ghostscript
         (encoded(LARGE, "PNG")[:3000], "cannot be decoded"),
         (encoded(LARGE, "JPEG")[:3000], "cannot be decoded .*truncated"),
     ],
@@ -96,6 +98,35 @@ def test_what_is_no_whole_image_gets_a_sentence(data, said):
     with pytest.raises(UserError, match=f"^An image file was expected, found .*({said})") as caught:
         decode(data)
     assert "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "JPEG2000", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "TGA"])
+def test_every_format_is_read_and_damage_to_it_told(image_format):
+    whole = encoded(RGB, image_format)
+    assert decode(whole).shape == RGB.shape
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(damaged), size=3):
+            damaged[place] = rng.integers(256)
+        try:
+            decode(bytes(damaged))
+        except UserError as error:
+            assert str(error).startswith(("An image file was expected", "The image is larger"))
+
+
+def test_a_damaged_orientation_is_told():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x011A] = 72.0
+    whole = encoded(RGB, "JPEG", exif=exif)
+    start = whole.index(b"Exif")
+    for place in range(start + 6, start + 60):
+        for value in (0, 3, 255):
+            damaged = bytearray(whole)
+            damaged[place] = value
+            with contextlib.suppress(UserError):
+                decode(bytes(damaged))
 
 
 def test_an_image_of_too_many_pixels_is_refused(monkeypatch):

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import jax
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 import emotion_gcn_jax as eg
+from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.labels import EXPRESSIONS
@@ -83,10 +85,66 @@ def test_a_picture_without_a_face(model):
     assert model.predict(np.full((60, 80, 3), 127, np.uint8)) == ()
 
 
-@pytest.mark.parametrize("picture", [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 3))])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        *(
+            np.zeros((8, 8), np.uint8),
+            np.zeros((8, 8, 3)),
+            np.zeros((8, 8, 1), np.uint8),
+            np.zeros((0, 8, 3), np.uint8),
+        ),
+        *(None, b"photo.jpg", 3, [[1]], Image.new("L", (8, 8))),
+    ],
+)
 def test_other_pictures_are_refused(model, picture):
-    with pytest.raises(UserError, match=r"uint8 RGB array of shape \[height, width, 3\], found"):
-        model.predict(picture)
+    for judge in (model.predict, lambda picture: model.predict_faces([picture])):
+        with pytest.raises(UserError, match=r"uint8 RGB array of shape \[height, width, 3\], found"):
+            judge(picture)
+
+
+def test_pictures_that_other_libraries_hold(model, faces):
+    expected = model.predict_faces([faces[0]])
+    assert model.predict_faces([Image.fromarray(faces[0])]) == model.predict_faces([jax.numpy.asarray(faces[0])])
+    assert model.predict_faces(face for face in [faces[0]]) == expected
+    with pytest.raises(UserError, match="cannot be read"):
+        model.predict("a\0b.jpg")
+
+
+@pytest.mark.parametrize("images", ["photo.jpg", [[1.0]], None])
+def test_only_arrays_go_through_the_network(model, images):
+    with pytest.raises(UserError, match="takes normalised float32 images"):
+        model(images)
+
+
+def test_a_damaged_checkpoint_is_told(workdir, tmp_path):
+    shutil.copytree(workdir, tmp_path / "run")
+    (folder,) = (tmp_path / "run" / "checkpoints" / "best").iterdir()
+    (data,) = [path for path in (folder / "variables").rglob("*") if path.is_file() and path.stat().st_size > 100_000]
+    data.write_bytes(data.read_bytes()[:1000])
+    with pytest.raises(UserError, match="is incomplete or damaged"):
+        eg.load(tmp_path / "run")
+    shutil.rmtree(folder / "meta")
+    with pytest.raises(UserError, match="is incomplete or damaged"):
+        eg.load(tmp_path / "run")
+
+
+def test_weights_that_are_not_finite_are_not_loaded(model, tmp_path):
+    variables = jax.tree.map(np.array, model.variables)
+    jax.tree.leaves(variables["params"])[0].flat[0] = np.nan
+    checkpoints.write(tmp_path / "broken", variables, dict(model.meta))
+    with pytest.raises(UserError, match="weights that are not finite"):
+        eg.load(tmp_path / "broken")
+
+
+def test_answers_that_are_not_finite_are_not_given(model, faces, monkeypatch):
+    monkeypatch.setattr(
+        eg.EmotionModel,
+        "__call__",
+        lambda self, images: (np.zeros((len(images), 7)), np.full((len(images), 2), np.nan)),
+    )
+    with pytest.raises(UserError, match="not finite"):
+        model.predict_faces(faces[:1])
 
 
 def test_a_model_that_diverged_is_not_believed(model, faces):

@@ -154,6 +154,31 @@ def test_mistakes_are_told_before_any_work(workdir, tmp_path, capsys, monkeypatc
     assert (tmp_path / "faces.json").read_text() == "old"
 
 
+def test_no_picture_is_replaced(workdir, tmp_path, capsys):
+    pixels = np.full((40, 40, 3), 99, np.uint8)
+    first, second = (save(pixels, tmp_path / name) for name in ("a.png", "a_faces.png"))
+    before = second.read_bytes()
+    assert run(workdir, first, second, "--no-detect", "--overlay", tmp_path) == 0
+    assert second.read_bytes() == before and (tmp_path / "a_2_faces.png").exists()
+    assert run(workdir, first, "--no-detect", "--json", second) == 2
+    assert second.read_bytes() == before and "holds no predictions" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_read_enough(workdir, tmp_path):
+    picture = save(np.full((40, 40, 3), 99, np.uint8), tmp_path / "a.png")
+    command = [sys.executable, "-m", "emotion_gcn_jax.cli", "predict", "--checkpoint", str(workdir), "--no-detect"]
+    with subprocess.Popen([*command, *[str(picture)] * 3], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_a_mistake_leaves_nothing_behind(tmp_path):
+    results = ["--json", str(tmp_path / "new.json"), "--overlay", str(tmp_path / "new")]
+    assert cli.main(["predict", "--checkpoint", str(tmp_path / "nowhere"), *results, str(ASTRONAUT)]) == 2
+    assert not list(tmp_path.iterdir())
+
+
 def test_faces_that_are_cut_already_and_a_model_without_affect(single_task_workdir, tmp_path, capsys):
     sizes = [(48, 48), (20, 31), (1, 1)]
     files = [save(np.full((*size, 3), 99, np.uint8), tmp_path / f"{size[0]}.png") for size in sizes]

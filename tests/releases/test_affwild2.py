@@ -184,6 +184,20 @@ def test_rows_keep_their_frames_whatever_is_between_them(tmp_path):
     np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.5], nothing, nothing, nothing, nothing, [-1, 1]])
 
 
+def test_codes_that_the_multi_task_set_does_not_have_are_malformed(tmp_path):
+    file = tmp_path / "train_set.txt"
+    units = ",0" * 12
+    rows = [
+        f"a/00001.jpg,0.5,0.5,3{units}",
+        f"a/00002.jpg,0.5,0.5,9{units}",
+        f"a/00003.jpg,0.5,0.5,3{',5' + units[2:]}",
+    ]
+    rows.append(f"a/00004.jpg,-5,-5,-1{',-1' * 12}")  # not annotated
+    file.write_text("image,valence,arousal,expression,aus\n" + "\n".join(rows) + "\n")
+    (table,) = affwild2_annotations.read_multi_task(file).values()
+    np.testing.assert_array_equal(table.malformed_N, [False, True, True, False])
+
+
 def test_files_without_names_and_empty_files(tmp_path):
     file = tmp_path / "video.txt"
     file.write_text("4\n-1\n7\n9\n")

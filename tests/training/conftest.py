@@ -42,8 +42,8 @@ class Shades(tfds.core.GeneratorBasedBuilder):
                     "image": (noise + 15 + 36 * expression).astype(np.uint8),
                     "id": f"{seed}/{number}",
                     "expression": -1 if number % 11 == 0 else expression,
-                    "valence": np.nan if number % 13 == 0 else expression / 3 - 1,
-                    "arousal": np.nan if number % 13 == 0 else 1 - expression / 3,
+                    "valence": np.nan if number % 13 == 6 else expression / 3 - 1,
+                    "arousal": np.nan if number % 13 == 6 else 1 - expression / 3,
                 },
             )
 

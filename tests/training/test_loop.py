@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.evaluation import report
 from emotion_gcn_jax.training import loop
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -135,6 +136,32 @@ def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, tmp_path, monk
     assert_trees_identical(*states)  # with the optimiser's state, and the parameters beside their average
 
 
+def test_a_kill_between_a_new_best_checkpoint_and_the_last_loses_neither(config, tmp_path, monkeypatch):
+    def scores(first, second):
+        found = iter([first, second])
+        dictionary = report.metrics_dict
+        return lambda *rest: dictionary(*rest) | {"accuracy": next(found)}
+
+    save_best = checkpoints.Checkpoints.save_best
+
+    def save_and_die(self, step, *rest):
+        save_best(self, step, *rest)
+        if step == 14:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.report, "metrics_dict", scores(0.5, 0.6))
+        patch.setattr(checkpoints.Checkpoints, "save_best", save_and_die)
+        with pytest.raises(Killed):
+            loop.train_and_evaluate(config, str(tmp_path))
+    assert checkpoints.read(tmp_path).meta["step"] == 14
+    with monkeypatch.context() as patch:  # on another machine the epoch that is repeated turns out a little worse
+        patch.setattr(loop.report, "metrics_dict", lambda *rest, f=report.metrics_dict: f(*rest) | {"accuracy": 0.4})
+        loop.train_and_evaluate(config, str(tmp_path), resume=True)
+    assert checkpoints.read(tmp_path).meta["step"] == 7
+    assert [step for step, *_ in read_all(tmp_path)] == ["14", "7"]
+
+
 def test_resuming_a_finished_run_only_writes_its_report_again(finished):
     config, workdir, first = finished
     before = read_all(workdir)
@@ -148,6 +175,14 @@ def test_resuming_with_another_config_names_what_differs(config, finished):
     config.optimizer.learning_rate = 0.5
     with pytest.raises(UserError, match=r"another config: optimizer.learning_rate was 0.002 and is 0.5: set"):
         loop.train_and_evaluate(config, str(finished[1]), resume=True)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
+def test_a_damaged_config_file_is_told(config, tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config.json in .* is damaged, or no run's"):
+        loop.train_and_evaluate(config, str(tmp_path), resume=True)
+    assert (tmp_path / "config.json").read_text() == text
 
 
 def test_a_run_killed_before_its_first_checkpoint_is_noticed_too(config, tmp_path, monkeypatch):
@@ -240,6 +275,12 @@ def test_what_does_not_do_is_answered_in_one_sentence(config, tmp_path, field, v
 def test_eight_classes_need_a_dataset_that_has_them(config, tmp_path):
     config.model.update(name="multi_task", num_classes=8)
     with pytest.raises(UserError, match=r"a model of 8 needs Neutral, .* Contempt: set config.model.num_classes"):
+        loop.train_and_evaluate(config, str(tmp_path))
+
+
+def test_several_processes_are_refused(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match=r"in one process, .* and 2 processes were started: start one"):
         loop.train_and_evaluate(config, str(tmp_path))
 
 

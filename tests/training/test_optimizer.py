@@ -86,3 +86,12 @@ def test_unknown_names_are_answered_with_the_known_ones(field, message):
     config = configured(**{field: "rmsprop"})
     with pytest.raises(UserError, match=message):
         optimizer.create_optimizer(config, optimizer.create_schedule(config, 1, 1))
+
+
+def test_the_averages_decay_rises_to_the_final_one():
+    def updated(step):
+        return float(optimizer.update_average(jnp.array(1.0), jnp.array(2.0), 0.9, jnp.array(step)))
+
+    assert updated(0) == pytest.approx(0.1 * 1 + 0.9 * 2)
+    assert updated(8) == pytest.approx(0.5 * 1 + 0.5 * 2)  # (1 + 8) / (10 + 8)
+    assert updated(10**6) == pytest.approx(0.9 * 1 + 0.1 * 2)

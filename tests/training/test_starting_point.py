@@ -45,6 +45,19 @@ def test_training_goes_on_from_converted_weights_and_from_a_run_s_own(config, co
     assert equal(loop.prepare(config).initial_state.evaluated_variables(), changed)
 
 
+def test_a_run_goes_on_without_what_it_started_from(config, converted, tmp_path):
+    config.init.checkpoint = str(converted / "emotion_gcn")
+    run = loop.prepare(config)
+    state = jax.device_get(run.initial_state)
+    saved = checkpoints.Checkpoints(tmp_path)
+    saved.save_last(7, state.evaluated_variables(), state.remainder(), run.meta(loop.Progress(), {}))
+    saved.close()
+    config.init.checkpoint = "no/longer/there"
+    config.graph.correlations = "nor/these.csv"
+    again = loop.prepare(config, last=checkpoints.last_folder(tmp_path))
+    assert equal(again.initial_state.graph, state.graph)
+
+
 def test_trunk_alone(config, converted):
     fresh = loop.prepare(config).initial_state
     config.init.trunk = str(converted / "single_task")

@@ -165,8 +165,9 @@ def test_the_step_is_compiled_once():
 
 
 def test_the_average_follows_the_parameters_and_is_what_is_evaluated():
-    model, tx, state = create("float32")
+    model, _, state = create("float32")
     variables = {"params": state.params, "batch_stats": state.batch_stats, "graph": state.graph}
+    tx = optax.sgd(0.1)
     state = steps.create_state(variables, tx, with_ema=True)
     devices = jax.local_devices()[:1]
     options = steps.StepOptions(class_weights_C=(1.0,) * 7, ema_decay=0.5)
@@ -174,8 +175,12 @@ def test_the_average_follows_the_parameters_and_is_what_is_evaluated():
     before = state
     after = parallel.unreplicate(step(parallel.replicate(state, devices), parallel.spread(random_batch(), 1))[0])
     # The decay at the first step is min(0.5, 1 / 10).
-    expected = jax.tree.map(lambda old, new: 0.1 * old + 0.9 * new, before.params, after.params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after.ema["params"], expected)
+    for name in ("params", "batch_stats"):
+        old, new = jax.device_get(getattr(before, name)), getattr(after, name)
+        moved = jax.tree.leaves(jax.tree.map(lambda a, b: np.abs(a - b).max(), old, new))
+        assert np.max(moved) > 1e-2  # or old, new and their average would be the same
+        expected = jax.tree.map(lambda a, b: 0.1 * a + 0.9 * b, old, new)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after.ema[name], expected)
     assert after.evaluated_variables()["params"] is after.ema["params"]
 
 
