@@ -1,8 +1,11 @@
 """Where there is torch (on Python 3.11 always), the reference's answers are fresh; elsewhere its golden outputs do."""
 
 import os
+import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -14,10 +17,14 @@ WITH_TORCH = sys.version_info[:2] == (3, 11)  # see the extra `test` in pyprojec
 collect_ignore = [] if WITH_TORCH else ["test_torch_models.py"]
 
 
-@pytest.fixture(scope="session")
-def our_process(tmp_path_factory):
-    """Starts our side in a process of its own, which counts in float64, and returns how to wait for its answers."""
-    output = tmp_path_factory.mktemp("parity") / "ours.npz"
+OUR_SIDE = pytest.StashKey[tuple[subprocess.Popen, pathlib.Path]]()
+
+
+def pytest_collection_finish(session):
+    """Starts our side, which counts in float64, in a process of its own: it takes minutes, while other tests run."""
+    if session.config.option.collectonly or not any("ours" in item.fixturenames for item in session.items):
+        return
+    output = pathlib.Path(tempfile.mkdtemp()) / "ours.npz"
     flags = "--xla_backend_optimization_level=0"  # compiling is most of the work
     if jax.__version_info__ < (0, 11):
         flags += " --xla_cpu_use_fusion_emitters=false"  # likewise; later versions have no such flag
@@ -26,19 +33,19 @@ def our_process(tmp_path_factory):
         env={**os.environ, "JAX_ENABLE_X64": "1", "XLA_FLAGS": flags},
         cwd=cases.FOLDER.parents[1],
     )
+    session.config.stash[OUR_SIDE] = process, output
 
-    def wait():
-        assert process.wait() == 0, "tests.reference.ours failed: its traceback is above"
-        with np.load(output) as file:
-            return dict(file)
 
-    yield wait
-    process.kill()
+def pytest_sessionfinish(session):
+    if OUR_SIDE in session.config.stash:
+        process, output = session.config.stash[OUR_SIDE]
+        process.kill()
+        shutil.rmtree(output.parent)
 
 
 @pytest.fixture(scope="session")
-def theirs(our_process):
-    """The reference's answers, made while our process runs; None where there is no torch."""
+def theirs():
+    """The reference's answers; None where there is no torch."""
     if not WITH_TORCH:
         return None
     import torch
@@ -53,6 +60,9 @@ def theirs(our_process):
 
 
 @pytest.fixture(scope="session")
-def ours(our_process, theirs):
-    """Our answers."""
-    return our_process()
+def ours(request, theirs):
+    """Our answers; waited for after `theirs` are made."""
+    process, output = request.config.stash[OUR_SIDE]
+    assert process.wait() == 0, "tests.reference.ours failed: its traceback is above"
+    with np.load(output) as file:
+        return dict(file)
