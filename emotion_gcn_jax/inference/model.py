@@ -105,7 +105,11 @@ class EmotionModel:
         Returns:
             The faces from the left to the right, their boxes in the convention of the model's dataset; and what was
             cut out, uint8 RGB [S, S, 3] each.
+
+        Raises:
+            UserError: the picture is not such an array, or the extra `faces` is not installed.
         """
+        image_HxWx3 = _checked(image_HxWx3)
         faces = [detection.in_dataset(face, self.meta["dataset"]) for face in detection.detect(image_HxWx3)]
         return faces, [align_and_crop(image_HxWx3, f.box, f.left_eye, f.right_eye, self.crop) for f in faces]
 

@@ -100,7 +100,9 @@ def test_what_is_no_whole_image_gets_a_sentence(data, said):
     assert "0x" not in str(caught.value)
 
 
-@pytest.mark.parametrize("image_format", ["JPEG", "JPEG2000", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "TGA"])
+@pytest.mark.parametrize(
+    "image_format", ["JPEG", "JPEG2000", "PNG", "BMP", "TIFF", "WEBP", "AVIF", "GIF", "PPM", "TGA"]
+)
 def test_every_format_is_read_and_damage_to_it_told(image_format):
     whole = encoded(RGB, image_format)
     assert decode(whole).shape == RGB.shape

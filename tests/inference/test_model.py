@@ -98,7 +98,7 @@ def test_a_picture_without_a_face(model):
     ],
 )
 def test_other_pictures_are_refused(model, picture):
-    for judge in (model.predict, lambda picture: model.predict_faces([picture])):
+    for judge in (model.predict, model.find_faces, lambda picture: model.predict_faces([picture])):
         with pytest.raises(UserError, match=r"uint8 RGB array of shape \[height, width, 3\], found"):
             judge(picture)
 
