@@ -35,7 +35,10 @@ class ReleaseBuilder(tfds.core.GeneratorBasedBuilder):
     builder_config: ReleaseConfig
 
     def __init__(self, *, file_format: str | tfds.core.FileFormat | None = None, **kwargs: Any) -> None:
-        """Writes array_record, which can be read in any order, unless told otherwise."""
+        """Writes array_record, which can be read in any order, unless told otherwise; knows its configs' names."""
+        config = kwargs.get("config")
+        if isinstance(config, str) and config not in self.builder_configs:
+            raise SystemExit(f"{self.name} has no config {config!r}: choose one of {', '.join(self.builder_configs)}.")
         super().__init__(file_format=file_format or "array_record", **kwargs)
 
     @abc.abstractmethod
@@ -56,10 +59,9 @@ class ReleaseBuilder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Any]]:
         try:
             root = dl_manager.manual_dir
-        except AssertionError:  # TFDS's, if there is none
-            raise UserError(
-                "The folder of --manual_dir is missing or empty: name the one that holds the release."
-            ) from None
+        except AssertionError as error:  # TFDS's, in a sentence and a page of instructions
+            problem = str(error).partition(". ")[0]
+            raise UserError(f"{problem}: name the folder that holds the release by --manual_dir.") from None
         splits = self._open_release(root)
         return {name: self._generate_examples(name, split) for name, split in splits.items()}
 

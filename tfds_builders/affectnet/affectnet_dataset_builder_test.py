@@ -181,6 +181,10 @@ def test_too_many_losses_stop_the_build_with_a_sentence(tmp_path: pathlib.Path, 
 def test_the_wrong_folder_is_said_with_a_sentence(tmp_path: pathlib.Path, lists: RawRelease) -> None:
     with pytest.raises(SystemExit, match=r"Expected AffectNet's March-2021 release in .* the config csv builds"):
         prepare("npy", lists.root, tmp_path)
+    with pytest.raises(SystemExit, match=r"Manual directory .*nowhere does not exist or is empty: name the folder"):
+        prepare("csv", tmp_path / "nowhere", tmp_path)
+    with pytest.raises(SystemExit, match=r"affectnet has no config 'nope': choose one of csv, csv_official, .*npy\."):
+        prepare("nope", lists.root, tmp_path)
 
 
 @pytest.mark.parametrize(
