@@ -1,5 +1,10 @@
 """The promise of training/step.py: the same global batch gives the same step on any number of devices."""
 
+import os
+import pathlib
+import socket
+import subprocess
+import sys
 import types
 
 import jax
@@ -46,19 +51,16 @@ def create(dtype, trunk="densenet_tiny"):
 
 
 def take_step(device_count, model, tx, state, batch):
-    """Loss, gradients and running statistics after one step on so many devices."""
-    devices = jax.local_devices()[:device_count]
+    """Loss, gradients and running statistics after one step on so many devices, of this process's share of a batch."""
+    devices = jax.devices()[:device_count]
+    local = [device for device in devices if device.process_index == jax.process_index()]
     options = steps.StepOptions(
         class_weights_C=(0.5, 1.0, 2.0, 1.0, 0.3, 1.0, 1.5), augmentation=Augmentation(rotation_degrees=20.0), seed=3
     )
     step = parallel.pmap_step(steps.train_step, devices, model=model, tx=tx, options=options)
-    replicated = parallel.replicate(state, devices)
-    new, scalars = step(replicated, parallel.spread(batch, device_count))
-    new, scalars = jax.device_get((new, scalars))
-    first = jax.tree.map(
-        lambda x: x[0], {"loss": scalars["loss"], "gradients": new.opt_state, "statistics": new.batch_stats}
-    )
-    return first
+    new, scalars = step(parallel.replicate(state, local), parallel.spread(batch, len(local)))
+    result = {"loss": scalars["loss"], "gradients": new.opt_state, "statistics": new.batch_stats}
+    return parallel.unreplicate(result)
 
 
 def largest_difference(result, expected):
@@ -82,6 +84,26 @@ def test_any_number_of_devices_takes_the_same_step(one_device, device_count):
     model, tx, state, expected = one_device
     result = take_step(device_count, model, tx, state, random_batch())
     assert largest_difference(result, expected) < 1e-10
+
+
+def test_two_processes_take_the_same_step(one_device, tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.training.two_processes", str(port), str(tmp_path)]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_ENABLE_X64": "1"}
+    root = pathlib.Path(__file__).parents[2]
+    workers = [subprocess.Popen([*command, str(number)], cwd=root, env=environment) for number in range(2)]
+    try:
+        assert [worker.wait(timeout=300) for worker in workers] == [0, 0], "their tracebacks are above"
+    finally:
+        for worker in workers:
+            worker.kill()
+    expected, structure = jax.tree.flatten(one_device[-1])
+    for number in range(2):
+        with np.load(tmp_path / f"{number}.npz") as found:
+            result = jax.tree.unflatten(structure, [found[f"arr_{place}"] for place in range(len(expected))])
+        assert largest_difference(result, one_device[-1]) < 1e-10
 
 
 def test_devices_hold_the_same_state_after_a_step():
