@@ -13,6 +13,7 @@ A checkpoint that no run made (`write`), such as converted weights, has a folder
 """
 
 import dataclasses
+import functools
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -106,7 +107,8 @@ class Checkpoints:
         try:
             restored = dict(_restore_items(path, **items).items())
             fits = jax.tree.all(jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), restored, template))
-        except (ValueError, KeyError):
+        except Exception:
+            _restore_whole(path, *items)  # raises if that is because of damage
             fits = False
         if not fits:
             raise UserError(
@@ -132,11 +134,7 @@ def read(path: str | pathlib.Path) -> Checkpoint:
     """
     folder = _find(pathlib.Path(path).absolute())
     meta = _read_meta(folder)
-    names = [name for name in ("variables", "extras") if (folder / name).is_dir()]
-    try:
-        items = _restore_items(folder, **{name: ocp.args.StandardRestore() for name in names})
-    except Exception:  # whatever the libraries below raise at missing or damaged files
-        raise _damaged(folder) from None
+    items = _restore_whole(folder, *(name for name in ("variables", "extras") if (folder / name).is_dir()))
     return Checkpoint(folder, {"graph": {}, **items["variables"]}, meta, dict(items.get("extras") or {}))
 
 
@@ -223,8 +221,8 @@ def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
     try:
         meta = _restore_items(folder, meta=ocp.args.JsonRestore())["meta"]
         is_newer = meta["format_version"] > FORMAT_VERSION
-    except Exception:  # as in `read`
-        raise _damaged(folder) from None
+    except Exception as error:
+        raise _damaged(folder, error) from error
     if is_newer:
         raise UserError(
             f"The checkpoint {folder} has format {meta['format_version']}, this version reads up to {FORMAT_VERSION}: "
@@ -233,8 +231,27 @@ def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
     return meta
 
 
-def _damaged(folder: pathlib.Path) -> UserError:
-    """The sentence; and what Orbax abandoned is not heard of: its other reads find their event loop closed."""
+def _restore_whole(folder: pathlib.Path, *names: str) -> Any:
+    """Reads items as they are; raises UserError if they cannot be."""
+    try:
+        return _restore_items(folder, **{name: ocp.args.StandardRestore() for name in names})
+    except Exception as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: pathlib.Path, error: Exception) -> UserError:
+    """The sentence for whatever the libraries below raise at files that are missing, damaged or not to be read."""
+    _silence_abandoned_reads()
+    if isinstance(error, PermissionError):
+        return UserError(f"The checkpoint {folder} cannot be read ({error.strerror}): have its permissions changed.")
+    return UserError(
+        f"The checkpoint {folder} is incomplete or damaged ({type(error).__name__}): copy it again, or choose another."
+    )
+
+
+@functools.cache
+def _silence_abandoned_reads() -> None:
+    """When one read of several fails, the others find their event loop closed and would say so, at length."""
     hook = sys.unraisablehook
 
     def quiet(what: "sys.UnraisableHookArgs") -> None:
@@ -242,7 +259,6 @@ def _damaged(folder: pathlib.Path) -> UserError:
             hook(what)
 
     sys.unraisablehook = quiet
-    return UserError(f"The checkpoint {folder} is incomplete or damaged: copy it again, or choose another.")
 
 
 def _restore_items(folder: pathlib.Path, **items: Any) -> Any:

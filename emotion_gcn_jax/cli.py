@@ -7,10 +7,10 @@ it needs, so that `--help` answers at once.
 import argparse
 import importlib.metadata
 import io
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from emotion_gcn_jax.errors import UserError
 
@@ -34,15 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal has no sign for
-    try:
-        from emotion_gcn_jax import runtime
+    from emotion_gcn_jax import runtime
 
+    try:
         runtime.set_up()
         status = parsed.run(parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return status
     except BrokenPipeError:  # whoever read the output has read enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        runtime.drop_output()
         return SOME_FAILED
     except UserError as error:
         print(f"emotion-gcn: {error}", file=sys.stderr)
@@ -60,12 +61,16 @@ def _parser() -> argparse.ArgumentParser:
         "emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    version = f"emotion-gcn-jax {importlib.metadata.version('emotion-gcn-jax')}"
-    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
     subparsers = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
     for add in SUBCOMMANDS:
         add(subparsers)
     return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        parser.exit(message=f"emotion-gcn-jax {importlib.metadata.version('emotion-gcn-jax')}\n")
 
 
 def _add(
@@ -190,7 +195,7 @@ def _graph(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         title = f"{split.name}, {split.split}: correlations of at least {arguments.threshold:g}"
         _write(arguments.plot, lambda path: path.write_bytes(picture.draw(correlations_9x9, edges, title)))
-    threshold = f"--config.graph.threshold={arguments.threshold:g}"
+    threshold = f"--config.graph.threshold={arguments.threshold}"
     print(f"train with it: --config.graph.correlations={arguments.output} {threshold}")
     return 0
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 from typing import Any
 
 import jax
@@ -26,6 +27,11 @@ def user_cache() -> pathlib.Path:
     """The folder for what may be lost and made again: in XDG_CACHE_HOME, else in ~/.cache."""
     caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     return caches / "emotion_gcn_jax"
+
+
+def drop_output() -> None:
+    """Sends what is still printed nowhere, where the reader of the standard output has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def silence_tensorflow() -> None:

@@ -37,7 +37,7 @@ def decode(data: bytes) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures and damaged EXIF, which are read all the same
             with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-                return _upright_rgb(picture)
+                return upright_rgb(picture)
     except Image.DecompressionBombError as error:
         raise UserError(f"The image is larger than an image may be ({error}): make it smaller.") from None
     except UnidentifiedImageError:
@@ -56,7 +56,8 @@ def encode_jpeg(image_HxWx3: np.ndarray) -> bytes:
     return _encode(image_HxWx3, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
-def _upright_rgb(picture: Image.Image) -> np.ndarray:
+def upright_rgb(picture: Image.Image) -> np.ndarray:
+    """Returns a picture of Pillow's as `decode` does a file; raises whatever Pillow does at damaged ones."""
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in _SIXTEEN_BIT_MODES:
         samples_HxW = np.asarray(upright).astype(np.int64)

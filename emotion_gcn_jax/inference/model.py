@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from PIL import Image
 
 from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.data.augmentation import normalise
@@ -216,7 +217,10 @@ def read_picture(picture: Picture) -> np.ndarray:
 
 
 def _checked(picture: Any) -> np.ndarray:
-    array = np.asarray(picture)
+    try:
+        array = pictures.upright_rgb(picture) if isinstance(picture, Image.Image) else np.asarray(picture)
+    except Exception as error:  # a damaged file behind Pillow's picture, a list of lists that are not alike
+        raise UserError(f"The {type(picture).__name__} cannot be read as a picture ({error}): give another.") from None
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise UserError(
             f"A picture is a uint8 RGB array of shape [height, width, 3], found {type(picture).__name__} of "

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from emotion_gcn_jax import runtime
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import detection, pictures
 from emotion_gcn_jax.inference.model import EmotionModel, load, placed, read_picture
@@ -49,13 +50,13 @@ def run(
     if json_file is not None:
         _check_json(json_file)
     done: list[ImagePrediction] = []
-    table = _Table(files)
     try:
+        table = _Table(files, has_other_output=json_file is not None or overlays is not None)
         for prediction in predict_files(model, files, detect=detect):
             done.append(prediction)
             table.print(prediction)
             if overlays is not None and prediction.faces:
-                print(f"  -> {overlays.write(prediction)}")
+                table.say(f"  -> {overlays.write(prediction)}")
     finally:
         if json_file is not None:
             _write_json(json_file, done)
@@ -113,16 +114,25 @@ def _judge(model: EmotionModel, waiting: Sequence[_Found]) -> Iterator[ImagePred
 
 
 class _Table:
-    """One line a face, printed as soon as it is known."""
+    """One line a face, printed as soon as it is known, while somebody reads it."""
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, files: Sequence[str], *, has_other_output: bool) -> None:
         self._width = min(_LONGEST_NAME, max(len(file) for file in files))
-        print(f"{'image':{self._width}}  face  expression  probability  valence  arousal  box")
+        self._has_other_output = has_other_output
+        self.say(f"{'image':{self._width}}  face  expression  probability  valence  arousal  box")
+
+    def say(self, line: str) -> None:
+        """Prints a line; if its reader has gone, as `head` does, only what there is besides goes on."""
+        try:
+            print(line, flush=True)
+        except BrokenPipeError:
+            if not self._has_other_output:
+                raise
+            runtime.drop_output()
 
     def print(self, prediction: ImagePrediction) -> None:
         """Writes what was said of a file; its error to standard error."""
         if prediction.error is not None:
-            sys.stdout.flush()
             print(prediction.error, file=sys.stderr, flush=True)
         name = prediction.image
         if len(name) > self._width:
@@ -130,7 +140,7 @@ class _Table:
         for number, face in enumerate(prediction.faces, start=1):
             probability = face.probabilities[face.expression]
             box = " ".join(f"{edge:.0f}" for edge in face.box)
-            print(
+            self.say(
                 f"{name:{self._width}}  {number:4}  {face.expression:10}  {probability:11.2f}  "
                 f"{_signed(face.valence)}  {_signed(face.arousal)}  {box}"
             )
@@ -145,7 +155,7 @@ class _Overlays:
 
     def __init__(self, directory: str, files: Sequence[str]) -> None:
         self._directory = pathlib.Path(directory)
-        self._taken = {pathlib.Path(file).absolute() for file in files}
+        self._taken = {pathlib.Path(file).resolve() for file in files}
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -155,8 +165,8 @@ class _Overlays:
         """Writes the picture of a file, and returns its path: the file's name, numbered if that is taken."""
         stem = pathlib.Path(prediction.image).stem
         names = itertools.chain([f"{stem}_faces.png"], (f"{stem}_{number}_faces.png" for number in itertools.count(2)))
-        path = next(path for path in (self._directory / name for name in names) if path.absolute() not in self._taken)
-        self._taken.add(path.absolute())
+        path = next(path for path in (self._directory / name for name in names) if path.resolve() not in self._taken)
+        self._taken.add(path.resolve())
         picture = draw_faces(read_picture(prediction.image), prediction.faces)
         try:
             path.write_bytes(pictures.encode_png(picture))
@@ -167,13 +177,17 @@ class _Overlays:
 
 def _check_json(file: str) -> None:
     """Before the work rather than after it: it must be writable, and may replace nothing but predictions."""
+    path = pathlib.Path(file)
     try:
-        with pathlib.Path(file).open("a+b") as opened:
-            opened.seek(0)
-            start = opened.read(1)
+        before = path.read_bytes() if path.is_file() else b""
+        path.open("a").close()
     except OSError as error:
-        raise _cannot_write(pathlib.Path(file), error) from None
-    if start not in (b"", b"["):
+        raise _cannot_write(path, error) from None
+    try:
+        is_ours = not before or all({"image", "faces"} <= entry.keys() for entry in json.loads(before))
+    except (ValueError, AttributeError, TypeError):
+        is_ours = False
+    if not is_ours:
         raise UserError(f"--json would replace {file}, which holds no predictions: name another file.")
 
 

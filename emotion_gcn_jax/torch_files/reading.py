@@ -172,8 +172,8 @@ def _checked_entries(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.Z
     entries = {}
     for info in archive.infolist():
         name = info.orig_filename
-        if any(sign in name for sign in ":\\\0") or {"", ".", ".."} & set(name.removesuffix("/").split("/")):
-            raise Refusal(f"has an entry {shown(name)}, a path that torch never writes, and was not opened")
+        if "\\" in name or "\0" in name or {"", ".", ".."} & set(name.removesuffix("/").split("/")):
+            raise Refusal(f"has an entry {shown(name)}, which is no plain path, and was not opened: save it anew")
         if name in entries:
             raise Refusal(f"has two entries named {shown(name)}, and was not opened")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size or info.flag_bits & 1:

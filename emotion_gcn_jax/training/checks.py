@@ -15,18 +15,17 @@ from emotion_gcn_jax.training import losses
 
 SELECTABLE = ("accuracy", "mean_class_accuracy", "macro_f1", "ccc_mean")
 
-# What may differ between a run and its resumption.
+# What may differ between a run and its resumption; and what may besides, once there is a checkpoint to go on from.
 RESUMABLE = {
     "data.eval_batch_size",
     "data.threads",
     "dataset.data_dir",
-    "init.checkpoint",
-    "init.trunk",
     "training.checkpoint_every_steps",
     "training.devices",
     "training.log_every_steps",
     "training.patience",
 }
+STARTING_POINT = {"init.checkpoint", "init.trunk"}
 
 
 def check_choices(config: ml_collections.ConfigDict) -> None:
@@ -99,28 +98,37 @@ def check_divisible(field: str, size: int, devices: int) -> None:
         )
 
 
-def check_same_run(config: ml_collections.ConfigDict, before: str, workdir: str) -> None:
+def check_same_run(
+    config: ml_collections.ConfigDict, config_file: bytes, workdir: str, *, has_checkpoint: bool
+) -> dict[str, Any]:
     """Raises UserError, naming what differs, if a run cannot be gone on with under another config.
 
     Args:
         config: the present one.
-        before: the run's, as JSON gives it.
+        config_file: the run's own, JSON.
         workdir: the run's, for the message.
+        has_checkpoint: whether the run goes on from one; then what it once started from may be gone.
+
+    Returns:
+        The run's own config.
     """
     try:
-        old = _flattened(json.loads(before))
+        before = json.loads(config_file)
+        old = _flattened(before)
     except (ValueError, AttributeError):
         raise UserError(
             f"The config.json in {workdir} is damaged, or no run's: put the run's back, or choose another --workdir."
         ) from None
     new = _flattened(json.loads(config.to_json()))
-    fields = sorted(field for field in old.keys() | new.keys() if field not in RESUMABLE)
+    may_differ = RESUMABLE | (STARTING_POINT if has_checkpoint else set())
+    fields = sorted((old.keys() | new.keys()) - may_differ)
     changed = [f"{f} was {old.get(f)!r} and is {new.get(f)!r}" for f in fields if old.get(f) != new.get(f)]
     if changed:
         raise UserError(
             f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed)}: set these back, or "
             f"choose another --workdir."
         )
+    return before
 
 
 def _flattened(tree: dict[str, Any]) -> dict[str, Any]:

@@ -101,8 +101,8 @@ def train_and_evaluate(config: ml_collections.ConfigDict, workdir: str, *, resum
     Raises:
         UserError: the config, the dataset or the working directory does not do.
     """
-    _check_workdir(config, workdir, resume)
-    run = prepare(config, last=checkpoints.last_folder(workdir))
+    config, last = _check_workdir(config, workdir, resume)
+    run = prepare(config, last=last)
     saved = _open_workdir(config, workdir)
     try:
         state, progress = _restore(run, saved)
@@ -336,17 +336,31 @@ def _write_best_report(run: Run, workdir: str) -> dict[str, Any]:
     return metrics
 
 
-def _check_workdir(config: ml_collections.ConfigDict, workdir: str, resume: bool) -> None:
-    """A working directory must be new, or hold this very run if it is to be resumed."""
-    path = pathlib.Path(workdir) / CONFIG_FILE
-    if not path.exists():
-        return
+def _check_workdir(
+    config: ml_collections.ConfigDict, workdir: str, resume: bool
+) -> tuple[ml_collections.ConfigDict, pathlib.Path | None]:
+    """A working directory must be new, or hold this very run if it is to be resumed.
+
+    Returns:
+        The config, with what the run started from if it was given no more; and the checkpoint to go on from, if any.
+    """
+    path, last = pathlib.Path(workdir) / CONFIG_FILE, checkpoints.last_folder(workdir)
+    if not path.exists() and last is None:
+        return config, None
     if not resume:
         raise UserError(
             f"The working directory {workdir} already holds a run: pass --resume to go on with it, or choose another "
             f"--workdir."
         )
-    checks.check_same_run(config, path.read_text(), workdir)
+    if not path.exists():
+        raise UserError(
+            f"The run in {workdir} has lost its {CONFIG_FILE}: put it back (its checkpoints' meta has it), or choose "
+            f"another --workdir."
+        )
+    before = checks.check_same_run(config, path.read_bytes(), workdir, has_checkpoint=last is not None)
+    config = config.copy_and_resolve_references()
+    config.init.update(before["init"])
+    return config, last
 
 
 def _open_workdir(config: ml_collections.ConfigDict, workdir: str) -> Checkpoints:

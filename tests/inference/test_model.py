@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import shutil
 
 import jax
@@ -94,7 +95,7 @@ def test_a_picture_without_a_face(model):
             np.zeros((8, 8, 1), np.uint8),
             np.zeros((0, 8, 3), np.uint8),
         ),
-        *(None, b"photo.jpg", 3, [[1]], Image.new("L", (8, 8))),
+        *(None, b"photo.jpg", 3, [[1]]),
     ],
 )
 def test_other_pictures_are_refused(model, picture):
@@ -109,6 +110,16 @@ def test_pictures_that_other_libraries_hold(model, faces):
     assert model.predict_faces(face for face in [faces[0]]) == expected
     with pytest.raises(UserError, match="cannot be read"):
         model.predict("a\0b.jpg")
+    with pytest.raises(UserError, match="The list cannot be read as a picture"):
+        model.predict([[1], [1, 2]])
+
+
+def test_a_picture_of_pillow_is_turned_upright(model, faces):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    lying, file = Image.fromarray(np.rot90(faces[0])), io.BytesIO()
+    lying.save(file, "PNG", exif=exif)
+    assert model.predict_faces([Image.open(file)]) == model.predict_faces([faces[0]])
 
 
 @pytest.mark.parametrize("images", ["photo.jpg", [[1.0]], None])

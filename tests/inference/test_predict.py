@@ -160,17 +160,30 @@ def test_no_picture_is_replaced(workdir, tmp_path, capsys):
     before = second.read_bytes()
     assert run(workdir, first, second, "--no-detect", "--overlay", tmp_path) == 0
     assert second.read_bytes() == before and (tmp_path / "a_2_faces.png").exists()
-    assert run(workdir, first, "--no-detect", "--json", second) == 2
-    assert second.read_bytes() == before and "holds no predictions" in capsys.readouterr().err
+    away = tmp_path / "nowhere" / ".." / second.name
+    (tmp_path / "nowhere").mkdir()
+    assert run(workdir, first, away, "--no-detect", "--overlay", tmp_path) == 0
+    assert second.read_bytes() == before
+    settings = tmp_path / "settings.toml"
+    for other in (second, settings):
+        settings.write_text("[section]")
+        before = other.read_bytes()
+        assert run(workdir, first, "--no-detect", "--json", other) == 2
+        assert other.read_bytes() == before and "holds no predictions" in capsys.readouterr().err
 
 
-def test_a_reader_that_has_read_enough(workdir, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_reader_that_has_read_enough(workdir, tmp_path, options):
     picture = save(np.full((40, 40, 3), 99, np.uint8), tmp_path / "a.png")
-    command = [sys.executable, "-m", "emotion_gcn_jax.cli", "predict", "--checkpoint", str(workdir), "--no-detect"]
-    with subprocess.Popen([*command, *[str(picture)] * 3], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [sys.executable, "-m", "emotion_gcn_jax.cli", "predict", "--checkpoint", workdir, "--no-detect"]
+    command += [word for option in options for word in (option, tmp_path / "faces.json")]
+    with subprocess.Popen([*command, *[picture] * 3], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
-    assert process.returncode == 1
+    if options:  # which goes on without the table
+        assert process.returncode == 0 and len(json.loads((tmp_path / "faces.json").read_text())) == 3
+    else:
+        assert process.returncode == 1
 
 
 def test_a_mistake_leaves_nothing_behind(tmp_path):

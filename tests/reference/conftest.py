@@ -22,25 +22,29 @@ OUR_SIDE = pytest.StashKey[tuple[subprocess.Popen, pathlib.Path]]()
 
 def pytest_collection_finish(session):
     """Starts our side, which counts in float64, in a process of its own: it takes minutes, while other tests run."""
-    if session.config.option.collectonly or not any("ours" in item.fixturenames for item in session.items):
+    if session.config.option.collectonly or not any("ours" in getattr(i, "fixturenames", ()) for i in session.items):
         return
-    output = pathlib.Path(tempfile.mkdtemp()) / "ours.npz"
+    folder = pathlib.Path(tempfile.mkdtemp())
     flags = "--xla_backend_optimization_level=0"  # compiling is most of the work
     if jax.__version_info__ < (0, 11):
         flags += " --xla_cpu_use_fusion_emitters=false"  # likewise; later versions have no such flag
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.reference.ours", str(output)],
-        env={**os.environ, "JAX_ENABLE_X64": "1", "XLA_FLAGS": flags},
-        cwd=cases.FOLDER.parents[1],
-    )
-    session.config.stash[OUR_SIDE] = process, output
+    with (folder / "said.txt").open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.reference.ours", str(folder / "ours.npz")],
+            env={**os.environ, "JAX_ENABLE_X64": "1", "XLA_FLAGS": flags},
+            cwd=cases.FOLDER.parents[1],
+            stdout=said,
+            stderr=said,
+        )
+    session.config.stash[OUR_SIDE] = process, folder
 
 
 def pytest_sessionfinish(session):
     if OUR_SIDE in session.config.stash:
-        process, output = session.config.stash[OUR_SIDE]
+        process, folder = session.config.stash[OUR_SIDE]
         process.kill()
-        shutil.rmtree(output.parent)
+        process.wait()
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +66,7 @@ def theirs():
 @pytest.fixture(scope="session")
 def ours(request, theirs):
     """Our answers; waited for after `theirs` are made."""
-    process, output = request.config.stash[OUR_SIDE]
-    assert process.wait() == 0, "tests.reference.ours failed: its traceback is above"
-    with np.load(output) as file:
+    process, folder = request.config.stash[OUR_SIDE]
+    assert process.wait() == 0, (folder / "said.txt").read_text()
+    with np.load(folder / "ours.npz") as file:
         return dict(file)

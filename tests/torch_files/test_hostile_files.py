@@ -205,7 +205,7 @@ def test_archives(tmp_path):
         *("archive//x", "./archive/x", "archive/./data.pkl", "archive/data.pkl//"),
     ):
         path = handmade.zip_file(tmp_path / "path.pth", instructions, [ONE], extra=[(entry, b"x")])
-        refused(path, "a path that torch never writes")
+        refused(path, "which is no plain path")
     with pytest.warns(UserWarning, match="Duplicate"):
         path = handmade.zip_file(tmp_path / "twice.pth", instructions, [ONE], extra=[("archive/data/0", ONE)])
     refused(path, "two entries named archive/data/0")

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import report
-from emotion_gcn_jax.training import loop
+from emotion_gcn_jax.training import checks, loop
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -177,12 +178,35 @@ def test_resuming_with_another_config_names_what_differs(config, finished):
         loop.train_and_evaluate(config, str(finished[1]), resume=True)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
-def test_a_damaged_config_file_is_told(config, tmp_path, text):
-    (tmp_path / "config.json").write_text(text)
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"a": 1}', b"\xff"])
+def test_a_damaged_config_file_is_told(config, tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UserError, match=r"config.json in .* is damaged, or no run's"):
         loop.train_and_evaluate(config, str(tmp_path), resume=True)
-    assert (tmp_path / "config.json").read_text() == text
+    assert (tmp_path / "config.json").read_bytes() == content
+
+
+def test_a_run_that_lost_its_config_or_part_of_its_last_checkpoint(finished, tmp_path):
+    config, workdir, _ = finished
+    shutil.copytree(workdir, tmp_path / "run")
+    (data,) = (tmp_path / "run" / "checkpoints" / "last" / "7" / "training").glob("manifest.ocdbt")
+    data.unlink()
+    with pytest.raises(UserError, match="is incomplete or damaged"):
+        loop.train_and_evaluate(config, str(tmp_path / "run"), resume=True)
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(UserError, match=r"has lost its config.json: put it back"):
+        loop.train_and_evaluate(config, str(tmp_path / "run"), resume=True)
+
+
+def test_what_a_run_starts_from_may_be_gone_only_once_there_is_a_checkpoint(config, finished, tmp_path):
+    before, workdir, _ = finished
+    config.training.epochs = 1
+    config.init.trunk = "weights/imagenet"
+    with pytest.raises(UserError, match=r"init.trunk was '' and is 'weights/imagenet': set these back"):
+        text = (workdir / "config.json").read_bytes()
+        checks.check_same_run(config, text, str(workdir), has_checkpoint=False)
+    loop.train_and_evaluate(config, str(workdir), resume=True)
+    assert json.loads((workdir / "config.json").read_text())["init"] == before.init.to_dict()
 
 
 def test_a_run_killed_before_its_first_checkpoint_is_noticed_too(config, tmp_path, monkeypatch):
