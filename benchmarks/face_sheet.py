@@ -24,9 +24,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.faces.sampling import FACES_PER_SUBJECT, sample_face
-from emotion_gcn_jax.faces.synthetic import stored_face
 from emotion_gcn_jax.labels import EXPRESSIONS
+from emotion_gcn_jax.rendering.sampling import FACES_PER_SUBJECT, sample_face
+from emotion_gcn_jax.rendering.synthetic import stored_face
 
 _OUTPUT = flags.DEFINE_string("output", None, "The picture to write.")
 _ANSWERS = flags.DEFINE_string("answers", None, "Where the truth of a numbered sheet is kept.")

@@ -24,9 +24,9 @@ from PIL import Image
 from emotion_gcn_jax import runtime
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.faces.detection import Detection, detect, in_dataset
-from emotion_gcn_jax.faces.rendering import RenderedFace, render
-from emotion_gcn_jax.faces.sampling import sample_face
-from emotion_gcn_jax.faces.synthetic import stored_face
+from emotion_gcn_jax.rendering.sampling import sample_face
+from emotion_gcn_jax.rendering.scene import RenderedFace, render
+from emotion_gcn_jax.rendering.synthetic import stored_face
 from tests.scenes import Scene, SceneFace, group
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A model trained on synthetic_faces; none measures crops only.")

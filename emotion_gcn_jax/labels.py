@@ -1,11 +1,12 @@
-"""What the numbers mean: the graph's nine nodes, our expression ids, and every dataset's own class order.
+"""What labels mean: the words for classes and action units, and every dataset's own class order.
 
-Datasets disagree about the order, the codes and even the words of their classes. This is the one place that knows:
-a dataset's builder translates its codes with `CLASS_ORDERS[...].to_expression`, and everything after it sees our ids.
+Datasets disagree about the order, the codes and even the words of their classes. This is the one place that knows. A
+builder translates its dataset's codes by `CLASS_ORDERS[...]` and stores, as metadata, the words that its class ids
+stand for; a task (emotion_gcn_jax.tasks) maps these words to its own outputs.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -13,7 +14,7 @@ from emotion_gcn_jax.errors import UserError
 
 
 class Expression(IntEnum):
-    """Our expression ids, which are AffectNet's; ids 0 to 6 are also the rows of the graph's output."""
+    """The seven expressions of the paper; the ids are AffectNet's."""
 
     NEUTRAL = 0
     HAPPY = 1
@@ -22,117 +23,109 @@ class Expression(IntEnum):
     FEAR = 4
     DISGUST = 5
     ANGER = 6
-    CONTEMPT = 7
-    """Has no node: only single_task and multi_task with 8 classes know it."""
 
 
 EXPRESSIONS = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
-"""Names of the seven expressions that are nodes, in id order."""
+"""The seven expressions in AffectNet's order, which is this project's wherever no other is stated."""
+
+CLASS_WORDS = (*EXPRESSIONS, "Contempt", "Other")
+"""Every class that a vocabulary may hold. Other is Aff-Wild2's: whatever is none of its seven expressions."""
 
 NODES = (*EXPRESSIONS, "Valence", "Arousal")
-"""Names of the graph's nodes, in the order of the official implementation and its published weights."""
+"""Names of the paper's nine nodes, in the order of the official implementation and its published weights."""
 
-NO_EXPRESSION = -1
-"""The expression id of an example without an expression label; masked out of losses and metrics."""
+NO_CLASS = -1
+"""The class id of an example without a class label; masked out of losses and metrics."""
+
+ACTION_UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "AU1": ("inner", "brow", "raise"),
+        "AU2": ("outer", "brow", "raise"),
+        "AU4": ("brow", "lower"),
+        "AU6": ("cheek", "raise"),
+        "AU7": ("lid", "tighten"),
+        "AU10": ("upper", "lip", "raise"),
+        "AU12": ("lip", "corner", "pull"),
+        "AU15": ("lip", "corner", "depressor"),
+        "AU20": ("lip", "stretch"),
+        "AU23": ("lip", "tighten"),
+        "AU24": ("lip", "press"),
+        "AU25": ("lips", "part"),
+        "AU26": ("jaw", "drop"),
+    }
+)
+"""Aff-Wild2's action units (FACS, Ekman and Friesen 1978), in this project's order, and the words that stand for each in
+the graph: those of its FACS name, with the verb where GloVe has no noun for it (raise for raiser, depressor as it is)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassOrder:
-    """A dataset's own classes and what each of them is to us.
+    """A dataset's own classes and the words that this project has for them.
 
     Attributes:
         names: the dataset's own code -> its own name of the class, in the dataset's order.
-        to_expression: the dataset's own code -> our expression id, or NO_EXPRESSION where no output of the task stands
-            for that class.
+        words: the dataset's own code -> one of CLASS_WORDS, or None where the code stands for no class (Invalid).
     """
 
     names: Mapping[int | str, str]
-    to_expression: Mapping[int | str, int]
+    words: Mapping[int | str, str | None]
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The words of the dataset's classes, in the order of its codes."""
+        return tuple(word for word in self.words.values() if word is not None)
+
+    def ids(self, vocabulary: Sequence[str]) -> dict[int | str, int]:
+        """The place of each of the dataset's codes in a vocabulary; NO_CLASS where the vocabulary lacks the word."""
+        return {code: vocabulary.index(w) if w in vocabulary else NO_CLASS for code, w in self.words.items()}
 
 
-def expression_names(num_classes: int) -> tuple[str, ...]:
-    """Returns the class names of the 7- or the 8-class task (the eighth is Contempt), in id order.
-
-    Raises:
-        UserError: for any other number of classes.
-    """
-    if num_classes not in (7, 8):
-        raise UserError(
-            f"num_classes must be 7 (the expressions of the graph's nodes) or 8 (with Contempt), not {num_classes}"
-        )
-    return (*EXPRESSIONS, "Contempt")[:num_classes]
-
-
-_EXPRESSION_OF_WORD = {
-    "neutral": Expression.NEUTRAL,
-    "happy": Expression.HAPPY,
-    "happiness": Expression.HAPPY,
-    "joy": Expression.HAPPY,
-    "sad": Expression.SAD,
-    "sadness": Expression.SAD,
-    "surprise": Expression.SURPRISE,
-    "fear": Expression.FEAR,
-    "disgust": Expression.DISGUST,
-    "anger": Expression.ANGER,
-    "angry": Expression.ANGER,
-    "contempt": Expression.CONTEMPT,
+_WORD_OF_NAME = {
+    **{word.lower(): word for word in CLASS_WORDS},
+    "happiness": "Happy",
+    "joy": "Happy",
+    "sadness": "Sad",
+    "surprised": "Surprise",
+    "fearful": "Fear",
+    "disgusted": "Disgust",
+    "angry": "Anger",
 }
 
 
-def _class_order(names: Mapping[int | str, str], num_classes: int = 7) -> ClassOrder:
-    """Translates own names by their word; what the task has no class for becomes NO_EXPRESSION."""
-
-    def expression(name: str) -> int:
-        known = _EXPRESSION_OF_WORD.get(name.lower(), NO_EXPRESSION)
-        return int(known) if known < num_classes else NO_EXPRESSION
-
-    to_expression = {code: expression(name) for code, name in names.items()}
-    return ClassOrder(names=MappingProxyType(dict(names)), to_expression=MappingProxyType(to_expression))
+def class_word(name: str) -> str | None:
+    """This project's word for a class by any of its usual names, in any case; None where there is none."""
+    return _WORD_OF_NAME.get(name.strip().lower())
 
 
-_AFFECTNET: Mapping[int | str, str] = {
-    0: "Neutral",
-    1: "Happy",
-    2: "Sad",
-    3: "Surprise",
-    4: "Fear",
-    5: "Disgust",
-    6: "Anger",
-    7: "Contempt",
-    8: "None",
-    9: "Uncertain",
-    10: "No-Face",
-}
+def _class_order(names: Mapping[int | str, str]) -> ClassOrder:
+    words = {code: class_word(name) for code, name in names.items()}
+    return ClassOrder(names=MappingProxyType(dict(names)), words=MappingProxyType(words))
 
-_AFFWILD2: Mapping[int | str, str] = {
-    -1: "Invalid",
-    0: "Neutral",
-    1: "Anger",
-    2: "Disgust",
-    3: "Fear",
-    4: "Happiness",
-    5: "Sadness",
-    6: "Surprise",
-}
-
-_CK_PLUS: Mapping[int | str, str] = {
-    0: "Neutral",
-    1: "Anger",
-    2: "Contempt",
-    3: "Disgust",
-    4: "Fear",
-    5: "Happy",
-    6: "Sadness",
-    7: "Surprise",
-}
 
 CLASS_ORDERS: Mapping[str, ClassOrder] = MappingProxyType(
     {
-        "affectnet": _class_order(_AFFECTNET),
-        "affectnet_with_contempt": _class_order(_AFFECTNET, num_classes=8),
-        # The first two editions (the official implementation's) name seven classes; from the third there is an eighth.
-        "affwild2": _class_order(_AFFWILD2),
-        "affwild2_with_other": _class_order({**_AFFWILD2, 7: "Other"}),
+        "affectnet": _class_order(
+            {
+                **dict(enumerate((*EXPRESSIONS, "Contempt"))),
+                8: "None",
+                9: "Uncertain",
+                10: "No-Face",
+            }
+        ),
+        # The first two editions (the official implementation's) have seven classes; from the third there is Other.
+        "affwild2": _class_order(
+            {
+                -1: "Invalid",
+                0: "Neutral",
+                1: "Anger",
+                2: "Disgust",
+                3: "Fear",
+                4: "Happiness",
+                5: "Sadness",
+                6: "Surprise",
+                7: "Other",
+            }
+        ),
         "raf_db": _class_order(
             {
                 1: "Surprise",
@@ -155,8 +148,18 @@ CLASS_ORDERS: Mapping[str, ClassOrder] = MappingProxyType(
                 6: "Neutral",
             }
         ),
-        "ck_plus": _class_order(_CK_PLUS),
-        "ck_plus_with_contempt": _class_order(_CK_PLUS, num_classes=8),
+        "ck_plus": _class_order(
+            {
+                0: "Neutral",
+                1: "Anger",
+                2: "Contempt",
+                3: "Disgust",
+                4: "Fear",
+                5: "Happy",
+                6: "Sadness",
+                7: "Surprise",
+            }
+        ),
         # JAFFE's code is two letters of the file name; FERG's is a word of it.
         "jaffe": _class_order(
             {
@@ -174,4 +177,44 @@ CLASS_ORDERS: Mapping[str, ClassOrder] = MappingProxyType(
         ),
     }
 )
-"""Every dataset's own class order. `_with_contempt` is for the 8-class task; in the others Contempt has no class."""
+"""Every dataset's own class order."""
+
+
+def class_order(text: str, count: int) -> tuple[str, ...]:
+    """The classes of a model's `count` outputs, in their order.
+
+    Args:
+        text: a key of CLASS_ORDERS, whose first `count` classes are meant; or `count` class names with commas between
+            them, in any case, such as "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise".
+        count: the number of outputs.
+
+    Raises:
+        UserError: the text is neither, or names another number of classes.
+    """
+    if text in CLASS_ORDERS:
+        known = CLASS_ORDERS[text].vocabulary
+        if len(known) < count:
+            raise UserError(f"The class order {text} has {len(known)} classes, and {count} are needed: name them all.")
+        return known[:count]
+    words = tuple(class_word(name) for name in text.split(","))
+    if None in words or len(set(words)) != count or len(words) != count:
+        raise UserError(
+            f"A class order is one of {', '.join(CLASS_ORDERS)}, or {count} different class names with commas between "
+            f"them (of {', '.join(CLASS_WORDS)}), found {text[:200]!r}."
+        )
+    return tuple(word for word in words if word is not None)
+
+
+def vocabulary(text: str) -> tuple[str, ...]:
+    """Reads a config's list of classes: names with commas between them, in any case.
+
+    Raises:
+        UserError: a name is unknown or stands there twice, or there are fewer than two.
+    """
+    names = [name for name in text.split(",") if name.strip()]
+    words = [class_word(name) for name in names]
+    if unknown := [name.strip() for name, word in zip(names, words, strict=True) if word is None]:
+        raise UserError(f"Unknown class {', '.join(unknown)}: a vocabulary has words of {', '.join(CLASS_WORDS)}.")
+    if len(set(words)) != len(words) or len(words) < 2:
+        raise UserError(f"A vocabulary has two or more different classes, found {text!r}.")
+    return tuple(word for word in words if word is not None)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.faces.synthetic import stored_face
+from emotion_gcn_jax.rendering.synthetic import stored_face
 
 NAMES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
 OUR_ID = {0: 0, 1: 6, 2: 5, 3: 4, 4: 1, 5: 2, 6: 3}  # by the names: Neutral 0, Happy 1, Sad 2, ..., Anger 6

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from emotion_gcn_jax.faces.alignment import Box, Point
-from emotion_gcn_jax.faces.rendering import render
-from emotion_gcn_jax.faces.sampling import sample_face
+from emotion_gcn_jax.rendering.sampling import sample_face
+from emotion_gcn_jax.rendering.scene import render
 
 _FACE_SHARE = 0.36  # of a face's height in the patch that it is drawn on, with its neck and shoulders
 _FADE = 0.14  # share of the patch along its sides and bottom in which the bust fades out

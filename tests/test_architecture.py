@@ -10,6 +10,7 @@ FLOORS = [
     {"errors"},
     {"labels", "runtime", "parallel", "torch_files"},
     {"faces", "graph", "tfds"},
+    {"rendering"},
     {"releases", "data", "models", "checkpoints"},
     {"conversion", "inference"},
     {"evaluation"},
@@ -49,7 +50,7 @@ def test_imports_only_point_down():
 
 
 def test_faces_know_nothing_of_jax_and_models_nothing_of_data():
-    for path in (PACKAGE / "faces").rglob("*.py"):
+    for path in [*(PACKAGE / "faces").rglob("*.py"), *(PACKAGE / "rendering").rglob("*.py")]:
         assert "jax" not in path.read_text().replace("emotion_gcn_jax", "").replace("emotion-gcn-jax", "")
     for path in (PACKAGE / "models").rglob("*.py"):
         assert not {"data", "faces"} & set(imported_rooms(path))
@@ -59,7 +60,7 @@ def test_builders_know_labels_faces_and_releases_only():
     builders = sorted((PACKAGE.parent / "tfds_builders").rglob("*_builder.py"))
     assert len(builders) == 3
     for path in builders:
-        assert set(imported_rooms(path)) <= {"labels", "faces", "releases"}, path
+        assert set(imported_rooms(path)) <= {"labels", "faces", "rendering", "releases"}, path
 
 
 def test_only_checkpoints_knows_orbax():

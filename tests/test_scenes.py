@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
-from emotion_gcn_jax.faces.rendering import render
-from emotion_gcn_jax.faces.sampling import sample_face
+from emotion_gcn_jax.rendering.sampling import sample_face
+from emotion_gcn_jax.rendering.scene import render
 from tests.scenes import group, portrait
 
 CROP = Crop(side=1.0, size=48, enlarge=True)

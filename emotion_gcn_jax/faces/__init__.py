@@ -1,1 +1,1 @@
-"""Faces: cutting them out of photographs, and rendering synthetic ones. Nothing here imports JAX or TensorFlow."""
+"""Faces in photographs: reading pictures, finding faces, cutting them out. Nothing here imports JAX or TensorFlow."""

@@ -18,7 +18,7 @@ from emotion_gcn_jax.torch_files import reading
 WORDS = tuple(node.lower() for node in NODES)
 """The nine words: the node names in lower case, as GloVe spells its words."""
 
-_EMBEDDED_FILE = Path(__file__).with_name("glove_100d_emotion_words.csv")
+_EMBEDDED_FILE = Path(__file__).with_name("glove_100d_words.csv")
 
 
 def load_word_vectors(path: str | Path | None = None, words: Sequence[str] = WORDS) -> np.ndarray:

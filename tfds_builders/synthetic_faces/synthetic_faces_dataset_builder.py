@@ -13,9 +13,9 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.faces.sampling import FACES_PER_SUBJECT
-from emotion_gcn_jax.faces.synthetic import stored_faces
 from emotion_gcn_jax.labels import EXPRESSIONS
+from emotion_gcn_jax.rendering.sampling import FACES_PER_SUBJECT
+from emotion_gcn_jax.rendering.synthetic import stored_faces
 
 # Side of the crop as a multiple of the face's box: little more than the face itself.
 _CROP_SIDE = 1.05

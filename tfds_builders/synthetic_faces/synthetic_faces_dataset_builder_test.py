@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.faces.synthetic import stored_face
+from emotion_gcn_jax.rendering.synthetic import stored_face
 from tfds_builders.synthetic_faces.synthetic_faces_dataset_builder import Builder, SyntheticFacesConfig
 
 TINY = {"name": "tiny", "size": 32, "train_faces": 12, "validation_faces": 4, "test_faces": 2}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from emotion_gcn_jax.faces.head import EYES, SKIN, TEETH, TONGUE
+from emotion_gcn_jax.rendering.head import EYES, SKIN, TEETH, TONGUE
 
 HAIR = 5
 """Material of the triangles of `hair_shell`; the others are those of `head`."""

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
-from emotion_gcn_jax.faces.rendering import RenderedFace, render
-from emotion_gcn_jax.faces.sampling import AFFECT_ANCHORS, BLEND_SHARE, FACES_PER_SUBJECT, Face, sample_face
-from emotion_gcn_jax.faces.synthetic import stored_face
 from emotion_gcn_jax.labels import Expression
+from emotion_gcn_jax.rendering.sampling import AFFECT_ANCHORS, BLEND_SHARE, FACES_PER_SUBJECT, Face, sample_face
+from emotion_gcn_jax.rendering.scene import RenderedFace, render
+from emotion_gcn_jax.rendering.synthetic import stored_face
 
 CROP = Crop(side=1.05, size=48, enlarge=True)
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop, crop_transform, transform_points
-from emotion_gcn_jax.faces.rendering import RenderedFace, render
-from emotion_gcn_jax.faces.sampling import Face, sample_face
 from emotion_gcn_jax.labels import Expression
+from emotion_gcn_jax.rendering.sampling import Face, sample_face
+from emotion_gcn_jax.rendering.scene import RenderedFace, render
 
 
 class StoredFace(NamedTuple):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from emotion_gcn_jax.faces.head import load_head
 from emotion_gcn_jax.labels import Expression
+from emotion_gcn_jax.rendering.head import load_head
 
 FACES_PER_SUBJECT = 2
 """Faces 2k and 2k + 1 show the same head."""

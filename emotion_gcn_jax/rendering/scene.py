@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from emotion_gcn_jax.faces.alignment import Box, Point
-from emotion_gcn_jax.faces.head import LASHES, LEFT_EYEBALL, RIGHT_EYEBALL, SKIN, load_head
-from emotion_gcn_jax.faces.kernels import HAIR, Paint, hair_shell, rasterise, shade, vertex_normals
-from emotion_gcn_jax.faces.sampling import Face, Subject
+from emotion_gcn_jax.rendering.head import LASHES, LEFT_EYEBALL, RIGHT_EYEBALL, SKIN, load_head
+from emotion_gcn_jax.rendering.kernels import HAIR, Paint, hair_shell, rasterise, shade, vertex_normals
+from emotion_gcn_jax.rendering.sampling import Face, Subject
 
 # Pixels are averages of squares of this side.
 _SUPERSAMPLING = 2
