@@ -6,7 +6,7 @@ stand for; a task (emotion_gcn_jax.tasks) maps these words to its own outputs.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
 
@@ -29,7 +29,7 @@ EXPRESSIONS = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"
 """The seven expressions in AffectNet's order, which is this project's wherever no other is stated."""
 
 CLASS_WORDS = (*EXPRESSIONS, "Contempt", "Other")
-"""Every class that a vocabulary may hold. Other is Aff-Wild2's: whatever is none of its seven expressions."""
+"""The classes of the public datasets; a user's own may have others. Other is Aff-Wild2's: none of its seven."""
 
 NODES = (*EXPRESSIONS, "Valence", "Arousal")
 """Names of the paper's nine nodes, in the order of the official implementation and its published weights."""
@@ -55,7 +55,7 @@ ACTION_UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Aff-Wild2's action units (FACS, Ekman and Friesen 1978), in this project's order, and the words that stand for each in
-the graph: those of its FACS name, with the verb where GloVe has no noun for it (raise for raiser, depressor as it is)."""
+the graph. They are those of its FACS name, with the verb for the noun (raise for raiser) but in "depressor"."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,13 +92,20 @@ _WORD_OF_NAME = {
 }
 
 
-def class_word(name: str) -> str | None:
-    """This project's word for a class by any of its usual names, in any case; None where there is none."""
-    return _WORD_OF_NAME.get(name.strip().lower())
+def class_word(name: str) -> str:
+    """This project's word for a class by any of its usual names, in any case; another name is a word of its own."""
+    return _WORD_OF_NAME.get(name.strip().lower(), name.strip())
 
 
-def _class_order(names: Mapping[int | str, str]) -> ClassOrder:
-    words = {code: class_word(name) for code, name in names.items()}
+def in_usual_order(words: Iterable[str]) -> tuple[str, ...]:
+    """Different class words in the order of CLASS_WORDS, then the others by the alphabet."""
+    known = {word: place for place, word in enumerate(CLASS_WORDS)}
+    return tuple(sorted(set(words), key=lambda word: (known.get(word, len(known)), word)))
+
+
+def _class_order(names: Mapping[int | str, str], none: Collection[int | str] = ()) -> ClassOrder:
+    """A dataset's order by its own names; the codes in `none` stand for no class."""
+    words = {code: None if code in none else class_word(name) for code, name in names.items()}
     return ClassOrder(names=MappingProxyType(dict(names)), words=MappingProxyType(words))
 
 
@@ -110,7 +117,8 @@ CLASS_ORDERS: Mapping[str, ClassOrder] = MappingProxyType(
                 8: "None",
                 9: "Uncertain",
                 10: "No-Face",
-            }
+            },
+            none=(8, 9, 10),
         ),
         # The first two editions (the official implementation's) have seven classes; from the third there is Other.
         "affwild2": _class_order(
@@ -124,7 +132,8 @@ CLASS_ORDERS: Mapping[str, ClassOrder] = MappingProxyType(
                 5: "Sadness",
                 6: "Surprise",
                 7: "Other",
-            }
+            },
+            none=(-1,),
         ),
         "raf_db": _class_order(
             {
@@ -197,24 +206,21 @@ def class_order(text: str, count: int) -> tuple[str, ...]:
             raise UserError(f"The class order {text} has {len(known)} classes, and {count} are needed: name them all.")
         return known[:count]
     words = tuple(class_word(name) for name in text.split(","))
-    if None in words or len(set(words)) != count or len(words) != count:
+    if not all(words) or len(words) != count or len(set(words)) != count:
         raise UserError(
             f"A class order is one of {', '.join(CLASS_ORDERS)}, or {count} different class names with commas between "
-            f"them (of {', '.join(CLASS_WORDS)}), found {text[:200]!r}."
+            f"them, found {text[:200]!r}."
         )
-    return tuple(word for word in words if word is not None)
+    return words
 
 
 def vocabulary(text: str) -> tuple[str, ...]:
     """Reads a config's list of classes: names with commas between them, in any case.
 
     Raises:
-        UserError: a name is unknown or stands there twice, or there are fewer than two.
+        UserError: a name stands there twice, or there are fewer than two.
     """
-    names = [name for name in text.split(",") if name.strip()]
-    words = [class_word(name) for name in names]
-    if unknown := [name.strip() for name, word in zip(names, words, strict=True) if word is None]:
-        raise UserError(f"Unknown class {', '.join(unknown)}: a vocabulary has words of {', '.join(CLASS_WORDS)}.")
+    words = tuple(class_word(name) for name in text.split(",") if name.strip())
     if len(set(words)) != len(words) or len(words) < 2:
-        raise UserError(f"A vocabulary has two or more different classes, found {text!r}.")
-    return tuple(word for word in words if word is not None)
+        raise UserError(f"A vocabulary has two or more different classes, with commas between them, found {text!r}.")
+    return words
