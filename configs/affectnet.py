@@ -9,8 +9,10 @@
     python train.py --config=configs/affectnet.py:bregnext50,emotion_gcn --workdir=runs/affectnet_bregnext_gcn
 
 The paper starts DenseNet-121 from ImageNet weights, --config.init.trunk=DIR (docs/weights.md says how to get them), and
-has 300-dimensional word vectors, --config.graph.word_vectors=glove.6B.300d.txt. --config.loss.ccc_variance=unbiased is
-the official loss to the digit. Eight classes, for single_task and multi_task: --config.model.num_classes=8.
+has 300-dimensional word vectors, --config.graph.word_vectors=glove.6B.300d.txt.
+--config.tasks.affect.ccc_variance=unbiased is the official loss to the digit. Eight classes, which the paper does not have:
+--config.tasks.expression.vocabulary=Neutral,Happy,Sad,Surprise,Fear,Disgust,Anger,Contempt and, for emotion_gcn,
+--config.graph.correlations=annotations.
 
 The paper selects the best epoch on the 3,500 validation images that it also reports. Better, and a field away:
 --config.dataset.held_out_share=0.05 selects on a part of the training split, and `emotion-gcn evaluate` then reports on
@@ -26,14 +28,13 @@ from configs import common
 
 def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDict:
     """`arg` is "trunk,model"."""
-    config = common.get_config()
-    config.model.trunk, config.model.name = common.trunk_and_model(arg)
+    config = common.get_config(arg)
 
     config.dataset.name = "affectnet"
     config.dataset.config = "csv"  # npy is the release of March 2021; csv_official has the official code's crops
     config.dataset.require = "expression"  # the paper leaves out what has none, though it has valence and arousal
 
-    config.data.image_size = 112 if config.model.trunk.startswith("bregnext") else 227
+    config.input.side = 112 if config.model.trunk.startswith("bregnext") else 227
     config.graph.correlations = "affectnet"
-    config.loss.class_weights = "inverse_frequency"  # 3803 / n of the full training split's n
+    config.tasks.expression.class_weights = "inverse_frequency"  # 3803 / n of the full training split's n
     return config

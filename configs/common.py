@@ -6,9 +6,18 @@ differs; the command line changes leaves: `--config.optimizer.learning_rate=0.01
 
 import ml_collections
 
+from emotion_gcn_jax import presets
 
-def get_config() -> ml_collections.ConfigDict:
-    """The paper's recipe on no dataset in particular."""
+
+def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDict:
+    """The paper's recipe on no dataset in particular.
+
+    Args:
+        arg: "trunk,model": what a config file is given as `configs/NAME.py:TRUNK,MODEL`. The model is one of
+            presets.PRESETS, and sets the tasks, the readout and the head.
+    """
+    trunk, _, model = arg.partition(",")
+    preset = presets.preset(model or "emotion_gcn")
     config = ml_collections.ConfigDict()
 
     config.dataset = ml_collections.ConfigDict()
@@ -20,11 +29,20 @@ def get_config() -> ml_collections.ConfigDict:
     config.dataset.held_out_share = (
         0.0  # > 0: of the training split, held out and used in place of the validation split
     )
-    config.dataset.require = "none"  # labels that an example must have: none, expression, affect or both
+    config.dataset.folds = 0  # > 0: the training split is divided into so many folds, and one takes validation's place
+    config.dataset.fold = 0  # which one, from 0
+    config.dataset.group = ""  # held out together: a column; "" takes subject, recording, video or id
+    config.dataset.require = "none"  # tasks whose labels an example must have: none, all, or names: "expression,affect"
+    config.dataset.streams = ""  # further datasets in every batch, and their places in it: "affwild2/expr_va=12,..."
+
+    config.input = ml_collections.ConfigDict()
+    config.input.side = 227  # of the square network input, pixels
+    config.input.channels = 3  # 1 is grey
+    config.input.resize = "bilinear_antialiased"  # or bilinear (OpenCV's, twice as fast), area
+    config.input.mean = (0.485, 0.456, 0.406)  # of each channel in 0..1, subtracted (ImageNet's)
+    config.input.deviation = (0.229, 0.224, 0.225)  # divided by
 
     config.data = ml_collections.ConfigDict()
-    config.data.image_size = 227  # side of the square network input, pixels
-    config.data.resize = "bilinear_antialiased"  # or bilinear (OpenCV's, twice as fast), area
     config.data.batch_size = 35  # of the global batch, over all devices
     config.data.eval_batch_size = 64
     config.data.threads = 4  # host threads that decode and resize
@@ -39,27 +57,32 @@ def get_config() -> ml_collections.ConfigDict:
     config.augmentation.erase_probability = 0.0  # random erasing of one rectangle
 
     config.model = ml_collections.ConfigDict()
-    config.model.trunk = "densenet121"
-    config.model.name = "emotion_gcn"  # or single_task, multi_task
-    config.model.num_classes = 7  # 8 adds Contempt; not for emotion_gcn
+    config.model.trunk = trunk or "densenet121"
+    config.model.readout = presets.readout(
+        config.model.trunk, model or "emotion_gcn"
+    )  # average or max, of the last map
+    config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 
+    # Every task by its name. All kinds have a weight in the total loss; see emotion_gcn_jax/presets.py for the paper's.
+    # classes: vocabulary, loss (cross_entropy), class_weights (none, inverse_frequency, or numbers "0.1,0.2,...")
+    # values: dimensions (columns), loss (ccc or mse), ccc_variance (population; unbiased gives the official numbers)
+    # flags: names, loss (bce), positive_weights (none, balanced, or numbers)
+    config.tasks = ml_collections.ConfigDict({name: presets.TASKS[name] for name in preset.tasks})
+
     config.init = ml_collections.ConfigDict()
     config.init.trunk = ""  # a checkpoint whose trunk's weights and statistics training starts from; "" is random ones
-    config.init.checkpoint = ""  # one that training goes on from as a whole: its graph replaces what config.graph says
+    config.init.checkpoint = ""  # one that training starts from as a whole: its graph replaces what config.graph says
 
     config.graph = ml_collections.ConfigDict()
     config.graph.correlations = "affectnet"  # the embedded ones; "annotations" of the training split; or a CSV file
     config.graph.threshold = 0.1  # a smaller absolute correlation is no edge
     config.graph.neighbour_share = 0.5  # what a node gives to (or takes from) all its neighbours together
     config.graph.propagation = "transposed"  # the official one; "row" for ablation
-    config.graph.word_vectors = ""  # "" is the embedded 100-d GloVe; or a GloVe text file, or a 9 x N array file
-
-    config.loss = ml_collections.ConfigDict()
-    config.loss.class_weights = "none"  # "inverse_frequency" (of the training split), or numbers: "0.1,0.2,..."
-    config.loss.affect_weight = 1.0  # lambda, the weight of 1 - CCC
-    config.loss.ccc_variance = "population"  # "unbiased" reproduces the official numbers
+    config.graph.word_vectors = (
+        ""  # "" is the embedded 100-d GloVe; or a GloVe text file, or an array file, row by node
+    )
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.name = "sgd"  # torch's SGD; or adamw
@@ -77,16 +100,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.training.seed = 0  # of the initial parameters, the order of the examples and the augmentation
     config.training.epochs = 10
     config.training.patience = 10  # stop after so many epochs without a better validation score; 0 never stops
-    config.training.select_by = "accuracy"  # the score: accuracy, mean_class_accuracy, macro_f1 or ccc_mean
+    config.training.select_by = "accuracy"  # the score: a task's metric, expression/accuracy, or its short name
     config.training.ema_decay = 0.0  # of the parameters' moving average, which is then what is evaluated; 0 for none
     config.training.devices = 0  # how many of this process's devices to use; 0 for all
     config.training.log_every_steps = 20
     config.training.checkpoint_every_steps = 0  # besides the end of every epoch; 0 for none
 
     return config.lock()
-
-
-def trunk_and_model(arg: str) -> tuple[str, str]:
-    """Splits a config file's argument, `configs/NAME.py:TRUNK,MODEL`; the model's builder knows the names."""
-    trunk, _, model = arg.partition(",")
-    return trunk, model

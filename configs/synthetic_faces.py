@@ -15,14 +15,13 @@ from configs import common
 
 def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDict:
     """`arg` is "trunk,model"."""
-    config = common.get_config()
-    config.model.trunk, config.model.name = common.trunk_and_model(arg)
+    config = common.get_config(arg)
 
     config.dataset.name = "synthetic_faces"
     config.dataset.config = "demo"
     config.graph.correlations = "annotations"
 
-    config.data.image_size = 64
+    config.input.side = 64
     config.data.batch_size = 32
     config.augmentation.rotation_degrees = 8.0  # the faces are stored level
 
@@ -33,9 +32,9 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_epochs = 1.5
     config.training.epochs = 6
-    if config.model.name == "emotion_gcn":
+    if config.model.head == "graph":
         # Untrained, the graph's affect outputs are far larger than the labels, where 1 - CCC is nearly flat: without a
         # heavy weight on it and small steps for the head, the cross-entropy carries them away for good.
-        config.loss.affect_weight = 5.0
+        config.tasks.affect.weight = 5.0
         config.optimizer.head_rate = 0.1
     return config

@@ -4,12 +4,15 @@ WORKDIR/checkpoints/best/STEP and WORKDIR/checkpoints/last/STEP each hold
 
 - `variables`: what is evaluated and published: parameters, running statistics (both averaged over the steps if the run
   keeps an average) and the graph's constants, that is the adjacency and the word vectors;
-- `meta`: a JSON object: format version, step, config, label names in order, nodes, the crop's description, the dataset;
-  so a model can be used without asking what its outputs mean;
+- `meta`: a JSON object: format_version, step, config, tasks (what each output means), input (what the network looks
+  at), crop (how faces are cut for it; null where that is unknown) and dataset, so that a model can be used without
+  asking; and of a run the validation scores and the progress;
 - `training` (only in `last`): what a run needs to go on: optimiser state, step, and the unaveraged variables.
 
 A checkpoint that no run made (`write`), such as converted weights, has a folder of its own with the first two, and
 `extras` where the weights came with tensors that the model does not use; its meta says in `origin` where it is from.
+
+Older formats are read as if they were this one (old_formats.py).
 """
 
 import dataclasses
@@ -23,12 +26,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from emotion_gcn_jax import old_formats
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import PathLike, user_path
+from emotion_gcn_jax.trees import Tree
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FOLDER = "checkpoints"
-
-Tree = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Checkpoint:
 
     Attributes:
         path: its folder.
-        variables: "params", "batch_stats" and "graph", NumPy arrays.
+        variables: "params", "batch_stats" and "constants", NumPy arrays.
         meta: see the module's description.
         extras: arrays by name that the model does not use.
     """
@@ -55,9 +59,9 @@ class Checkpoints:
     the two goes on from before either, and makes the new one again.
     """
 
-    def __init__(self, workdir: str | pathlib.Path) -> None:
+    def __init__(self, workdir: PathLike) -> None:
         """Makes the folders; raises OSError where they cannot be made."""
-        folder = pathlib.Path(workdir).absolute() / FOLDER
+        folder = user_path(workdir).absolute() / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         self._last, self._best = _manager(folder / "last", keep=1), _manager(folder / "best", keep=2)
 
@@ -101,8 +105,9 @@ class Checkpoints:
             UserError: the checkpoint is of another model, optimiser or format.
         """
         path = pathlib.Path(self._last.directory) / str(self._last.latest_step())
-        meta = _read_meta(path)
-        template = jax.tree.map(np.asarray, {"variables": variables, "training": training})
+        meta, version = _read_meta(path)
+        stored = old_formats.stored_variables(variables, version)
+        template = jax.tree.map(np.asarray, {"variables": stored, "training": training})
         items = {name: ocp.args.StandardRestore(tree) for name, tree in template.items()}
         try:
             restored = dict(_restore_items(path, **items).items())
@@ -115,7 +120,7 @@ class Checkpoints:
                 f"The checkpoint {path} does not fit this config's model or optimiser: resume with the config that it "
                 f"was trained with, which its meta names, or choose another --workdir."
             )
-        return restored["variables"], restored["training"], meta
+        return old_formats.variables(restored["variables"], version), restored["training"], meta
 
     def close(self) -> None:
         """Waits for whatever is still being written."""
@@ -123,23 +128,25 @@ class Checkpoints:
         self._best.close()
 
 
-def read(path: str | pathlib.Path) -> Checkpoint:
+def read(path: PathLike) -> Checkpoint:
     """Reads a checkpoint to use its model.
 
     Args:
-        path: a run's working directory (its best checkpoint is read) or one checkpoint's folder.
+        path: a run's working directory (its best checkpoint is read), its folder of checkpoints, the best or the last
+            ones' folder in that, or one checkpoint's folder.
 
     Raises:
         UserError: there is no checkpoint, it is damaged, or it is of a newer format.
     """
-    folder = _find(pathlib.Path(path).absolute())
-    meta = _read_meta(folder)
+    folder = _find(user_path(path).absolute())
+    meta, version = _read_meta(folder)
     items = _restore_whole(folder, *(name for name in ("variables", "extras") if (folder / name).is_dir()))
-    return Checkpoint(folder, {"graph": {}, **items["variables"]}, meta, dict(items.get("extras") or {}))
+    variables = {"batch_stats": {}, "constants": {}, **old_formats.variables(items["variables"], version)}
+    return Checkpoint(folder, variables, meta, dict(items.get("extras") or {}))
 
 
 def write(
-    path: str | pathlib.Path, variables: Tree, meta: dict[str, Any], extras: Mapping[str, np.ndarray] | None = None
+    path: PathLike, variables: Tree, meta: dict[str, Any], extras: Mapping[str, np.ndarray] | None = None
 ) -> None:
     """Writes a checkpoint that is no part of a run; it is there whole or not at all.
 
@@ -152,7 +159,7 @@ def write(
     Raises:
         UserError: there is something at `path`, or it cannot be written.
     """
-    folder = pathlib.Path(path).absolute()
+    folder = user_path(path).absolute()
     check_new(folder)
     items: dict[str, Any] = {"variables": ocp.args.StandardSave(variables)}
     items["meta"] = ocp.args.JsonSave({"format_version": FORMAT_VERSION, "step": 0, **meta})
@@ -166,23 +173,23 @@ def write(
         raise UserError(f"The folder {folder} cannot be written ({error.strerror or error}): choose another.") from None
 
 
-def check_new(path: str | pathlib.Path) -> None:
+def check_new(path: PathLike) -> None:
     """Raises UserError if there is something where a checkpoint, or a file made of one, is to be written."""
-    if pathlib.Path(path).exists():
+    if user_path(path).exists():
         raise UserError(f"There is something at {path} already: choose a new name.")
 
 
-def read_last_meta(workdir: str | pathlib.Path) -> dict[str, Any]:
+def read_last_meta(workdir: PathLike) -> dict[str, Any]:
     """The meta object of a run's last checkpoint, which has the whole run's history."""
     last = last_folder(workdir)
     if last is None:
         raise UserError(f"No checkpoint was found in {workdir}: name a training run's working directory.")
-    return _read_meta(last)
+    return _read_meta(last)[0]
 
 
-def last_folder(workdir: str | pathlib.Path) -> pathlib.Path | None:
+def last_folder(workdir: PathLike) -> pathlib.Path | None:
     """The folder of a run's last checkpoint; None where there is none."""
-    return _newest(pathlib.Path(workdir).absolute() / FOLDER / "last")
+    return _newest(user_path(workdir).absolute() / FOLDER / "last")
 
 
 def _manager(folder: pathlib.Path, *, keep: int) -> ocp.CheckpointManager:
@@ -200,35 +207,36 @@ def _save(manager: ocp.CheckpointManager, step: int, variables: Tree, meta: dict
 
 
 def _find(path: pathlib.Path) -> pathlib.Path:
-    """The folder of one checkpoint: `path` itself, or the best one of the run at `path`."""
+    """The folder of one checkpoint: `path` itself, or the newest of the run's best, or of those in the folder."""
     if (path / "variables").is_dir():
         return path
-    best = _newest(path / FOLDER / "best")
-    if best is None:
-        raise UserError(
-            f"No checkpoint was found in {path}: name a training run's working directory (with {FOLDER}/best in it) "
-            f"or one checkpoint's folder (with variables and meta in it)."
-        )
-    return best
+    for folder in (path / FOLDER / "best", path / "best", path):
+        if (newest := _newest(folder)) is not None:
+            return newest
+    raise UserError(
+        f"No checkpoint was found in {path}: name a training run's working directory (with {FOLDER}/best in it) "
+        f"or one checkpoint's folder (with variables and meta in it)."
+    )
 
 
 def _newest(folder: pathlib.Path) -> pathlib.Path | None:
-    steps = (step for step in folder.glob("*") if step.name.isdigit())
+    steps = (step for step in folder.glob("*") if step.name.isdigit() and (step / "variables").is_dir())
     return max(steps, key=lambda step: int(step.name), default=None)
 
 
-def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
+def _read_meta(folder: pathlib.Path) -> tuple[dict[str, Any], int]:
+    """The meta object in today's format, and the version of the format that the checkpoint has."""
     try:
         meta = _restore_items(folder, meta=ocp.args.JsonRestore())["meta"]
-        is_newer = meta["format_version"] > FORMAT_VERSION
+        version = meta["format_version"]
+        if version <= FORMAT_VERSION:
+            return old_formats.meta(meta), version
     except Exception as error:
         raise _damaged(folder, error) from error
-    if is_newer:
-        raise UserError(
-            f"The checkpoint {folder} has format {meta['format_version']}, this version reads up to {FORMAT_VERSION}: "
-            f"update emotion-gcn-jax."
-        )
-    return meta
+    raise UserError(
+        f"The checkpoint {folder} has format {version}, this version reads up to {FORMAT_VERSION}: update "
+        f"emotion-gcn-jax."
+    )
 
 
 def _restore_whole(folder: pathlib.Path, *names: str) -> Any:

@@ -54,7 +54,7 @@ ACTION_UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "AU26": ("jaw", "drop"),
     }
 )
-"""Aff-Wild2's action units (FACS, Ekman and Friesen 1978), in this project's order, and the words that stand for each in
+"""Aff-Wild2's action units (FACS, Ekman and Friesen 1978), in this project's order, and the words for each in
 the graph. They are those of its FACS name, with the verb for the noun (raise for raiser) but in "depressor"."""
 
 
@@ -224,3 +224,14 @@ def vocabulary(text: str) -> tuple[str, ...]:
     if len(set(words)) != len(words) or len(words) < 2:
         raise UserError(f"A vocabulary has two or more different classes, with commas between them, found {text!r}.")
     return words
+
+
+def node_words(node: str) -> tuple[str, ...]:
+    """The words, in lower case, whose mean vector stands for a node of the graph: an action unit's, or its own name."""
+    return ACTION_UNITS.get(node) or tuple(node.lower().split())
+
+
+DIMENSION_ENDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"valence": ("negative", "positive"), "arousal": ("calm", "excited"), "dominance": ("submissive", "dominant")}
+)
+"""What -1 and +1 mean on the usual scales, for the axes of plots."""

@@ -11,10 +11,9 @@ import flax.jax_utils
 import jax
 import numpy as np
 
-AXIS = "batch"
+from emotion_gcn_jax.trees import Batch, Tree
 
-Tree = Any
-Batch = dict[str, Any]
+AXIS = "batch"
 
 
 def pmap_step(

@@ -1,1 +1,1 @@
-"""From a built TFDS dataset to normalised images on the device: source, then batches, then augmentation."""
+"""From a built dataset (or a folder) to the images on the device: source, selection, batches, inputs, augmentation."""

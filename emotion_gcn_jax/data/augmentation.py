@@ -1,4 +1,4 @@
-"""Random changes of training images on the device, and the normalisation that ends them: pure JAX, inside the step.
+"""Random changes of training images on the device, before they are normalised: pure JAX, inside the step.
 
 Each example has a key of its own, made from the seed, the step and the example's position in the global batch. So it
 is changed in the same way on one device as on eight, and in a run that was continued as in one that never stopped.
@@ -12,12 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
+from emotion_gcn_jax.data.inputs import IMAGENET_MEAN
 from emotion_gcn_jax.errors import UserError
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-"""Of red, green and blue in 0..1 (Emotion-GCN, official recipe)."""
-
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 _GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # torchvision's rgb_to_grayscale
 _ERASED_AREA = (0.02, 0.33)  # share of the image; this and the next are torchvision's RandomErasing
@@ -67,31 +63,31 @@ def example_keys(seed_key: jax.Array, step: ArrayLike, positions_B: jax.Array) -
 
 
 def augment(
-    images_BxHxWxC: jax.Array, keys_B: jax.Array, augmentation: Augmentation, dtype: DTypeLike = jnp.float32
+    images_BxHxWxC: jax.Array,
+    keys_B: jax.Array,
+    augmentation: Augmentation,
+    *,
+    fill: tuple[float, ...] = IMAGENET_MEAN,
+    dtype: DTypeLike = jnp.float32,
 ) -> jax.Array:
     """Changes each image at random: jitter, flip, rotation about the centre, erasing, as far as they are asked for.
 
     Rotation takes the nearest pixel and fills the corners with 0, which is black before normalising. The colour
-    changes follow torchvision's formulas, always in the order brightness, contrast, saturation, hue.
+    changes follow torchvision's formulas, always in the order brightness, contrast, saturation, hue; the last two leave
+    grey images as they are.
 
     Args:
-        images_BxHxWxC: uint8 RGB, sides up to 2,048.
+        images_BxHxWxC: uint8, RGB or grey, sides up to 2,048.
         keys_B: a key for each image, from `example_keys`.
         augmentation: what to do.
+        fill: the colour of an erased rectangle, each channel in 0..1: the mean, which normalising makes 0.
         dtype: of the result. What is drawn does not depend on it.
 
     Returns:
         Images in 0..255, BxHxWxC of the given dtype.
     """
-    return jax.vmap(partial(_augment_one, augmentation=augmentation, dtype=dtype))(images_BxHxWxC, keys_B)
-
-
-def normalise(images_BxHxWxC: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
-    """Returns images in 0..255 (any dtype) with ImageNet's mean subtracted and divided by its deviation."""
-    precise = jnp.promote_types(dtype, jnp.float32)
-    mean = 255 * jnp.asarray(IMAGENET_MEAN, precise)
-    deviation = 255 * jnp.asarray(IMAGENET_DEVIATION, precise)
-    return ((images_BxHxWxC.astype(precise) - mean) / deviation).astype(dtype)
+    change = partial(_augment_one, augmentation=augmentation, fill=fill, dtype=dtype)
+    return jax.vmap(change)(images_BxHxWxC, keys_B)
 
 
 def flip_and_rotate(image_HxWxC: jax.Array, flip: ArrayLike, degrees: ArrayLike) -> jax.Array:
@@ -162,7 +158,9 @@ def adjust_hue(image_HxWxC: jax.Array, turns: ArrayLike) -> jax.Array:
     return largest[..., None] - span[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
 
 
-def _augment_one(image_HxWxC: jax.Array, key: jax.Array, *, augmentation: Augmentation, dtype: DTypeLike) -> jax.Array:
+def _augment_one(
+    image_HxWxC: jax.Array, key: jax.Array, *, augmentation: Augmentation, fill: tuple[float, ...], dtype: DTypeLike
+) -> jax.Array:
     flip_key, jitter_key, rotation_key, erase_key = jax.random.split(key, 4)
     image = _jitter(image_HxWxC, jitter_key, augmentation)
     flip = jax.random.bernoulli(flip_key, jnp.float32(augmentation.flip_probability))
@@ -172,20 +170,20 @@ def _augment_one(image_HxWxC: jax.Array, key: jax.Array, *, augmentation: Augmen
         image = jnp.where(flip, image[:, ::-1], image)
     image = image.astype(dtype)
     if augmentation.erase_probability:
-        image = _erase(image, erase_key, augmentation.erase_probability)
+        image = _erase(image, erase_key, augmentation.erase_probability, fill)
     return image
 
 
 def _jitter(image_HxWxC: jax.Array, key: jax.Array, augmentation: Augmentation) -> jax.Array:
-    image = image_HxWxC
+    image, has_colour = image_HxWxC, image_HxWxC.shape[-1] == 3
     brightness_key, contrast_key, saturation_key, hue_key = jax.random.split(key, 4)
     if augmentation.brightness:
         image = adjust_brightness(image, _factor(brightness_key, augmentation.brightness))
     if augmentation.contrast:
         image = adjust_contrast(image, _factor(contrast_key, augmentation.contrast))
-    if augmentation.saturation:
+    if augmentation.saturation and has_colour:
         image = adjust_saturation(image, _factor(saturation_key, augmentation.saturation))
-    if augmentation.hue:
+    if augmentation.hue and has_colour:
         image = adjust_hue(image, _uniform(hue_key, -augmentation.hue, augmentation.hue))
     return image
 
@@ -210,11 +208,13 @@ def _blend(image_HxWxC: jax.Array, other: ArrayLike, factor: ArrayLike) -> jax.A
 
 def _grey(image_HxWxC: jax.Array) -> jax.Array:
     """Returns float32 HxWx1."""
+    if image_HxWxC.shape[-1] == 1:
+        return image_HxWxC.astype(jnp.float32)
     return (image_HxWxC * jnp.asarray(_GREY_WEIGHTS, jnp.float32)).sum(-1, keepdims=True)
 
 
-def _erase(image_HxWxC: jax.Array, key: jax.Array, probability: float) -> jax.Array:
-    """Fills a rectangle with ImageNet's mean colour, which normalising makes 0, with the given probability.
+def _erase(image_HxWxC: jax.Array, key: jax.Array, probability: float, fill: tuple[float, ...]) -> jax.Array:
+    """Fills a rectangle with a colour, with the given probability.
 
     A rectangle that would be longer than the image is cut to it (torchvision draws again).
     """
@@ -230,4 +230,4 @@ def _erase(image_HxWxC: jax.Array, key: jax.Array, probability: float) -> jax.Ar
     columns = jnp.arange(width) - left
     erased = (rows >= 0) & (rows < erased_height) & (columns >= 0) & (columns < erased_width)
     erased &= jax.random.bernoulli(happens_key, jnp.float32(probability))
-    return jnp.where(erased[..., None], 255 * jnp.asarray(IMAGENET_MEAN, image_HxWxC.dtype), image_HxWxC)
+    return jnp.where(erased[..., None], 255 * jnp.asarray(fill, image_HxWxC.dtype), image_HxWxC)

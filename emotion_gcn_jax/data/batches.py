@@ -1,194 +1,179 @@
-"""Batches of a split on the host, where a training batch is a pure function of the seed and the step.
+"""Batches on the host, where a training batch is a pure function of the seed and the step.
 
 Nothing but the step has to be remembered to continue a run, and every process of a run computes its own share of the
 same global batch. Grain's threads only run ahead of the training; they decide nothing about what is in a batch.
 """
 
+import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import cv2
 import grain
 import numpy as np
 
-from emotion_gcn_jax.data.resizing import RESIZE_FILTERS, fit
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.labels import NO_EXPRESSION
+from emotion_gcn_jax.tasks.registry import Tasks, read_labels
+from emotion_gcn_jax.trees import Batch
 
-Batch = dict[str, np.ndarray]
-"""One process's share of a batch, B examples: 'image' uint8 BxSxSx3 RGB, 'expression' int32 B (-1 = none), 'valence'
-and 'arousal' float32 B (NaN = none), 'mask' bool B (False = padding, in evaluation only), 'index' int32 B (the
-example's row in the split, -1 = padding)."""
-
-_PADDING = -1
+T = TypeVar("T")
 
 
-def train_batches(
-    split: Split,
-    *,
-    batch_size: int,
-    image_size: int,
-    resize: str = "bilinear_antialiased",
-    seed: int,
-    start_step: int = 0,
-    num_threads: int = 2,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> Iterator[Batch]:
+@dataclasses.dataclass(frozen=True)
+class Loader:
+    """How batches are made.
+
+    Attributes:
+        input: what the images become.
+        batch_size: examples in the global batch, which all processes share.
+        threads: batches decoded at once; 0 decodes each when it is asked for.
+        process_index: which share of the global batch, from 0.
+        process_count: number of equal shares.
+    """
+
+    input: Input
+    batch_size: int
+    threads: int = 2
+    process_index: int = 0
+    process_count: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a batch that the processes cannot share equally."""
+        if self.batch_size < 1 or self.batch_size % self.process_count:
+            below = self.batch_size - self.batch_size % self.process_count
+            nearest = " and ".join(str(size) for size in (below, below + self.process_count) if size > 0)
+            raise UserError(
+                f"A batch of {self.batch_size} cannot be shared equally by {self.process_count} processes: the nearest "
+                f"sizes that can are {nearest}."
+            )
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """This process's contiguous part of what the global batch has, along the first axis."""
+        part = self.batch_size // self.process_count
+        return rows[self.process_index * part : (self.process_index + 1) * part]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stream:
+    """A dataset's part of every training batch.
+
+    Attributes:
+        split: its examples; a label that it does not have is missing in the batch.
+        count: how many examples of the global batch are its own.
+        tasks: whose labels are read.
+    """
+
+    split: Split
+    count: int
+    tasks: Tasks
+
+    @functools.cached_property
+    def labels(self) -> dict[str, np.ndarray]:
+        """The labels of all examples, by the task's name."""
+        return read_labels(self.tasks, self.split.columns, self.split.metadata)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of batches that go once through the split; what does not fill the last is left out of that epoch.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if len(self.split) < self.count:
+            raise UserError(
+                f"A batch with {self.count} examples of {self.split!r} needs at least as many: choose a smaller batch."
+            )
+        return len(self.split) // self.count
+
+
+def train_batches(streams: Sequence[Stream], loader: Loader, *, seed: int, start_step: int = 0) -> Iterator[Batch]:
     """Yields `train_batch` of start_step, start_step + 1 and so on without end, computed ahead in threads.
+
+    Arguments and errors are those of `train_batch`; an image that cannot be read raises while iterating.
+    """
+    for stream in streams:
+        stream.steps_per_epoch  # noqa: B018 - for its error, now rather than in a thread
+    batch_at = functools.partial(train_batch, streams, loader, seed=seed)
+    return _compute_ahead(batch_at, range(start_step, sys.maxsize), loader.threads)
+
+
+def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: int) -> Batch:
+    """Returns the process's share of one step's global batch: a pure function of its arguments.
+
+    Every stream has a fixed number of places in the batch, in the order of the streams, and an order of its own: each
+    of its epochs is a fresh permutation.
+
+    Args:
+        streams: their counts add up to the global batch.
+        loader: how batches are made.
+        step: from 0.
+        seed: decides the order of the examples.
+
+    Returns:
+        "image", uint8 B x side x side x channels, and every task's labels by its name.
+
+    Raises:
+        UserError: a stream has fewer examples than its count, or an image cannot be read.
+    """
+    places = [
+        (stream, row) for number, stream in enumerate(streams) for row in _rows(stream, number, step, seed).tolist()
+    ]
+    mine = [places[place] for place in loader.share(np.arange(loader.batch_size))]
+    images = np.stack([loader.input.fit(stream.split.image(row)) for stream, row in mine])
+    names = streams[0].labels
+    return {"image": images, **{name: np.stack([stream.labels[name][row] for stream, row in mine]) for name in names}}
+
+
+def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
+    """Yields the process's share of every global batch's images; the batches hold every example once, in order.
+
+    The last global batch is filled up with black images.
 
     Args:
         split: the examples.
-        batch_size: examples in the global batch, which all processes share.
-        image_size: side of the images in pixels.
-        resize: one of RESIZE_FILTERS, by name.
-        seed: decides the order of the examples.
-        start_step: the step of the first batch.
-        num_threads: batches decoded at once; 0 decodes each when it is asked for.
-        process_index: which share of the global batch, from 0.
-        process_count: number of equal shares.
+        loader: how batches are made.
+
+    Returns:
+        uint8 B x side x side x channels each.
 
     Raises:
-        UserError: for an unknown filter, a batch larger than the split or not divisible by the processes, and while
-            iterating for an image that cannot be read.
+        UserError: the split is empty; while iterating, an image cannot be read.
     """
-    batch_at = functools.partial(
-        train_batch,
-        split,
-        batch_size=batch_size,
-        image_size=image_size,
-        resize=resize,
-        seed=seed,
-        process_index=process_index,
-        process_count=process_count,
-    )
-    _check(split, batch_size, resize, process_count)
-    steps_per_epoch(len(split), batch_size)  # for its error, now rather than in a thread
-    return _compute_ahead(batch_at, range(start_step, sys.maxsize), num_threads)
-
-
-def train_batch(
-    split: Split,
-    step: int,
-    *,
-    batch_size: int,
-    image_size: int,
-    resize: str = "bilinear_antialiased",
-    seed: int,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> Batch:
-    """Returns the process's contiguous share of one step's global batch: a pure function of its arguments.
-
-    Every epoch is a fresh permutation of the split; what does not fill its last batch is left out of that epoch.
-    Arguments and errors are those of `train_batches`.
-    """
-    _check(split, batch_size, resize, process_count)
-    epoch, step_in_epoch = divmod(step, steps_per_epoch(len(split), batch_size))
-    share = batch_size // process_count
-    start = step_in_epoch * batch_size + process_index * share
-    rows = _epoch_order(len(split), seed, epoch)[start : start + share]
-    return _load(split, rows, image_size, resize)
-
-
-def steps_per_epoch(split_length: int, batch_size: int) -> int:
-    """Returns the number of full batches in an epoch.
-
-    Raises:
-        UserError: if there is none.
-    """
-    if split_length < batch_size:
-        raise UserError(
-            f"A batch of {batch_size} needs a training split of at least as many examples, and it has {split_length}: "
-            "choose a smaller batch."
-        )
-    return split_length // batch_size
-
-
-def eval_batches(
-    split: Split,
-    *,
-    batch_size: int,
-    image_size: int,
-    resize: str = "bilinear_antialiased",
-    num_threads: int = 2,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> Iterator[Batch]:
-    """Yields the process's contiguous share of every global batch; the batches hold every example once, in order.
-
-    The last global batch is padded to full size with black images without labels, whose mask is False. Arguments and
-    errors are those of `train_batches`; an empty split is an error too.
-    """
-    _check(split, batch_size, resize, process_count)
-    num_batches = -(-len(split) // batch_size)
-    rows = np.full(num_batches * batch_size, _PADDING)
-    rows[: len(split)] = np.arange(len(split))
-    rows_KxPxB = rows.reshape(num_batches, process_count, batch_size // process_count)
-
-    def batch_at(step: int) -> Batch:
-        return _load(split, rows_KxPxB[step, process_index], image_size, resize)
-
-    return _compute_ahead(batch_at, range(num_batches), num_threads)
-
-
-def _check(split: Split, batch_size: int, resize: str, process_count: int) -> None:
-    if resize not in RESIZE_FILTERS:
-        raise UserError(f"Unknown resize filter {resize!r}: expected one of {', '.join(RESIZE_FILTERS)}.")
     if not len(split):
         raise UserError(f"No example is left of {split!r}: choose another split, or choose less narrowly from it.")
-    if batch_size < 1 or batch_size % process_count:
-        below = batch_size - batch_size % process_count
-        nearest = " and ".join(str(size) for size in (below, below + process_count) if size > 0)
-        raise UserError(
-            f"A batch of {batch_size} cannot be shared equally by {process_count} processes: the nearest sizes that "
-            f"can are {nearest}."
-        )
+    black = np.zeros((loader.input.side, loader.input.side, loader.input.channels), np.uint8)
+
+    def batch_at(step: int) -> np.ndarray:
+        rows = loader.share(np.arange(step * loader.batch_size, (step + 1) * loader.batch_size))
+        return np.stack([loader.input.fit(split.image(row)) if row < len(split) else black for row in rows.tolist()])
+
+    return _compute_ahead(batch_at, range(-(-len(split) // loader.batch_size)), loader.threads)
 
 
-@functools.lru_cache(maxsize=2)
-def _epoch_order(length: int, seed: int, epoch: int) -> np.ndarray:
+def _rows(stream: Stream, number: int, step: int, seed: int) -> np.ndarray:
+    """The rows that a stream, by its number, gives to a step's batch."""
+    epoch, step_in_epoch = divmod(step, stream.steps_per_epoch)
+    start = step_in_epoch * stream.count
+    return _epoch_order(len(stream.split), seed, number, epoch)[start : start + stream.count]
+
+
+@functools.lru_cache(maxsize=8)
+def _epoch_order(length: int, seed: int, number: int, epoch: int) -> np.ndarray:
     """Returns a permutation of the rows.
 
     Sorting the raw words of a counter-based generator gives the same order under every version of NumPy, which does not
     promise that of its `permutation`. The cache serves the steps of an epoch, and those who already read the next.
     """
-    words = np.random.Philox(key=[seed, epoch]).random_raw(length)
+    words = np.random.Philox(key=[seed + (number << 32), epoch]).random_raw(length)
     return np.argsort(words, kind="stable")
 
 
-def _compute_ahead(batch_at: Callable[[int], Batch], steps: range, num_threads: int) -> Iterator[Batch]:
+def _compute_ahead(batch_at: Callable[[int], T], steps: range, threads: int) -> Iterator[T]:
     cv2.setNumThreads(0)  # each of Grain's threads has an image of its own: more threads within would only contend
     batches = grain.MapDataset.range(steps.start, steps.stop).map(batch_at)
-    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads + 1 if num_threads else 0)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 1 if threads else 0)
     return iter(batches.to_iter_dataset(options))
-
-
-def _load(split: Split, rows: np.ndarray, image_size: int, resize: str) -> Batch:
-    images = np.zeros((len(rows), image_size, image_size, 3), np.uint8)
-    mask = rows != _PADDING
-    for position in np.flatnonzero(mask):
-        images[position] = fit(_decode(split, rows[position]), image_size, resize)
-    return {
-        "image": images,
-        "expression": np.where(mask, split.expression[rows], np.int32(NO_EXPRESSION)),
-        "valence": np.where(mask, split.valence[rows], np.float32(np.nan)),
-        "arousal": np.where(mask, split.arousal[rows], np.float32(np.nan)),
-        "mask": mask,
-        "index": rows.astype(np.int32),
-    }
-
-
-def _decode(split: Split, row: int) -> np.ndarray:
-    """Returns uint8 HxWx3 RGB. Orientation tags are ignored: builders store upright images."""
-    encoded = np.frombuffer(split.image_bytes(row), np.uint8)
-    image = None
-    if encoded.size:  # OpenCV answers an unreadable file with None, and an empty one with an exception
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise UserError(
-            f"The image {split.ids[row]!r} of {split!r} cannot be read as JPEG or PNG: build the dataset again."
-        )
-    return image

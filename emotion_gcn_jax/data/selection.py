@@ -1,91 +1,69 @@
-"""Which examples of a build a run uses, told by their labels alone: no image is read for it.
-
-`open_for_training` is what the training loop asks; `for_model` is the same choice for a split that is at hand already,
-so that whoever evaluates a model does it on the kind of examples that it was trained and selected on.
-"""
+"""Which examples of a dataset a run uses, decided by their labels alone: no image is read for it."""
 
 import dataclasses
 import hashlib
-from typing import Literal, get_args
 
-import ml_collections
 import numpy as np
 
-from emotion_gcn_jax import labels
-from emotion_gcn_jax.data.source import Split, open_split
+from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.tasks.registry import Tasks, read_labels
 
-Labels = Literal["none", "expression", "affect", "both"]
-REQUIREMENTS: tuple[str, ...] = get_args(Labels)
-
-# What examples are of the same kind by: no subject and no video may be on both sides of a division.
-_GROUPS = ("subject", "recording", "video", "id")
+# What examples are of one kind by: no subject and no video may be on both sides of a division.
+GROUPS = ("subject", "recording", "video", "id")
 
 
-def open_for_training(config: ml_collections.ConfigDict) -> tuple[Split, Split]:
-    """Opens what a run trains on and what it is validated on, as `config.dataset` and `config.model` say.
-
-    With `config.dataset.held_out_share` above 0 both are parts of the training split, and the validation split, which
-    papers report on, is not touched.
-
-    Raises:
-        UserError: the dataset, a split, a class or a label that is asked for is not there.
-    """
-    dataset, model = config.dataset, config.model
-
-    def opened(name: str) -> Split:
-        split = open_split(dataset.name, name, config=dataset.config or None, data_dir=dataset.data_dir or None)
-        chosen = for_model(split, model.name, num_classes=model.num_classes, require=dataset.require)
-        if len(chosen) < len(split):
-            print(f"{split!r}: {len(split) - len(chosen)} examples without a label of this model are left out")
-        return chosen
-
-    if not dataset.held_out_share:
-        return opened(dataset.train_split), opened(dataset.validation_split)
-    train, held_out = hold_out(opened(dataset.train_split), dataset.held_out_share)
-    print(f"{held_out!r} by {_group_name(train)}, for validation; {len(train)} are left to train on")
-    return train, held_out
-
-
-def for_model(split: Split, model: str, *, num_classes: int, require: str = "none") -> Split:
+def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
     """Returns the examples that a model can learn from or be judged by.
 
-    An expression beyond the model's classes (Contempt, for seven) rules an example out, however it is labelled
-    otherwise; a missing one does not, unless it is required or there is neither valence nor arousal.
+    A label that a task cannot express (Contempt, for seven expressions) rules an example out, however it is labelled
+    otherwise; a missing one does not, unless it is required or there is no label of any task.
 
     Args:
         split: the examples.
-        model: the model's name; single_task always requires the expression, its one label.
-        num_classes: 7, or 8 with Contempt.
-        require: the labels that an example must have, one of REQUIREMENTS; affect is valence and arousal.
+        tasks: the model's.
+        require: the tasks whose labels an example must have, all of a task's: names with commas between them, "all",
+            or "none".
 
     Raises:
-        UserError: the split does not know the classes in this order, or holds no such example.
+        UserError: the split cannot mean by its labels what a task does, an unknown task is required, or no example is
+            left.
     """
-    expected = labels.expression_names(num_classes)
-    if split.label_names[:num_classes] != expected:
-        raise UserError(
-            f"{split!r} has the classes {', '.join(split.label_names)}, and a model of {num_classes} needs "
-            f"{', '.join(expected)}: set config.model.num_classes, or build the dataset with the present builder."
-        )
-    usable_N = split.expression < num_classes
-    if require in ("expression", "both") or model == "single_task":
-        usable_N &= split.expression >= 0
-    else:
-        usable_N &= (split.expression >= 0) | ~(np.isnan(split.valence) & np.isnan(split.arousal))
-    if require in ("affect", "both"):
-        usable_N &= ~(np.isnan(split.valence) | np.isnan(split.arousal))
+    required = required_tasks(tasks, require)
+    for task in tasks:
+        task.check(split.metadata, repr(split))
+    labels = read_labels(tasks, split.columns, split.metadata)
+    usable_N = np.zeros(len(split), bool)
+    for task in tasks:
+        usable_N |= task.known(labels[task.name]).any(axis=1)
+    for task in tasks:
+        usable_N &= ~task.foreign(split.columns, split.metadata)
+        if task.name in required:
+            usable_N &= task.known(labels[task.name]).all(axis=1)
     if not usable_N.any():
-        needed = {"none": "", "expression": " with an expression", "affect": " with valence and arousal"}
-        what = needed.get(require, " with an expression, valence and arousal")
+        needed = " and ".join(required) or " or ".join(task.name for task in tasks)
         raise UserError(
-            f"No example of {split!r}{what} has one of the {num_classes} classes: choose another split, or another "
-            "config.dataset.require."
+            f"No example of {split!r} has a label of {needed} that the model can express: choose another split, other "
+            f"tasks, or another config.dataset.require."
         )
     return split if usable_N.all() else split.select(usable_N)
 
 
-def hold_out(split: Split, share: float) -> tuple[Split, Split]:
+def required_tasks(tasks: Tasks, require: str) -> tuple[str, ...]:
+    """Reads config.dataset.require; raises UserError for a task that there is not."""
+    names = tuple(task.name for task in tasks)
+    if require == "none":
+        return ()
+    required = names if require == "all" else tuple(name.strip() for name in require.split(","))
+    if unknown := [name for name in required if name not in names]:
+        raise UserError(
+            f"config.dataset.require names {', '.join(unknown)}, which is no task of this run: choose from "
+            f"{', '.join(names)}, all or none."
+        )
+    return required
+
+
+def hold_out(split: Split, share: float, *, group: str = "") -> tuple[Split, Split]:
     """Divides a split into what remains and what is held out, with no subject or video in both.
 
     Whether a group (a subject, a video, or else an image) is held out is decided by a hash of its name alone: it is so
@@ -96,27 +74,60 @@ def hold_out(split: Split, share: float) -> tuple[Split, Split]:
     Args:
         split: at least two groups.
         share: of the groups to hold out, between 0 and 1, both excluded.
+        group: the column that holds the groups' names; "" takes the first of GROUPS that the split has.
 
     Raises:
-        UserError: if nothing would be left on one side.
+        UserError: there is no such column, or nothing would be left on one side.
     """
-    by = _group_name(split)
-    names_N = split.columns[by]
-    if by == "id":
-        names_N = np.asarray([name.rpartition(b"/")[2] for name in names_N.tolist()])
-    groups, group_of_N = np.unique(names_N, return_inverse=True)
-    held_out_N = np.asarray([_hash_fraction(group) < share for group in groups.tolist()])[group_of_N]
+    by, groups, group_of_N = _groups(split, group)
+    held_out_N = np.asarray([_hash_fraction(name) < share for name in groups])[group_of_N]
     if held_out_N.all() or not held_out_N.any():
         raise UserError(
             f"A share of {share:g} of {split!r} ({len(groups)} by {by}) leaves nothing on one side: "
             "choose another config.dataset.held_out_share."
         )
-    held_out = dataclasses.replace(split.select(held_out_N), split=f"{split.split}, held out")
+    held_out = dataclasses.replace(split.select(held_out_N), name=f"{split.name}, held out by {by}")
     return split.select(~held_out_N), held_out
 
 
-def _group_name(split: Split) -> str:
-    return next(name for name in _GROUPS if name in split.columns)
+def fold(split: Split, number: int, count: int, *, group: str = "") -> tuple[Split, Split]:
+    """Divides a split for cross-validation into what one fold trains on and what it is judged by.
+
+    The groups are dealt to the folds in the order of their names' hashes: the folds are the same in every run of the
+    same groups, and differ in size by one group at most.
+
+    Args:
+        split: at least `count` groups.
+        number: of the fold that is held out, from 0.
+        count: of the folds.
+        group: as for `hold_out`.
+
+    Raises:
+        UserError: there is no such column or fold, or there are fewer groups than folds.
+    """
+    by, groups, group_of_N = _groups(split, group)
+    if not 0 <= number < count or count > len(groups):
+        raise UserError(
+            f"config.dataset.fold={number} of {count} folds: the folds are numbered from 0, and {split!r} has "
+            f"{len(groups)} groups by {by}, which are the most folds that there can be."
+        )
+    rank_of = np.argsort(np.argsort([_hash_fraction(name) for name in groups], kind="stable"), kind="stable")
+    held_out_N = (rank_of % count == number)[group_of_N]
+    held_out = dataclasses.replace(split.select(held_out_N), name=f"{split.name}, fold {number} of {count} by {by}")
+    return split.select(~held_out_N), held_out
+
+
+def _groups(split: Split, group: str) -> tuple[str, list[bytes | int], np.ndarray]:
+    """The grouping column, its different names, and for every example the place of its own among them."""
+    by = group or next(name for name in GROUPS if name in split.columns)
+    if by not in split.columns:
+        known = ", ".join(name for name in split.columns)
+        raise UserError(f"config.dataset.group={by} is no column of {split!r}: choose one of {known}.")
+    names_N = split.columns[by]
+    if by == "id":
+        names_N = np.asarray([name.rpartition(b"/")[2] for name in names_N.tolist()])
+    groups, group_of_N = np.unique(names_N, return_inverse=True)
+    return by, groups.tolist(), group_of_N
 
 
 def _hash_fraction(group: bytes | int) -> float:

@@ -7,68 +7,67 @@ import jax
 import numpy as np
 from jax import lax
 
-from emotion_gcn_jax.data import batches
-from emotion_gcn_jax.data.augmentation import normalise
+from emotion_gcn_jax.data.batches import Loader, eval_batches
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.evaluation.report import Predictions
+from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.models.emotion_net import EmotionNet
-from emotion_gcn_jax.parallel import AXIS, Batch, Tree, pmap_step, replicate, spread
+from emotion_gcn_jax.parallel import AXIS, pmap_step, replicate, spread
+from emotion_gcn_jax.tasks import registry
+from emotion_gcn_jax.tasks.registry import Tasks
+from emotion_gcn_jax.trees import Batch, Tree
 
 
 def evaluate_model(model: EmotionModel, split: Split) -> Predictions:
     """Predicts a whole split with a trained model, on all devices of this process.
 
-    Size, filter and batch are those of the model's config; its dtype too.
-
     Args:
-        model: from `inference.model.load`.
+        model: from `inference.model.load`; its config says the batch and the threads.
         split: the examples; missing labels are allowed.
 
     Raises:
         UserError: as `evaluate`.
     """
     devices, data = jax.local_devices(), model.config.data
+    batch_size = -(-data.eval_batch_size // len(devices)) * len(devices)
     return evaluate(
-        pmap_step(predict_step, devices, model=model.module),
+        pmap_step(predict_step, devices, model=model.module, tasks=model.tasks, inputs=model.input),
         replicate(model.variables, devices),
         split,
-        batch_size=-(-data.eval_batch_size // len(devices)) * len(devices),
-        image_size=data.image_size,
-        resize=data.resize,
-        num_threads=data.threads,
+        model.tasks,
+        loader=Loader(model.input, batch_size, data.threads),
         devices=devices,
     )
 
 
-def predict_step(variables: dict[str, Tree], batch: Batch, *, model: EmotionNet) -> dict[str, jax.Array]:
+def predict_step(
+    variables: dict[str, Tree], batch: Batch, *, model: EmotionNet, tasks: Tasks, inputs: Input
+) -> dict[str, jax.Array]:
     """Runs the model on this device's share of a global batch, to be run under an axis named AXIS.
 
     Args:
-        variables: "params", "batch_stats" and "graph", the same on every device.
-        batch: "image" uint8 B x S x S x 3.
+        variables: "params", "batch_stats" and "constants", the same on every device.
+        batch: "image" uint8 B x S x S x C.
         model: the model.
+        tasks: what it predicts.
+        inputs: how images are normalised.
 
     Returns:
-        "probabilities" N x C and, where the model has them, "affect" N x 2, of the whole global batch on every device.
+        Every task's answers, N x W, of the whole global batch on every device.
     """
-    outputs: Any = model.apply(variables, normalise(batch["image"], model.param_dtype), train=False)
-    predictions = {"probabilities": jax.nn.softmax(outputs.logits_BxC)}
-    if outputs.affect_Bx2 is not None:
-        predictions["affect"] = outputs.affect_Bx2
-    return lax.all_gather(predictions, AXIS, tiled=True)
+    outputs: Any = model.apply(variables, inputs.normalise(batch["image"], model.param_dtype), train=False)
+    return lax.all_gather({task.name: task.answer(outputs[task.name]) for task in tasks}, AXIS, tiled=True)
 
 
 def evaluate(
     predict: Callable[..., dict[str, jax.Array]],
-    variables: Any,
+    variables: Tree,
     split: Split,
+    tasks: Tasks,
     *,
-    batch_size: int,
-    image_size: int,
-    resize: str,
-    num_threads: int,
+    loader: Loader,
     devices: Sequence[jax.Device],
 ) -> Predictions:
     """Predicts a whole split.
@@ -77,44 +76,34 @@ def evaluate(
         predict: `predict_step` under pmap.
         variables: replicated over the devices.
         split: the examples; missing labels are allowed.
-        batch_size: of the global batch, divisible by the number of devices.
-        image_size: the side of the images in pixels.
-        resize: the filter's name.
-        num_threads: host threads that decode.
+        tasks: what the model predicts.
+        loader: its batch must divide over the devices.
         devices: those that `predict` maps over.
 
     Returns:
-        Predictions and labels of every example, in the split's order.
+        Answers and labels of every example, in the split's order.
 
     Raises:
-        UserError: a prediction is not finite, or an image cannot be read.
+        UserError: an answer is not finite, or an image cannot be read.
     """
     collected: list[dict[str, np.ndarray]] = []
-    for batch in batches.eval_batches(
-        split,
-        batch_size=batch_size,
-        image_size=image_size,
-        resize=resize,
-        num_threads=num_threads,
-    ):
-        outputs = predict(variables, spread({"image": batch["image"]}, len(devices)))
-        collected.append({name: _first_device(array) for name, array in outputs.items()})
-    # Padding is at the end of the last global batch only.
+    for images in eval_batches(split, loader):
+        answers = predict(variables, spread({"image": images}, len(devices)))
+        collected.append({name: _first_device(array) for name, array in answers.items()})
+    # What fills up the last global batch is at its end.
     rows = {name: np.concatenate([part[name] for part in collected])[: len(split)] for name in collected[0]}
     if not all(np.isfinite(row).all() for row in rows.values()):
         raise UserError(
             f"The model's predictions on {split!r} are not finite: it diverged; train it with a lower "
             f"config.optimizer.learning_rate."
         )
-    affect_Nx2 = rows.get("affect")
     return Predictions(
+        dataset=split.dataset,
+        split=split.name,
         ids=split.ids.tolist(),
-        probabilities_NxC=rows["probabilities"],
-        valence_N=None if affect_Nx2 is None else affect_Nx2[:, 0],
-        arousal_N=None if affect_Nx2 is None else affect_Nx2[:, 1],
-        true_expression_N=split.expression,
-        true_valence_N=split.valence,
-        true_arousal_N=split.arousal,
+        tasks=tasks,
+        labels=registry.read_labels(tasks, split.columns, split.metadata),
+        answers=rows,
     )
 
 

@@ -1,13 +1,16 @@
-"""Draws what was said of the faces over their picture: box, eyes, expression, a small plane of valence and arousal."""
+"""Draws what was said of the faces over their picture: box, eyes, answers, and a small plane of two values."""
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from emotion_gcn_jax.faces.alignment import Box
 from emotion_gcn_jax.inference.results import FacePrediction
+from emotion_gcn_jax.tasks.registry import Tasks
+from emotion_gcn_jax.tasks.values import Values
 
 # Long side of what is drawn on: smaller pictures are enlarged to the first, so that writing fits, larger ones shrunk to
 # the second.
@@ -19,12 +22,13 @@ _WRITING_PER_FACE, _SMALL_WRITING, _LARGE_WRITING = 0.14, 1 / 80, 1 / 45
 _MARK, _INK, _PAPER, _GRID = (255, 214, 64), (255, 255, 255), (16, 16, 22, 190), (150, 150, 160)
 
 
-def draw_faces(image_HxWx3: np.ndarray, faces: Sequence[FacePrediction]) -> np.ndarray:
+def draw_faces(image_HxWx3: np.ndarray, faces: Sequence[FacePrediction], tasks: Tasks) -> np.ndarray:
     """Returns a uint8 RGB copy, of 960 to 2400 pixels on its longer side, with the faces marked.
 
     Args:
         image_HxWx3: uint8 RGB, the picture that the faces' places refer to.
         faces: what was predicted for it.
+        tasks: the model's, which know how their answers are written.
     """
     height, width = image_HxWx3.shape[:2]
     scale = min(max(_SMALLEST / max(height, width), 1.0), _LARGEST / max(height, width))
@@ -39,7 +43,7 @@ def draw_faces(image_HxWx3: np.ndarray, faces: Sequence[FacePrediction]) -> np.n
     for face, outline_4x2 in zip(faces, outlines, strict=True):
         side = float(np.linalg.norm(outline_4x2[1] - outline_4x2[0]))
         writing = min(max(_SMALL_WRITING * max(size), _WRITING_PER_FACE * side), _LARGE_WRITING * max(size))
-        taken.append(_write(draw, size, face, outline_4x2, writing, taken))
+        taken.append(_write(draw, size, _panel(face, tasks, writing), outline_4x2, writing, taken))
     return np.asarray(picture)
 
 
@@ -66,43 +70,56 @@ def _corners(face: FacePrediction) -> np.ndarray:
     return (corners_4x2 - centre_2) @ turn_2x2 + centre_2
 
 
+class _Panel(NamedTuple):
+    """What is written beside a face: lines with their heights in pixels, and the point on the plane, if there is one."""
+
+    lines: list[tuple[str, float]]
+    point: tuple[float, float] | None
+
+
+def _panel(face: FacePrediction, tasks: Tasks, writing: float) -> _Panel:
+    lines, point = [], None
+    for task in tasks:
+        answer = face.answers[task.name]
+        lines += [(words, size * writing) for words, size in task.overlay_lines(answer)]
+        if isinstance(task, Values) and len(task.dimensions) > 1 and point is None:
+            point = answer[task.dimensions[0]], answer[task.dimensions[1]]
+    return _Panel(lines, point)
+
+
 def _write(
     draw: ImageDraw.ImageDraw,
     size: tuple[int, int],
-    face: FacePrediction,
+    panel: _Panel,
     outline_4x2: np.ndarray,
     writing: float,
     taken: Sequence[Box],
 ) -> Box:
-    """A panel with the label, the plane and its two numbers, near the face where there is room; returns its place."""
-    lines = [(f"{face.expression} {face.probabilities[face.expression]:.0%}", writing)]
-    side = 0.0
-    if face.valence is not None and face.arousal is not None:
-        lines += [(f"valence {face.valence:+.2f}", 0.7 * writing), (f"arousal {face.arousal:+.2f}", 0.7 * writing)]
-        side = 4.2 * writing
-    fonts = [ImageFont.load_default(em) for _, em in lines]
-    widths = [draw.textlength(words, font) for (words, _), font in zip(lines, fonts, strict=True)]
-    width, height = max(side, max(widths) + 0.8 * writing), sum(1.35 * em for _, em in lines) + side
+    """Draws a panel near the face, where there is room; returns its place."""
+    side = 4.2 * writing if panel.point else 0.0
+    fonts = [ImageFont.load_default(em) for _, em in panel.lines]
+    widths = [draw.textlength(words, font) for (words, _), font in zip(panel.lines, fonts, strict=True)]
+    width, height = max(side, max(widths) + 0.8 * writing), sum(1.35 * em for _, em in panel.lines) + side
     x, y = _free_place(outline_4x2, (width, height), size, taken)
     covered = (x, y, x + width, y + height)
     draw.rectangle(covered, fill=_PAPER)
-    for (words, em), font in zip(lines, fonts, strict=True):
+    for (words, em), font in zip(panel.lines, fonts, strict=True):
         draw.text((x + 0.4 * writing, y + 0.675 * em), words, fill=_INK, font=font, anchor="lm")
         y += 1.35 * em
-    if face.valence is not None and face.arousal is not None:
-        _plane(draw, (x + width / 2, y + side / 2), 0.42 * side, face.valence, face.arousal)
+    if panel.point:
+        _plane(draw, (x + width / 2, y + side / 2), 0.42 * side, panel.point)
     return covered
 
 
 def _plane(
-    draw: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, valence: float, arousal: float
+    draw: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, point: tuple[float, float]
 ) -> None:
-    """Valence to the right, arousal upwards, in a circle of radius 1; each is limited to [-1, 1]."""
+    """The first value to the right, the second upwards, in a circle of radius 1; each is limited to [-1, 1]."""
     x, y = centre
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_GRID)
     draw.line((x - radius, y, x + radius, y), fill=_GRID)
     draw.line((x, y - radius, x, y + radius), fill=_GRID)
-    x, y = x + radius * float(np.clip(valence, -1, 1)), y - radius * float(np.clip(arousal, -1, 1))
+    x, y = x + radius * float(np.clip(point[0], -1, 1)), y - radius * float(np.clip(point[1], -1, 1))
     dot = max(2.5, 0.14 * radius)
     draw.line((*centre, x, y), fill=_MARK, width=max(1, round(dot / 2)))
     draw.ellipse((x - dot, y - dot, x + dot, y + dot), fill=_MARK, outline=(0, 0, 0))

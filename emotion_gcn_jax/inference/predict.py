@@ -15,9 +15,11 @@ import numpy as np
 from emotion_gcn_jax import runtime
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import detection, pictures
-from emotion_gcn_jax.inference.model import EmotionModel, load, placed, read_picture
+from emotion_gcn_jax.files import atomic_write, user_path
+from emotion_gcn_jax.inference.model import EmotionModel, load, placed
 from emotion_gcn_jax.inference.overlay import draw_faces
-from emotion_gcn_jax.inference.results import ImagePrediction
+from emotion_gcn_jax.inference.results import FacePrediction, ImagePrediction
+from emotion_gcn_jax.tasks.registry import Tasks
 
 # Judged together once there are so many faces, or so many files.
 _FACES, _FILES = 32, 16
@@ -32,7 +34,7 @@ def run(
 
     Args:
         checkpoint: a training run's directory or one checkpoint.
-        files: the images' paths.
+        files: the images' paths; a folder stands for the pictures in it.
         json_file: where all is written, in the files' order.
         overlay_directory: where each picture is written with its faces marked.
         detect: find faces; otherwise every picture is a face that was cut already.
@@ -41,17 +43,16 @@ def run(
         How many of the files have no answer.
 
     Raises:
-        UserError: the checkpoint cannot be read, the results not be written, or the extra `faces` is missing.
+        UserError: the checkpoint cannot be read, or the results cannot be written.
     """
-    if detect:
-        detection.load_detector()
+    files = pictures.expand(files)
     model = load(checkpoint).folded()
-    overlays = None if overlay_directory is None else _Overlays(overlay_directory, files)
+    overlays = None if overlay_directory is None else _Overlays(overlay_directory, files, model.tasks)
     if json_file is not None:
         _check_json(json_file)
     done: list[ImagePrediction] = []
     try:
-        table = _Table(files, has_other_output=json_file is not None or overlays is not None)
+        table = _Table(files, model.tasks, has_other_output=json_file is not None or overlays is not None)
         for prediction in predict_files(model, files, detect=detect):
             done.append(prediction)
             table.print(prediction)
@@ -71,8 +72,7 @@ def predict_files(model: EmotionModel, files: Sequence[str], *, detect: bool = T
         files: the images' paths.
         detect: find faces; otherwise every picture is a face that was cut already.
 
-    Raises:
-        UserError: the extra `faces` is missing. What is wrong with a file stands in its prediction.
+    What is wrong with a file stands in its prediction.
     """
     waiting: list[_Found] = []
     for file in files:
@@ -95,7 +95,7 @@ class _Found:
 
 def _find(model: EmotionModel, file: str, detect: bool) -> _Found:
     try:
-        image_HxWx3 = read_picture(file)
+        image_HxWx3 = pictures.read(file)
     except UserError as error:
         return _Found(file, error=str(error))
     if not detect:
@@ -116,10 +116,13 @@ def _judge(model: EmotionModel, waiting: Sequence[_Found]) -> Iterator[ImagePred
 class _Table:
     """One line a face, printed as soon as it is known, while somebody reads it."""
 
-    def __init__(self, files: Sequence[str], *, has_other_output: bool) -> None:
+    def __init__(self, files: Sequence[str], tasks: Tasks, *, has_other_output: bool) -> None:
         self._width = min(_LONGEST_NAME, max(len(file) for file in files))
+        self._tasks = tasks
         self._has_other_output = has_other_output
-        self.say(f"{'image':{self._width}}  face  expression  probability  valence  arousal  box")
+        self._columns = [(h, max(len(h), w)) for task in tasks for h, w in task.table_columns.items()]
+        headings = [f"{heading:{width}}" for heading, width in self._columns]
+        self.say("  ".join([f"{'image':{self._width}}", "face", *headings, "box"]))
 
     def say(self, line: str) -> None:
         """Prints a line; if its reader has gone, as `head` does, only what there is besides goes on."""
@@ -138,24 +141,26 @@ class _Table:
         if len(name) > self._width:
             name = f"...{name[3 - self._width :]}"
         for number, face in enumerate(prediction.faces, start=1):
-            probability = face.probabilities[face.expression]
-            box = " ".join(f"{edge:.0f}" for edge in face.box)
-            self.say(
-                f"{name:{self._width}}  {number:4}  {face.expression:10}  {probability:11.2f}  "
-                f"{_signed(face.valence)}  {_signed(face.arousal)}  {box}"
-            )
+            self.say("  ".join([f"{name:{self._width}}", f"{number:4}", *self._cells(face), _edges(face)]))
+
+    def _cells(self, face: FacePrediction) -> list[str]:
+        cells = [cell for task in self._tasks for cell in task.table_cells(face.answers[task.name])]
+        return [
+            f"{cell:>{width}}" if cell[-1:].isdigit() else f"{cell:{width}}"
+            for cell, (_, width) in zip(cells, self._columns, strict=True)
+        ]
 
 
-def _signed(value: float | None) -> str:
-    return f"{'-':>7}" if value is None else f"{value:+7.2f}"
+def _edges(face: FacePrediction) -> str:
+    return " ".join(f"{edge:.0f}" for edge in face.box)
 
 
 class _Overlays:
     """A folder of pictures with their faces marked; none of them replaces one of the files that are judged."""
 
-    def __init__(self, directory: str, files: Sequence[str]) -> None:
-        self._directory = pathlib.Path(directory)
-        self._taken = {pathlib.Path(file).resolve() for file in files}
+    def __init__(self, directory: str, files: Sequence[str], tasks: Tasks) -> None:
+        self._directory, self._tasks = user_path(directory), tasks
+        self._taken = {user_path(file).resolve() for file in files}
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -167,9 +172,9 @@ class _Overlays:
         names = itertools.chain([f"{stem}_faces.png"], (f"{stem}_{number}_faces.png" for number in itertools.count(2)))
         path = next(path for path in (self._directory / name for name in names) if path.resolve() not in self._taken)
         self._taken.add(path.resolve())
-        picture = draw_faces(read_picture(prediction.image), prediction.faces)
+        picture = draw_faces(pictures.read(prediction.image), prediction.faces, self._tasks)
         try:
-            path.write_bytes(pictures.encode_png(picture))
+            atomic_write(path, pictures.encode_png(picture))
         except OSError as error:
             raise _cannot_write(path, error) from None
         return path
@@ -177,7 +182,7 @@ class _Overlays:
 
 def _check_json(file: str) -> None:
     """Before the work rather than after it: it must be writable, and may replace nothing but predictions."""
-    path = pathlib.Path(file)
+    path = user_path(file)
     try:
         before = path.read_bytes() if path.is_file() else b""
         path.open("a").close()
@@ -194,9 +199,9 @@ def _check_json(file: str) -> None:
 def _write_json(file: str, predictions: Sequence[ImagePrediction]) -> None:
     try:
         text = json.dumps([prediction.to_dict() for prediction in predictions], indent=2, allow_nan=False)
-        pathlib.Path(file).write_text(text + "\n", encoding="utf-8")
+        atomic_write(file, (text + "\n").encode())
     except OSError as error:
-        raise _cannot_write(pathlib.Path(file), error) from None
+        raise _cannot_write(user_path(file), error) from None
 
 
 def _cannot_write(path: pathlib.Path, error: OSError) -> UserError:

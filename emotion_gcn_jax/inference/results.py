@@ -11,6 +11,9 @@ from emotion_gcn_jax.faces.alignment import Box, Point
 class FacePrediction:
     """One face. Places are (x, y) in pixels of the upright picture, continuous: the first pixel's centre is at 0.5.
 
+    Whatever the model says of the face can be read as an attribute, too: `face.expression`, `face.probabilities`,
+    `face.valence`.
+
     Attributes:
         box: x0, y0, x1, y1, in the convention of the dataset that the model learnt from: `align_and_crop` with it, the
             eyes and the model's crop cuts what the network saw. It may reach beyond the picture, and is the whole of it
@@ -18,24 +21,37 @@ class FacePrediction:
         left_eye: the eye on the image's left; None for a face that was cut already.
         right_eye: the other.
         score: 0.5 to 1, how sure the detector is that this is a face; None for a face that was cut already.
-        expression: the most probable one.
-        probabilities: of every expression, by name; they sum to 1.
-        valence: unpleasant to pleasant, made for [-1, 1] but unbounded; None for a single_task model.
-        arousal: calm to excited, likewise.
+        answers: by the task's name what it says, as JSON has it: of classes the most probable under the task's name and
+            all "probabilities", which sum to 1; of values a number for each, made for [-1, 1] but unbounded; of flags
+            every one's probability under the task's name.
     """
 
     box: Box
     left_eye: Point | None
     right_eye: Point | None
     score: float | None
-    expression: str
-    probabilities: Mapping[str, float]
-    valence: float | None
-    arousal: float | None
+    answers: Mapping[str, Mapping[str, Any]]
+
+    def said(self) -> dict[str, Any]:
+        """All answers in one dict; a word that two tasks use has the second task's name before it."""
+        merged: dict[str, Any] = {}
+        for task, answer in self.answers.items():
+            merged |= {key if key not in merged else f"{task}_{key}": value for key, value in answer.items()}
+        return merged
+
+    def __getattr__(self, name: str) -> Any:
+        """What the model says under a name; raises AttributeError, with the names that there are, for another."""
+        if name.startswith("_") or name == "answers":
+            raise AttributeError(name)
+        said = self.said()
+        if name not in said:
+            raise AttributeError(f"The model says nothing of {name!r}: it answers {', '.join(said)}.")
+        return said[name]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON has them."""
-        return dataclasses.asdict(self)
+        """Returns places and answers as JSON has them."""
+        places = {name: getattr(self, name) for name in ("box", "left_eye", "right_eye", "score")}
+        return places | self.said()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ pre-activated: nothing follows a block's sum, and no norm or activation follows 
 """
 
 import functools
+from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
@@ -13,7 +14,8 @@ import jax.numpy as jnp
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import layers
-from emotion_gcn_jax.models.layers import BatchNorm, Conv, Dtype, Moments
+from emotion_gcn_jax.models.layers import BatchNorm, Conv, Moments
+from emotion_gcn_jax.trees import Dtype
 
 SIDE_MULTIPLE = 4  # two halvings: the strided convolution rounds an odd side up, the shortcut's pool rounds it down
 
@@ -81,7 +83,7 @@ class Block(nn.Module):
 
 
 class BReGNeXt(nn.Module):
-    """The trunk: an image to a feature vector.
+    """A trunk: an image to its last feature map, the last norm's output.
 
     Attributes:
         stages: for each stage its number of blocks and their channels; where the channels grow, the stage's first
@@ -94,6 +96,10 @@ class BReGNeXt(nn.Module):
         param_dtype: of parameters and running statistics.
     """
 
+    FOLDS = MappingProxyType({"conv1": "norm2"})
+    ACTIVATION = "elu"
+    FAMILIES = ("official",)
+
     stages: tuple[tuple[int, int], ...] = ((7, 32), (1, 64), (8, 64), (1, 128), (7, 128))
     stem_width: int = 32
     folded: bool = False
@@ -103,30 +109,30 @@ class BReGNeXt(nn.Module):
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images_BxHxWx3: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images_BxHxWxC: jax.Array, train: bool) -> jax.Array:
         """Computes the features.
 
         Args:
-            images_BxHxWx3: normalised images, both sides multiples of 4.
+            images_BxHxWxC: normalised images, both sides multiples of 4.
             train: whether the norms use (and record) the batch's moments rather than the running statistics.
 
         Returns:
-            features_BxD, D = 128 for BReG-NeXt-50.
+            B x H/4 x W/4 x D (for two strided stages); D = 128 for BReG-NeXt-50.
 
         Raises:
             UserError: an image side is not a multiple of 4.
         """
-        height, width = images_BxHxWx3.shape[1:3]
+        height, width = images_BxHxWxC.shape[1:3]
         if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
             raise UserError(
                 f"BReG-NeXt needs images whose sides are multiples of {SIDE_MULTIPLE} pixels, found {height} x "
-                f"{width}: choose a data.image_size such as {max(height // SIDE_MULTIPLE, 8) * SIDE_MULTIPLE}."
+                f"{width}: choose a config.input.side such as {max(height // SIDE_MULTIPLE, 8) * SIDE_MULTIPLE}."
             )
         layers.refuse_to_train_folded(self.folded, train)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         x = Conv(self.stem_width, 3, bias=True, kernel_init=layers.torch_uniform, **types, name="stem_conv")(
-            images_BxHxWx3
+            images_BxHxWxC
         )
         for stage, (count, features) in enumerate(self.stages, start=1):
             for block in range(1, count + 1):
@@ -134,8 +140,18 @@ class BReGNeXt(nn.Module):
                 x = block_class(
                     features, stride, self.folded, self.axis_name, **types, name=f"stage{stage}_block{block}"
                 )(x, train)
-        x = BatchNorm(**types, name="final_norm")(x, _moments(x, train, self.axis_name))
-        return nn.elu(x).mean((1, 2))
+        return BatchNorm(**types, name="final_norm")(x, _moments(x, train, self.axis_name))
+
+    def torch_names(self) -> list[tuple[str, str]]:
+        """The official name of every layer, stages and blocks counted from 0, and ours; in the official order."""
+        parts = ("conv1", "conv2", "shortcut", "norm1", "norm2")
+        theirs = ("_conv0", "_conv1", "_shortcut", "_batchnorm_conv0", "_batchnorm_conv1")
+        names = [("_conv0", "stem_conv")]
+        for stage, (count, _) in enumerate(self.stages):
+            for block in range(count):
+                stack, ours = f"_model.{stage}._layer_stack.{block}", f"stage{stage + 1}_block{block + 1}"
+                names += [(f"{stack}.{their}", f"{ours}/{our}") for their, our in zip(theirs, parts, strict=True)]
+        return [*names, (f"_model.{len(self.stages)}", "final_norm")]
 
 
 def _moments(x_BxHxWxC: jax.Array, train: bool, axis_name: str | None) -> Moments | None:

@@ -5,7 +5,7 @@ they are taken once, when the map is made, and travel with it; the transition's 
 convolution (they commute, and a quarter of the products remain); the stem's ReLU comes after its max pool (likewise).
 """
 
-from typing import Literal
+from types import MappingProxyType
 
 import flax.linen as nn
 import jax
@@ -13,12 +13,11 @@ import jax.numpy as jnp
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import layers
-from emotion_gcn_jax.models.layers import BatchNorm, Conv, Dtype, Moments, PointwiseConv
+from emotion_gcn_jax.models.layers import BatchNorm, Conv, Moments, PointwiseConv
+from emotion_gcn_jax.trees import Dtype
 
 BOTTLENECK = 4  # a layer's 1x1 convolution has this many times the growth channels (torchvision's bn_size)
 SMALLEST_SIDE = 32  # five halvings leave a 1x1 map
-
-Readout = Literal["relu_average", "max"]
 
 
 class DenseLayer(nn.Module):
@@ -43,14 +42,12 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """The trunk: an image to a feature vector.
+    """A trunk: an image to its last feature map, the last norm's output.
 
     Attributes:
         blocks: the number of dense layers in each block; (6, 12, 24, 16) is DenseNet-121.
         growth: new channels per dense layer.
         stem_width: channels after the stem's 7x7 convolution.
-        readout: "relu_average" (ReLU, then global average: single_task and multi_task) or "max" (global maximum of
-            the last norm's output without ReLU: emotion_gcn). Emotion-GCN, section 3 and the official models.
         folded: for inference only: the norms that directly follow a convolution are part of it (models/folding.py).
         remat: recompute each dense layer in the backward pass instead of keeping its inner maps.
         axis_name: the mapped axis over which one global batch is spread; None on a single device.
@@ -58,10 +55,13 @@ class DenseNet(nn.Module):
         param_dtype: of parameters and running statistics.
     """
 
+    FOLDS = MappingProxyType({"stem_conv": "stem_norm", "conv1": "norm2"})
+    ACTIVATION = "relu"
+    FAMILIES = ("official", "torchvision")
+
     blocks: tuple[int, ...] = (6, 12, 24, 16)
     growth: int = 32
     stem_width: int = 64
-    readout: Readout = "relu_average"
     folded: bool = False
     remat: bool = False
     axis_name: str | None = None
@@ -69,23 +69,23 @@ class DenseNet(nn.Module):
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images_BxHxWx3: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, images_BxHxWxC: jax.Array, train: bool) -> jax.Array:
         """Computes the features.
 
         Args:
-            images_BxHxWx3: normalised images, any side from 32 up.
+            images_BxHxWxC: normalised images, any side from 32 up.
             train: whether the norms use (and record) the batch's moments rather than the running statistics.
 
         Returns:
-            features_BxD, D = 1024 for DenseNet-121.
+            B x H' x W' x D; D = 1024 for DenseNet-121, and H' = 7 for H = 227.
 
         Raises:
             UserError: an image side is below 32.
         """
-        if min(images_BxHxWx3.shape[1:3]) < SMALLEST_SIDE:
+        if min(images_BxHxWxC.shape[1:3]) < SMALLEST_SIDE:
             raise UserError(
                 f"DenseNet needs images of at least {SMALLEST_SIDE} pixels a side, "
-                f"found {images_BxHxWx3.shape[1]} x {images_BxHxWx3.shape[2]}: choose a larger data.image_size."
+                f"found {images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side."
             )
         layers.refuse_to_train_folded(self.folded, train)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}
@@ -94,7 +94,7 @@ class DenseNet(nn.Module):
         def moments_of(x: jax.Array) -> Moments | None:
             return layers.batch_moments(x, self.axis_name) if train else None
 
-        x = Conv(self.stem_width, 7, stride=2, bias=self.folded, **types, name="stem_conv")(images_BxHxWx3)
+        x = Conv(self.stem_width, 7, stride=2, bias=self.folded, **types, name="stem_conv")(images_BxHxWxC)
         if not self.folded:
             x = BatchNorm(**types, name="stem_norm")(x, moments_of(x))
         x = nn.relu(layers.max_pool_3x3(x))
@@ -111,7 +111,15 @@ class DenseNet(nn.Module):
                 x = layers.average_pool_2x2(x)
                 x = PointwiseConv(x.shape[-1] // 2, **types, name=f"transition{block}_conv")(x)
                 moments = moments_of(x)
-        x = BatchNorm(**types, name="final_norm")(x, moments)
-        if self.readout == "max":
-            return x.max((1, 2))
-        return nn.relu(x).mean((1, 2))
+        return BatchNorm(**types, name="final_norm")(x, moments)
+
+    def torch_names(self) -> list[tuple[str, str]]:
+        """torchvision's name of every layer, which the official models share, and ours; in torchvision's order."""
+        names = [("conv0", "stem_conv"), ("norm0", "stem_norm")]
+        for block, count in enumerate(self.blocks, start=1):
+            for layer in range(1, count + 1):
+                theirs, ours = f"denseblock{block}.denselayer{layer}", f"block{block}_layer{layer}"
+                names += [(f"{theirs}.{part}", f"{ours}/{part}") for part in ("norm1", "conv1", "norm2", "conv2")]
+            if block < len(self.blocks):
+                names += [(f"transition{block}.{part}", f"transition{block}_{part}") for part in ("norm", "conv")]
+        return [*names, ("norm5", "final_norm")]

@@ -1,67 +1,57 @@
 """A trained model made ready for inference: what no longer changes is computed once.
 
 The graph's node weights become an ordinary linear head, and a batch norm that directly follows a convolution becomes
-part of its kernel and bias. (Most norms of either trunk follow a concatenation or a sum, and stay.)
+part of its kernel and bias. Which norms do is said by the trunk (FOLDS). Most norms of DenseNet and BReG-NeXt follow a
+concatenation or a sum, and stay.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
-from emotion_gcn_jax import labels
-from emotion_gcn_jax.models import emotion_net
-from emotion_gcn_jax.models.emotion_net import EmotionNet, GraphHead, LinearHead, Variables
+from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.models.heads import GraphHead, LinearHead
 from emotion_gcn_jax.models.layers import NORM_EPSILON
-
-Tree = dict[str, Any]
-
-# Where a norm directly follows a convolution: at the trunk's start (DenseNet) and inside a layer or block (both).
-_FOLLOWED_BY = {"stem_conv": "stem_norm", "conv1": "norm2"}
+from emotion_gcn_jax.trees import Tree, Variables
 
 
-def fold(model: EmotionNet, variables: Variables) -> tuple[EmotionNet, Tree]:
+def fold(model: EmotionNet, variables: Variables) -> tuple[EmotionNet, dict[str, Tree]]:
     """Folds the graph and the norms; the outputs stay the same up to rounding.
 
     Args:
         model: from `emotion_net.create_model`.
-        variables: its "params", "batch_stats" and, for emotion_gcn, "graph".
+        variables: its "params", "batch_stats" and "constants".
 
     Returns:
         A model for inference only (it refuses train=True), and its variables.
     """
-    params, batch_stats = _fold_norms(variables["params"]["trunk"], variables["batch_stats"]["trunk"])
+    trunk, params, batch_stats = model.trunk, variables["params"]["trunk"], variables["batch_stats"].get("trunk", {})
+    if folds := getattr(trunk, "FOLDS", {}):
+        trunk = trunk.clone(folded=True)
+        params, batch_stats = _fold_norms(params, batch_stats, folds)
     head, head_params = model.head, variables["params"]["head"]
     if isinstance(head, GraphHead):
-        head_params = _linear(emotion_net.node_weights(model, variables))
-        head = LinearHead(len(labels.EXPRESSIONS), with_affect=True, bias=False, param_dtype=model.param_dtype)
-    folded = model.clone(trunk=model.trunk.clone(folded=True), head=head)
-    return folded, {
-        "params": {"trunk": params, "head": head_params},
-        "batch_stats": {"trunk": batch_stats},
-        "graph": {},
-    }
+        w_NxD = head.node_weights(head_params["gcn"], variables["constants"]["head"])
+        head_params = {name: {"kernel": part} for name, part in head.split(w_NxD.T).items()}
+        head = LinearHead(head.widths, bias=False, param_dtype=model.param_dtype)
+    folded = {"params": {"trunk": params, "head": head_params}, "batch_stats": {"trunk": batch_stats}, "constants": {}}
+    return model.clone(trunk=trunk, head=head), folded
 
 
-def _linear(w_9xD: jax.Array) -> Tree:
-    """The parameters of a LinearHead without bias."""
-    expressions = len(labels.EXPRESSIONS)
-    return {"expression": {"kernel": w_9xD[:expressions].T}, "affect": {"kernel": w_9xD[expressions:].T}}
-
-
-def _fold_norms(params: Tree, batch_stats: Tree) -> tuple[Tree, Tree]:
+def _fold_norms(params: Tree, batch_stats: Tree, folds: Mapping[str, str]) -> tuple[Tree, Tree]:
     """Both trees without the norms that a convolution has taken in, and with the convolutions that have."""
     folded_params, folded_stats = dict(params), dict(batch_stats)
     for name, child in params.items():
-        norm = _FOLLOWED_BY.get(name)
+        norm = folds.get(name)
         if norm in params:
             folded_params[name] = _fold_norm(child, folded_params.pop(norm), folded_stats.pop(norm))
         elif name in batch_stats and "mean" not in batch_stats[name]:
-            folded_params[name], folded_stats[name] = _fold_norms(child, batch_stats[name])
+            folded_params[name], folded_stats[name] = _fold_norms(child, batch_stats[name], folds)
     return folded_params, folded_stats
 
 
-def _fold_norm(conv: Tree, norm: Tree, statistics: Tree) -> Tree:
+def _fold_norm(conv: Tree, norm: Tree, statistics: Tree) -> dict[str, Any]:
     """A convolution's parameters that do what it and the norm after it did; its last axis is the output channels."""
     factor_C = norm["scale"] / jnp.sqrt(statistics["var"] + NORM_EPSILON)
     shift_C = conv.get("bias", 0) - statistics["mean"]

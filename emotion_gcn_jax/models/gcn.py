@@ -1,6 +1,7 @@
-"""The graph convolutional network: pure functions from the graph's arrays to the weights W of all classifiers.
+"""The graph convolutional network: pure functions from the graph's arrays to the weights W of all outputs.
 
-Nine nodes (seven expressions, valence, arousal), two layers without bias; nothing here depends on an image.
+N nodes, one for every output (the paper has nine: seven expressions, valence and arousal), and two layers without bias;
+nothing here depends on an image.
 """
 
 import math
@@ -36,19 +37,19 @@ def init_parameters(key: jax.Array, width: int, features: int, dtype: jnp.dtype)
     }
 
 
-def node_weights(parameters: GraphParameters, word_vectors_9xF: jax.Array, propagation_9x9: jax.Array) -> jax.Array:
+def node_weights(parameters: GraphParameters, word_vectors_NxF: jax.Array, propagation_NxN: jax.Array) -> jax.Array:
     """Two graph convolutions: W = P LeakyReLU(P H L1) L2.
 
     Args:
         parameters: the two layers.
-        word_vectors_9xF: one word vector a node, in node order.
-        propagation_9x9: the matrix P, from graph.adjacency.propagation_matrix; row i says what node i receives.
+        word_vectors_NxF: one word vector a node, in node order.
+        propagation_NxN: the matrix P, from graph.adjacency.propagation_matrix; row i says what node i receives.
 
     Returns:
-        w_9xD: rows 0-6 classify the expressions, rows 7-8 regress valence and arousal.
+        w_NxD: row i makes output i of the features.
     """
-    hidden_9xH = jax.nn.leaky_relu(propagation_9x9 @ (word_vectors_9xF @ parameters["layer1"]), NEGATIVE_SLOPE)
-    return propagation_9x9 @ (hidden_9xH @ parameters["layer2"])
+    hidden_NxH = jax.nn.leaky_relu(propagation_NxN @ (word_vectors_NxF @ parameters["layer1"]), NEGATIVE_SLOPE)
+    return propagation_NxN @ (hidden_NxH @ parameters["layer2"])
 
 
 def _uniform(key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:

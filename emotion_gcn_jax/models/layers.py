@@ -8,20 +8,20 @@ matrix product. In inference there are no moments: `None` in their place means "
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from emotion_gcn_jax.trees import Dtype
+
 NORM_EPSILON = 1e-5  # Emotion-GCN spec: torch's default, in both trunks
 NORM_MOMENTUM = 0.9  # weight of the old running average; torch writes it as momentum 0.1
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # U(+-1 / sqrt(fan_in)), torch's default
-
-Dtype = Any
 
 
 class Moments(NamedTuple):

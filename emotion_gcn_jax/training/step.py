@@ -1,11 +1,10 @@
 """The training step, to be run under `jax.pmap`, and the state that it advances.
 
-The same global batch gives the same step on any number of devices: normalisation, cross-entropy and CCC are taken over
-the global batch, augmentation is keyed by the example's position in it, and gradients are averaged over the devices.
-The body knows only a named axis (parallel.py).
+The same global batch gives the same step on any number of devices: normalisation and losses are taken over the global
+batch, augmentation is keyed by the example's position in it, and gradients are averaged over the devices. The body
+knows only a named axis (parallel.py), and no task by its name.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -15,10 +14,13 @@ import optax
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_keys, normalise
+from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_keys
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.models.emotion_net import EmotionNet
-from emotion_gcn_jax.parallel import AXIS, Batch, Tree
-from emotion_gcn_jax.training import losses, optimizer
+from emotion_gcn_jax.parallel import AXIS
+from emotion_gcn_jax.tasks.registry import Tasks
+from emotion_gcn_jax.training import optimizer
+from emotion_gcn_jax.trees import Batch, Tree
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -28,7 +30,7 @@ class TrainState(flax.struct.PyTreeNode):
         step: the number of steps taken, an int32 scalar.
         params: the trained parameters.
         batch_stats: the norms' running statistics.
-        graph: the graph's constants (empty without a graph).
+        constants: the graph's (empty without a graph).
         opt_state: the optimiser's state.
         ema: {"params", "batch_stats"} averaged over the steps, or None.
     """
@@ -36,14 +38,14 @@ class TrainState(flax.struct.PyTreeNode):
     step: jax.Array
     params: Tree
     batch_stats: Tree
-    graph: Tree
+    constants: Tree
     opt_state: Tree
     ema: Tree | None
 
     def evaluated_variables(self) -> dict[str, Tree]:
         """The variables that are evaluated and published: the average where there is one."""
         chosen = self.ema or {"params": self.params, "batch_stats": self.batch_stats}
-        return {**chosen, "graph": self.graph}
+        return {**chosen, "constants": self.constants}
 
     def remainder(self) -> dict[str, Tree]:
         """What `evaluated_variables` does not hold and going on needs."""
@@ -61,7 +63,7 @@ class TrainState(flax.struct.PyTreeNode):
             step=remainder["step"],
             params=current["params"],
             batch_stats=current["batch_stats"],
-            graph=variables["graph"],
+            constants=variables["constants"],
             opt_state=remainder["opt_state"],
             ema=evaluated if "unaveraged" in remainder else None,
         )
@@ -71,19 +73,17 @@ class StepOptions(NamedTuple):
     """What a training step does besides running the model.
 
     Attributes:
-        class_weights_C: the cross-entropy's class weights.
-        affect_weight: lambda, the weight of the affect loss.
-        ccc_variance: see losses.ccc.
+        tasks: what is learnt; everything in them that depends on the training labels is resolved (Task.fitted).
+        input: how images are normalised.
+        augmentation: what is done to them before.
         ema_decay: of the moving average; 0 for none.
-        augmentation: what is done to the images.
         seed: of the augmentation.
     """
 
-    class_weights_C: Sequence[float]
-    affect_weight: float = 1.0
-    ccc_variance: losses.CccVariance = "population"
-    ema_decay: float = 0.0
+    tasks: Tasks
+    input: Input
     augmentation: Augmentation = Augmentation()
+    ema_decay: float = 0.0
     seed: int = 0
 
 
@@ -91,13 +91,13 @@ def create_state(variables: dict[str, Tree], tx: optax.GradientTransformation, *
     """The state before the first step.
 
     Args:
-        variables: "params", "batch_stats" and "graph", from models.emotion_net.init_variables.
+        variables: "params", "batch_stats" and "constants", from models.emotion_net.init_variables.
         tx: the optimiser.
         with_ema: whether to keep a moving average.
     """
     params, batch_stats = variables["params"], variables["batch_stats"]
     ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if with_ema else None
-    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, variables["graph"], tx.init(params), ema)
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, variables["constants"], tx.init(params), ema)
 
 
 def train_step(
@@ -107,31 +107,25 @@ def train_step(
 
     Args:
         state: the same on every device.
-        batch: "image" uint8 B x S x S x 3, "expression" int B (-1: none), "valence" and "arousal" float B (NaN: none).
+        batch: "image" uint8 B x S x S x C, and every task's labels by its name.
         model: built with axis_name=AXIS.
         tx: the optimiser.
-        options: losses, augmentation, moving average.
+        options: tasks, augmentation, moving average.
 
     Returns:
-        The next state, and scalars of the global batch: loss, cross_entropy, gradient_norm, and
-        affect_loss where the model has such outputs.
+        The next state, and scalars of the global batch: loss, gradient_norm, and every task's own loss as TASK_loss.
     """
     images = prepare_images(batch["image"], model, options, state.step)
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
-        variables = {"params": params, "batch_stats": state.batch_stats, "graph": state.graph}
+        variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
         result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"])
         outputs, updated = result
-        weights_C = jnp.asarray(options.class_weights_C, outputs.logits_BxC.dtype)
-        cross_entropy = losses.expression_loss(outputs.logits_BxC, batch["expression"], weights_C, AXIS)
-        scalars = {"cross_entropy": cross_entropy}
-        loss = cross_entropy
-        if outputs.affect_Bx2 is not None:
-            scalars["affect_loss"] = losses.affect_loss(
-                batch["valence"], batch["arousal"], outputs.affect_Bx2, options.ccc_variance, AXIS
-            )
-            loss = loss + options.affect_weight * scalars["affect_loss"]
-        return loss, (updated["batch_stats"], {"loss": loss, **scalars})
+        losses = {task.name: task.loss(outputs[task.name], batch[task.name], AXIS) for task in options.tasks}
+        weighted = [task.weight * losses[task.name] for task in options.tasks]
+        loss = sum(weighted[1:], weighted[0])
+        scalars = {"loss": loss, **{f"{name}_loss": value for name, value in losses.items()}}
+        return loss, (updated.get("batch_stats", {}), scalars)
 
     # Every device's loss is the global loss, so the mean (not the sum) of the devices' gradients is its gradient.
     gradients, (batch_stats, scalars) = jax.grad(loss_fn, has_aux=True)(state.params)
@@ -154,4 +148,5 @@ def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, s
     positions_B = lax.axis_index(AXIS) * local + jnp.arange(local)
     keys_B = example_keys(jax.random.key(options.seed), step, positions_B)
     dtype = model.param_dtype
-    return normalise(augment(images, keys_B, options.augmentation, dtype), dtype)
+    changed = augment(images, keys_B, options.augmentation, fill=options.input.mean, dtype=dtype)
+    return options.input.normalise(changed, dtype)

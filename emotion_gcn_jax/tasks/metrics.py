@@ -1,8 +1,7 @@
-"""Exact metrics over a whole split, from parts that can be merged in any order.
+"""Exact metrics over a whole split, in float64.
 
-Both classes hold sums in float64, never averages of batches: metrics of a split do not depend on how it was cut into
-batches or spread over processes. A metric that is undefined because no example has the label is NaN. All moments are
-population moments (divided by N).
+They are sums over all its examples, never averages of batches. A metric that is undefined because no example has the
+label is NaN. All moments are population moments (divided by N).
 """
 
 import dataclasses
@@ -10,12 +9,11 @@ import math
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.labels import NO_EXPRESSION
+from emotion_gcn_jax.labels import NO_CLASS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ExpressionMetrics:
+class ClassMetrics:
     """Counts of how examples of every class were classified.
 
     Attributes:
@@ -25,38 +23,34 @@ class ExpressionMetrics:
     confusion_CxC: np.ndarray
 
     @classmethod
-    def from_labels(cls, true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int) -> "ExpressionMetrics":
+    def of(cls, true_N: np.ndarray, predicted_N: np.ndarray, num_classes: int) -> "ClassMetrics":
         """Counts predictions; examples whose true label is -1 are left out.
 
         Args:
-            true_N: expression ids in 0..C-1, or -1 for none.
-            predicted_N: expression ids in 0..C-1.
+            true_N: class ids in 0..C-1, or -1 for none.
+            predicted_N: class ids in 0..C-1.
             num_classes: C.
 
         Raises:
-            UserError: if an id is neither -1 nor one of the classes.
+            ValueError: an id is neither -1 nor one of the classes.
         """
         true_N, predicted_N = np.asarray(true_N, np.int64), np.asarray(predicted_N, np.int64)
-        known_N = true_N != NO_EXPRESSION
+        known_N = true_N != NO_CLASS
         true_N, predicted_N = true_N[known_N], predicted_N[known_N]
         for what, ids in (("true", true_N), ("predicted", predicted_N)):
             unknown = ids[(ids < 0) | (ids >= num_classes)]
             if unknown.size:
-                raise UserError(
-                    f"the {what} expressions of a {num_classes}-class task are 0 to {num_classes - 1}, but "
-                    f"{unknown.size} of {ids.size} examples have {', '.join(str(i) for i in np.unique(unknown))}: set "
-                    "num_classes to match the dataset, or leave those examples out"
+                found = ", ".join(str(i) for i in np.unique(unknown)[:10])
+                raise ValueError(
+                    f"The {what} classes of {num_classes} are 0 to {num_classes - 1}, and {unknown.size} of {ids.size} "
+                    f"examples have {found}."
                 )
         counts = np.bincount(true_N * num_classes + predicted_N, minlength=num_classes**2)
         return cls(counts.reshape(num_classes, num_classes))
 
-    def merge(self, other: "ExpressionMetrics") -> "ExpressionMetrics":
-        """Returns the metrics of both sets of examples together."""
-        return ExpressionMetrics(self.confusion_CxC + other.confusion_CxC)
-
     @property
     def examples(self) -> int:
-        """The number of examples that have an expression."""
+        """The number of examples that have a label."""
         return int(self.confusion_CxC.sum())
 
     @property
@@ -100,8 +94,8 @@ class ExpressionMetrics:
 
 
 @dataclasses.dataclass(frozen=True)
-class AffectMetrics:
-    """Moments of one affect dimension, true against predicted.
+class ValueMetrics:
+    """Moments of one dimension, true against predicted.
 
     Attributes:
         examples: N, the number of examples that have the label.
@@ -124,7 +118,7 @@ class AffectMetrics:
     same_signs: int
 
     @classmethod
-    def from_values(cls, true_N: np.ndarray, predicted_N: np.ndarray) -> "AffectMetrics":
+    def of(cls, true_N: np.ndarray, predicted_N: np.ndarray) -> "ValueMetrics":
         """Takes the moments in two passes; examples whose label is NaN are left out."""
         true_N, predicted_N = np.asarray(true_N, np.float64), np.asarray(predicted_N, np.float64)
         known_N = ~np.isnan(true_N)
@@ -144,25 +138,6 @@ class AffectMetrics:
             co_scatter=float(np.sum(true_deviation_N * predicted_deviation_N)),
             squared_error=float(np.sum((true_N - predicted_N) ** 2)),
             same_signs=int(np.sum(np.sign(true_N) == np.sign(predicted_N))),
-        )
-
-    def merge(self, other: "AffectMetrics") -> "AffectMetrics":
-        """Returns the metrics of both sets of examples together (Chan, Golub, LeVeque 1979: no cancellation)."""
-        if not self.examples or not other.examples:
-            return other if not self.examples else self
-        examples = self.examples + other.examples
-        true_step = other.mean_true - self.mean_true
-        predicted_step = other.mean_predicted - self.mean_predicted
-        between = self.examples * other.examples / examples
-        return AffectMetrics(
-            examples=examples,
-            mean_true=self.mean_true + true_step * other.examples / examples,
-            mean_predicted=self.mean_predicted + predicted_step * other.examples / examples,
-            scatter_true=self.scatter_true + other.scatter_true + true_step**2 * between,
-            scatter_predicted=self.scatter_predicted + other.scatter_predicted + predicted_step**2 * between,
-            co_scatter=self.co_scatter + other.co_scatter + true_step * predicted_step * between,
-            squared_error=self.squared_error + other.squared_error,
-            same_signs=self.same_signs + other.same_signs,
         )
 
     @property
@@ -189,6 +164,62 @@ class AffectMetrics:
     def sagr(self) -> float:
         """Sign agreement: the share of examples whose label and prediction have the same sign, 0 being its own."""
         return self.same_signs / self.examples if self.examples else math.nan
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FlagMetrics:
+    """Counts of F flags, each over the examples in which it is annotated.
+
+    Attributes:
+        examples_F: annotated examples.
+        true_F: those in which the flag is true.
+        predicted_F: those in which it is predicted to be.
+        hits_F: those in which both are so.
+    """
+
+    examples_F: np.ndarray
+    true_F: np.ndarray
+    predicted_F: np.ndarray
+    hits_F: np.ndarray
+
+    @classmethod
+    def of(cls, true_NxF: np.ndarray, predicted_NxF: np.ndarray) -> "FlagMetrics":
+        """Counts predictions (bool) against labels (1, 0, or -1 where there is none, which is left out)."""
+        known_NxF, is_true_NxF = true_NxF >= 0, true_NxF == 1
+        predicted_NxF = predicted_NxF & known_NxF
+        return cls(known_NxF.sum(0), is_true_NxF.sum(0), predicted_NxF.sum(0), (predicted_NxF & is_true_NxF).sum(0))
+
+    @property
+    def f1_F(self) -> np.ndarray:
+        """2 TP / (2 TP + FP + FN); 0 for 0 / 0, as scikit-learn has it, and NaN for a flag that nobody annotated."""
+        f1_F = 2 * self.hits_F / np.maximum(self.true_F + self.predicted_F, 1)
+        return np.where(self.examples_F > 0, f1_F, np.nan)
+
+    @property
+    def accuracy_F(self) -> np.ndarray:
+        """The share of annotated examples that were judged right; NaN for a flag that nobody annotated."""
+        wrong_F = self.true_F + self.predicted_F - 2 * self.hits_F
+        return _ratio(self.examples_F - wrong_F, self.examples_F)
+
+    @property
+    def always_true_f1_F(self) -> np.ndarray:
+        """The F1 of whoever takes every flag for true: what a model must beat."""
+        return np.where(self.examples_F > 0, 2 * self.true_F / np.maximum(self.true_F + self.examples_F, 1), np.nan)
+
+    @property
+    def f1_mean(self) -> float:
+        """The mean F1 over the annotated flags."""
+        return _mean_of_defined(self.f1_F)
+
+    @property
+    def flag_accuracy_mean(self) -> float:
+        """The mean accuracy over the annotated flags."""
+        return _mean_of_defined(self.accuracy_F)
+
+    @property
+    def always_true_f1_mean(self) -> float:
+        """The mean of always_true_f1_F."""
+        return _mean_of_defined(self.always_true_f1_F)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

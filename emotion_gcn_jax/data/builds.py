@@ -1,0 +1,123 @@
+"""Builds of TFDS: where `tfds build` put a dataset, and a split of it opened for random access."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from emotion_gcn_jax.data.label_index import indexed_columns
+from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.errors import UserError, extra
+
+with extra("train", "a built dataset"):
+    import tensorflow_datasets as tfds
+
+_FEATURES = ("image", "id")
+_BUILDERS = pathlib.Path(__file__).resolve().parents[2] / "tfds_builders"
+
+
+def open_split(name: str, split: str, *, config: str | None = None, data_dir: str | None = None) -> Split:
+    """Opens a split of the newest version of a dataset that `tfds build` has made.
+
+    Args:
+        name: the dataset's name, which is its folder in tfds_builders and in data_dir.
+        split: a split's name, such as "train".
+        config: the dataset's config; may be None where no more than one is built.
+        data_dir: where TFDS keeps its datasets; None is its default, $TFDS_DATA_DIR or ~/tensorflow_datasets.
+
+    Raises:
+        UserError: for a dataset, config or split that is not there or is empty, one that was not written for random
+            access, and one without images or ids.
+    """
+    root = pathlib.Path(data_dir or tfds.core.constants.get_default_data_dir()).expanduser()
+    config, build = _find_build(root, name, config)
+    builder = tfds.builder_from_directory(build)
+    rebuild = _build_command(name, config, "--overwrite", "--file_format=array_record")
+    _check(builder, split, f"the build in {build}", rebuild)
+    records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    return Split(
+        dataset=name,
+        config=config,
+        name=split,
+        metadata=_read_metadata(build),
+        columns=indexed_columns(builder, split, build, records),
+        read_file=lambda row: records[row]["image"],
+        rows=np.arange(len(records)),
+    )
+
+
+def _find_build(root: pathlib.Path, name: str, config: str | None) -> tuple[str | None, pathlib.Path]:
+    """Returns the config, which goes without saying if it is the only one, and its newest version's folder."""
+    if not (builds := _find_builds(root / name)):
+        raise _not_built(name, config, root)
+    if config is None and len(builds) == 1:
+        (config,) = builds
+    if config not in builds:
+        built = ", ".join(found or "one without config" for found in builds)
+        raise UserError(
+            f"The dataset {name} is not built with config {config!r} in {root / name}, which holds {built}: name one "
+            f"of these, or build it with {_build_command(name, config)}."
+        )
+    return config, builds[config]
+
+
+def _find_builds(dataset: pathlib.Path) -> dict[str | None, pathlib.Path]:
+    """Returns the newest version's folder for each config that is built; the key None stands for "no config"."""
+    candidates = {None: dataset} | {folder.name: folder for folder in _folders(dataset)}
+    newest = {config: _newest_version(folder) for config, folder in candidates.items()}
+    return {config: build for config, build in newest.items() if build is not None}
+
+
+def _newest_version(folder: pathlib.Path) -> pathlib.Path | None:
+    versions = [
+        path
+        for path in _folders(folder)
+        if tfds.core.Version.is_valid(path.name) and (path / tfds.core.constants.DATASET_INFO_FILENAME).exists()
+    ]
+    return max(versions, key=lambda path: tfds.core.Version(path.name), default=None)
+
+
+def _folders(parent: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+
+
+def _not_built(name: str, config: str | None, root: pathlib.Path) -> UserError:
+    known = [folder.name for folder in _folders(_BUILDERS)]
+    if name in known:
+        return UserError(
+            f"The dataset {name} is not built in {root}: build it there with "
+            f"{_build_command(name, config, f'--data_dir={root}')}, or name the directory that holds it."
+        )
+    built = [folder.name for folder in _folders(root) if _find_builds(folder)]
+    return UserError(
+        f"There is no dataset {name!r}: {root} holds {', '.join(built) or 'none'}, and tfds_builders can build "
+        f"{', '.join(known) or 'none'}."
+    )
+
+
+def _build_command(name: str, config: str | None, *options: str) -> str:
+    words = ["tfds build", f"tfds_builders/{name}", *([f"--config={config}"] if config else []), *options]
+    has_more = (_BUILDERS / name / "README.md").is_file()
+    return f"`{' '.join(words)}`{f' (more in tfds_builders/{name}/README.md)' if has_more else ''}"
+
+
+def _read_metadata(build: pathlib.Path) -> Mapping[str, Any]:
+    path = build / tfds.core.constants.METADATA_FILENAME
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _check(builder: tfds.core.DatasetBuilder, split: str, where: str, rebuild: str) -> None:
+    info = builder.info
+    if info.file_format != tfds.core.FileFormat.ARRAY_RECORD:
+        raise UserError(
+            f"Expected array_record, which has random access, and found {info.file_format.value} in {where}: build it "
+            f"again with {rebuild}."
+        )
+    if split not in info.splits:
+        raise UserError(f"Expected one of the splits {', '.join(info.splits)}, and found {split!r}, for {where}.")
+    if not info.splits[split].num_examples:
+        raise UserError(f"The split {split!r} of {where} is empty: choose another, or build again with {rebuild}.")
+    if missing := [feature for feature in _FEATURES if feature not in info.features]:
+        raise UserError(f"Expected {', '.join(missing)} in {where}, and found none: build again with {rebuild}.")

@@ -1,0 +1,95 @@
+"""What a model says about every example of a split, beside the truth, and the metrics of that."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from emotion_gcn_jax.tasks.registry import Tasks
+
+# How far a metric would move with other examples: of so many resamples of the split, the interval of this share.
+_RESAMPLES, _LEVEL = 1000, 0.95
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Predictions:
+    """Answers and labels of N examples, in the split's order.
+
+    Attributes:
+        dataset: its name.
+        split: its name.
+        ids: names of the examples.
+        tasks: what was predicted.
+        labels: by the task's name, as the task reads them; the first axis is N.
+        answers: by the task's name, N x W; see Task.answer.
+    """
+
+    dataset: str
+    split: str
+    ids: Sequence[str]
+    tasks: Tasks
+    labels: Mapping[str, np.ndarray]
+    answers: Mapping[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        """Checks that everything speaks of the same examples."""
+        for arrays in (self.labels, self.answers):
+            for name, array in arrays.items():
+                if len(array) != len(self.ids):
+                    raise ValueError(f"{name} has {len(array)} entries for {len(self.ids)} examples")
+
+
+def metrics_by_task(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    """Every task's metrics; see Task.metrics."""
+    return {
+        task.name: task.metrics(predictions.labels[task.name], predictions.answers[task.name])
+        for task in predictions.tasks
+    }
+
+
+def with_short_names(by_task: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Joins what every task has by name; a name that several tasks use gets its task's before it, task/name."""
+    owners: dict[str, list[str]] = {}
+    for task, named in by_task.items():
+        for name in named:
+            owners.setdefault(name, []).append(task)
+    return {
+        name if len(owners[name]) == 1 else f"{task}/{name}": value
+        for task, named in by_task.items()
+        for name, value in named.items()
+    }
+
+
+def scores(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """All defined numbers of `metrics_by_task` by their short names."""
+    named = with_short_names(metrics)
+    return {n: float(value) for n, value in named.items() if isinstance(value, float) and math.isfinite(value)}
+
+
+def bootstrap_intervals(predictions: Predictions) -> dict[str, dict[str, list[float] | None]]:
+    """Returns the 95 % percentile bootstrap intervals of every task's chief metrics.
+
+    The split is resampled with replacement 1,000 times, by examples: frames of one video resemble each other, so for a
+    split of videos the intervals are too narrow. The same predictions give the same intervals.
+
+    Returns:
+        By the task's name: [lower, upper] by the metric's name; None where the metric itself is undefined.
+    """
+    rng, count = np.random.default_rng(0), len(predictions.ids)
+    drawn: dict[str, dict[str, list[float]]] = {task.name: {} for task in predictions.tasks}
+    for _ in range(_RESAMPLES):
+        rows_N = rng.integers(count, size=count)
+        for task in predictions.tasks:
+            labels, answers = predictions.labels[task.name][rows_N], predictions.answers[task.name][rows_N]
+            for name, value in task.interval_metrics(labels, answers).items():
+                drawn[task.name].setdefault(name, []).append(value)
+    return {task: {name: _interval(values) for name, values in named.items()} for task, named in drawn.items()}
+
+
+def _interval(values: Sequence[float]) -> list[float] | None:
+    """The middle of a metric's values; a resample of a split with few labels may have none of them, and no value."""
+    defined = [value for value in values if not math.isnan(value)]
+    ends = (0.5 - _LEVEL / 2, 0.5 + _LEVEL / 2)
+    return np.quantile(defined, ends).tolist() if defined else None

@@ -1,0 +1,172 @@
+"""Classes of which exactly one is true of a face, such as its expression."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.labels import NO_CLASS
+from emotion_gcn_jax.tasks import losses
+from emotion_gcn_jax.tasks.metrics import ClassMetrics
+from emotion_gcn_jax.tasks.task import Columns, Metadata, Task, numbers_text, one_of, positive_numbers
+
+LOSSES = ("cross_entropy",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classes(Task):
+    """A face belongs to one class of a vocabulary. Labels are int32 N, the class's place in it, -1 where there is none.
+
+    Attributes:
+        vocabulary: the classes' words in the outputs' order.
+        loss_name: one of LOSSES.
+        class_weights: the loss's weight of every class: "none" (all 1), "inverse_frequency" (of the training labels;
+            the rarest class has 1, as Emotion-GCN's 3803 / n on AffectNet), or C positive numbers.
+    """
+
+    kind = "classes"
+    exclusive = True
+    selectable = ("accuracy", "mean_class_accuracy", "macro_f1")
+
+    vocabulary: tuple[str, ...]
+    loss_name: str = "cross_entropy"
+    class_weights: str | tuple[float, ...] = "none"
+
+    def __post_init__(self) -> None:
+        """Raises UserError for an unknown loss, and for class weights that are none."""
+        one_of(f"loss of {self.name}", self.loss_name, LOSSES)
+        if isinstance(self.class_weights, str) and self.class_weights not in ("none", "inverse_frequency"):
+            numbers = positive_numbers(self.class_weights, len(self.vocabulary))
+            if numbers is None:
+                raise UserError(
+                    f"config.tasks.{self.name}.class_weights must be none, inverse_frequency or {len(self.vocabulary)} "
+                    f"positive numbers between commas, found {self.class_weights!r}."
+                )
+            object.__setattr__(self, "class_weights", numbers)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The vocabulary."""
+        return self.vocabulary
+
+    def read(self, columns: Columns, metadata: Metadata) -> np.ndarray:
+        """Returns the places in this vocabulary of what a dataset stores as places in its own."""
+        ids_N, words = self._stored(columns, metadata)
+        place_of = np.asarray([self._place(word) for word in words] + [NO_CLASS], np.int32)
+        return place_of[np.where(ids_N < 0, len(words), ids_N)]
+
+    def foreign(self, columns: Columns, metadata: Metadata) -> np.ndarray:
+        """Tells which examples are of a class that is not in the vocabulary (Contempt, for seven expressions)."""
+        ids_N, words = self._stored(columns, metadata)
+        is_foreign = np.asarray([word not in self.vocabulary for word in words] + [False])
+        return is_foreign[np.where(ids_N < 0, len(words), ids_N)]
+
+    def check(self, metadata: Metadata, dataset: str) -> None:
+        """Raises UserError if the dataset does not know one of the classes, as after a slip of the pen."""
+        words = self._words(metadata)
+        if words and (missing := [word for word in self.vocabulary if word not in words]):
+            raise UserError(
+                f"{dataset} has the classes {', '.join(words)}, and config.tasks.{self.name}.vocabulary names "
+                f"{', '.join(missing)} as well: set it to classes that the dataset has."
+            )
+
+    def known(self, labels: np.ndarray) -> np.ndarray:
+        """A class label speaks of all outputs."""
+        return np.repeat((labels != NO_CLASS)[:, None], len(self.vocabulary), axis=1)
+
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """One-hot rows."""
+        one_hot = (labels[:, None] == np.arange(len(self.vocabulary))).astype(np.float64)
+        return np.where(self.known(labels), one_hot, np.nan)
+
+    def fitted(self, labels: np.ndarray, dataset: str) -> "Classes":
+        """Resolves the class weights; raises UserError if a class that must have one does not occur."""
+        if self.class_weights != "inverse_frequency":
+            return self
+        counts_C = np.bincount(labels[labels != NO_CLASS], minlength=len(self.vocabulary))
+        if not counts_C.all():
+            missing = self.vocabulary[int(np.argmin(counts_C))]
+            raise UserError(
+                f"config.tasks.{self.name}.class_weights=inverse_frequency needs every class in the training split, "
+                f'{missing} does not occur in {dataset}: give the weights as numbers, "1,1,0.5,...".'
+            )
+        return dataclasses.replace(self, class_weights=tuple((counts_C.min() / counts_C).tolist()))
+
+    def loss(self, output_BxW: jax.Array, labels: jax.Array, axis_name: str | None = None) -> jax.Array:
+        """Cross-entropy, weighted by the labels' classes."""
+        weights = (1.0,) * len(self.vocabulary) if self.class_weights == "none" else self.class_weights
+        return losses.cross_entropy(output_BxW, labels, jnp.asarray(weights, output_BxW.dtype), axis_name)
+
+    def answer(self, output_BxW: jax.Array) -> jax.Array:
+        """The classes' probabilities; each row sums to 1."""
+        return jax.nn.softmax(output_BxW)
+
+    def metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, Any]:
+        """accuracy, mean_class_accuracy, macro_f1; per_class: word -> precision, recall, f1, support; confusion."""
+        found = self._metrics(labels, answers_NxW)
+        per_class = {
+            word: {
+                "precision": found.precision_C[i],
+                "recall": found.recall_C[i],
+                "f1": found.f1_C[i],
+                "support": found.support_C[i],
+            }
+            for i, word in enumerate(self.vocabulary)
+        }
+        confusion = {"label_names": list(self.vocabulary), "matrix": found.confusion_CxC}
+        scores = {name: getattr(found, name) for name in self.selectable}
+        return {**scores, "per_class": per_class, "confusion": confusion}
+
+    def interval_metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, float]:
+        """The accuracy."""
+        return {"accuracy": self._metrics(labels, answers_NxW).accuracy}
+
+    def csv_columns(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, list[str]]:
+        """The true and the most probable class, and every probability."""
+        words = (*self.vocabulary, "")
+        return {
+            f"{self.name}_true": [words[label] for label in labels.tolist()],
+            f"{self.name}_predicted": [words[place] for place in answers_NxW.argmax(1).tolist()],
+            **{f"p_{word}": numbers_text(answers_NxW[:, i]) for i, word in enumerate(self.vocabulary)},
+        }
+
+    def describe(self, answer_W: np.ndarray) -> dict[str, Any]:
+        """The most probable class under the task's name, and every class's probability."""
+        return {
+            self.name: self.vocabulary[int(np.argmax(answer_W))],
+            "probabilities": dict(zip(self.vocabulary, map(float, answer_W), strict=True)),
+        }
+
+    @property
+    def table_columns(self) -> dict[str, int]:
+        """The class and its probability."""
+        return {self.name: max(map(len, self.vocabulary)), "probability": 4}
+
+    def table_cells(self, described: Mapping[str, Any]) -> list[str]:
+        """The class and its probability."""
+        word = described[self.name]
+        return [word, f"{described['probabilities'][word]:.2f}"]
+
+    def overlay_lines(self, described: Mapping[str, Any]) -> list[tuple[str, float]]:
+        """The class and its probability."""
+        word = described[self.name]
+        return [(f"{word} {described['probabilities'][word]:.0%}", 1.0)]
+
+    def _words(self, metadata: Metadata) -> tuple[str, ...]:
+        """The dataset's own vocabulary of this task; empty if it does not say."""
+        return tuple(metadata.get(f"{self.name}_names", metadata.get("label_names", ())))
+
+    def _place(self, word: str) -> int:
+        return self.vocabulary.index(word) if word in self.vocabulary else NO_CLASS
+
+    def _stored(self, columns: Columns, metadata: Metadata) -> tuple[np.ndarray, tuple[str, ...]]:
+        words = self._words(metadata)
+        missing_N = np.full(len(columns["id"]), NO_CLASS)
+        return (columns.get(self.name, missing_N) if words else missing_N), words
+
+    def _metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> ClassMetrics:
+        return ClassMetrics.of(labels, answers_NxW.argmax(1), len(self.vocabulary))

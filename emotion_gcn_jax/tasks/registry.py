@@ -1,0 +1,89 @@
+"""The kinds of tasks by name: from a config, to and from a checkpoint; and what is true of several tasks together."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from emotion_gcn_jax import labels
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.tasks.classes import Classes
+from emotion_gcn_jax.tasks.flags import Flags
+from emotion_gcn_jax.tasks.task import Columns, Metadata, Task
+from emotion_gcn_jax.tasks.values import Values
+
+Tasks = tuple[Task, ...]
+
+KINDS: dict[str, type[Task]] = {"classes": Classes, "values": Values, "flags": Flags}
+
+# What a config calls a field that the task has under another name; and the fields that are lists between commas there.
+_RENAMED = {"loss": "loss_name"}
+_LISTS = ("vocabulary", "dimensions", "names")
+
+
+def from_config(config: Mapping[str, Any]) -> Tasks:
+    """Reads `config.tasks`: by a task's name its kind, weight, loss and whatever else its kind has.
+
+    Raises:
+        UserError: there is none, or a kind, field, list or choice is unknown.
+    """
+    if not config:
+        raise UserError("config.tasks is empty: a run needs at least one task, such as expression.")
+    return tuple(_from_fields(name, dict(fields)) for name, fields in config.items())
+
+
+def to_dicts(tasks: Tasks) -> list[dict[str, Any]]:
+    """Returns the tasks as a checkpoint's JSON holds them, in their order."""
+    return json.loads(json.dumps([task.to_dict() for task in tasks]))
+
+
+def from_dicts(dicts: Sequence[Mapping[str, Any]]) -> Tasks:
+    """Reads what `to_dicts` wrote."""
+    return tuple(
+        KINDS[fields["kind"]](**{n: tuple(v) if isinstance(v, list) else v for n, v in fields.items() if n != "kind"})
+        for fields in dicts
+    )
+
+
+def read_labels(tasks: Tasks, columns: Columns, metadata: Metadata) -> dict[str, np.ndarray]:
+    """The labels of N examples by the task's name; see each task."""
+    return {task.name: task.read(columns, metadata) for task in tasks}
+
+
+def short_names(tasks: Tasks) -> dict[str, str]:
+    """The full name of every task's selectable and shown metrics, `expression/accuracy`, by its short one, `accuracy`.
+
+    A short name that two tasks have stands for neither.
+    """
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        for metric in dict.fromkeys((*task.selectable, *task.chief)):
+            found.setdefault(metric, []).append(f"{task.name}/{metric}")
+    return {short: full[0] for short, full in found.items() if len(full) == 1}
+
+
+def selectable(tasks: Tasks) -> list[str]:
+    """The full names of the metrics that a run may select by."""
+    return [f"{task.name}/{metric}" for task in tasks for metric in task.selectable]
+
+
+def _from_fields(name: str, fields: dict[str, Any]) -> Task:
+    kind = fields.pop("kind", "")
+    if kind not in KINDS:
+        raise UserError(f"Unknown config.tasks.{name}.kind {kind!r}: choose one of {', '.join(KINDS)}.")
+    for field in _LISTS:
+        if field in fields:
+            fields[field] = _read_list(field, fields[field])
+    try:
+        return KINDS[kind](name=name, **{_RENAMED.get(field, field): value for field, value in fields.items()})
+    except TypeError:
+        raise UserError(
+            f"config.tasks.{name} has other fields than a task of kind {kind}: {', '.join(fields)}."
+        ) from None
+
+
+def _read_list(field: str, text: str) -> tuple[str, ...]:
+    if field == "vocabulary":
+        return labels.vocabulary(text)
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,90 @@
+"""The data of a run: what it trains on, in one or several streams, and what it is validated on."""
+
+import dataclasses
+import re
+
+import ml_collections
+import numpy as np
+
+from emotion_gcn_jax.data import selection
+from emotion_gcn_jax.data.batches import Stream
+from emotion_gcn_jax.data.builds import open_split
+from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.tasks.registry import Tasks
+
+_STREAM = re.compile(r"(?P<name>\w+)(/(?P<config>[^=:]+))?(:(?P<split>[^=]+))?=(?P<count>\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """The datasets of one run.
+
+    Attributes:
+        streams: what is trained on; the first is the run's own dataset, whose passes are the epochs.
+        validation: what the best checkpoint is chosen by.
+    """
+
+    streams: tuple[Stream, ...]
+    validation: Split
+
+    @property
+    def train(self) -> Split:
+        """The first stream's examples."""
+        return self.streams[0].split
+
+    def labels(self, task_name: str) -> np.ndarray:
+        """A task's labels of all streams' examples."""
+        return np.concatenate([stream.labels[task_name] for stream in self.streams])
+
+
+def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
+    """Opens what a config names, and leaves out what its tasks cannot learn from.
+
+    With `config.dataset.held_out_share` or `folds` above 0 both sides are parts of the training split, and the
+    validation split, which papers report on, is not touched.
+
+    Raises:
+        UserError: a dataset, a split, a class or a label that is asked for is not there, or the streams ask for more
+            places than a batch has.
+    """
+    dataset = config.dataset
+    if dataset.held_out_share and dataset.folds:
+        raise UserError("config.dataset.held_out_share and config.dataset.folds are both set: keep one of them.")
+    train = _opened(config, tasks, dataset.name, dataset.config, dataset.train_split)
+    if dataset.folds:
+        train, validation = selection.fold(train, dataset.fold, dataset.folds, group=dataset.group)
+    elif dataset.held_out_share:
+        train, validation = selection.hold_out(train, dataset.held_out_share, group=dataset.group)
+    else:
+        validation = _opened(config, tasks, dataset.name, dataset.config, dataset.validation_split)
+    if validation.name != dataset.validation_split:
+        print(f"{validation!r} validates; {len(train)} examples are left to train on")
+    further = [_stream(config, tasks, text.strip()) for text in dataset.streams.split(",") if text.strip()]
+    own_count = config.data.batch_size - sum(stream.count for stream in further)
+    if own_count < 1:
+        raise UserError(
+            f"config.dataset.streams={dataset.streams} asks for all {config.data.batch_size} places of a batch or more: "
+            f"leave some for {dataset.name}, or enlarge config.data.batch_size."
+        )
+    return RunData((Stream(train, own_count, tasks), *further), validation)
+
+
+def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str) -> Stream:
+    match = _STREAM.fullmatch(text)
+    if match is None or match["count"] == "0":
+        raise UserError(
+            f"config.dataset.streams is written NAME/CONFIG:SPLIT=COUNT, with commas between several (CONFIG and SPLIT "
+            f"may be left out), such as affwild2/expr_va=12; found {text!r}."
+        )
+    split = _opened(config, tasks, match["name"], match["config"] or "", match["split"] or config.dataset.train_split)
+    return Stream(split, int(match["count"]), tasks)
+
+
+def _opened(config: ml_collections.ConfigDict, tasks: Tasks, name: str, builder_config: str, split_name: str) -> Split:
+    split = open_split(name, split_name, config=builder_config or None, data_dir=config.dataset.data_dir or None)
+    require = config.dataset.require if name == config.dataset.name else "none"
+    chosen = selection.for_tasks(split, tasks, require)
+    if len(chosen) < len(split):
+        print(f"{split!r}: {len(split) - len(chosen)} examples without a label that the tasks can use are left out")
+    return chosen

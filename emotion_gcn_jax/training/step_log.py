@@ -1,0 +1,68 @@
+"""What training tells while it steps: a progress bar and TensorBoard's scalars."""
+
+import math
+import sys
+
+import jax
+import tqdm
+
+from emotion_gcn_jax.errors import UserError, extra
+from emotion_gcn_jax.parallel import unreplicate
+from emotion_gcn_jax.training.run import Run
+
+with extra("train", "training"):
+    from clu import metric_writers
+
+
+def progress_bar(run: Run, first_step: int) -> tqdm.tqdm:
+    """A bar that counts images, from where a run resumes."""
+    batch_size = run.config.data.batch_size
+    return tqdm.tqdm(
+        total=run.total_steps * batch_size,
+        initial=first_step * batch_size,
+        unit=" images",
+        mininterval=0.5 if sys.stderr.isatty() else 20.0,
+        dynamic_ncols=True,
+    )
+
+
+class StepLog:
+    """Reads a step's scalars after the next step has been dispatched, so that the devices never wait for the host."""
+
+    def __init__(
+        self, run: Run, writer: metric_writers.MetricWriter, bar: tqdm.tqdm, epoch_losses: list[float]
+    ) -> None:
+        """Takes where to write, and a list that every step's loss is appended to."""
+        self._run, self._writer, self._bar, self._epoch_losses = run, writer, bar, epoch_losses
+        self._pending: tuple[int, dict[str, jax.Array]] | None = None
+
+    def add(self, step: int, scalars: dict[str, jax.Array]) -> None:
+        """Takes the scalars of a step that may still be running, and reports the step before it."""
+        self.flush()
+        self._pending = (step, scalars)
+
+    def flush(self) -> None:
+        """Reports the pending step, waiting for it.
+
+        Raises:
+            UserError: its loss or gradient is not finite.
+        """
+        if self._pending is None:
+            return
+        step, scalars = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in unreplicate(scalars).items()}
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(values[name]):
+                raise UserError(
+                    f"The {name} is {values[name]} at step {step}: lower config.optimizer.learning_rate or set "
+                    f"config.optimizer.clip_norm; the checkpoints of earlier steps are untouched."
+                )
+        self._epoch_losses.append(values["loss"])
+        config = self._run.config
+        self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+        self._bar.update(config.data.batch_size)
+        if step % config.training.log_every_steps == 0:
+            written = {f"train/{name}": value for name, value in values.items()}
+            written["train/learning_rate"] = float(self._run.schedule(step - 1))
+            self._writer.write_scalars(step, written)

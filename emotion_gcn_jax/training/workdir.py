@@ -1,0 +1,98 @@
+"""A run's working directory: what it may hold when a run starts, and whether a run in it can be resumed."""
+
+import json
+import pathlib
+from typing import Any
+
+import ml_collections
+
+from emotion_gcn_jax import checkpoints, old_formats
+from emotion_gcn_jax.checkpoints import Checkpoints
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import atomic_write
+
+CONFIG_FILE = "config.json"
+
+# What may differ between a run and its resumption; and what may besides, once there is a checkpoint to resume from.
+RESUMABLE = {
+    "data.eval_batch_size",
+    "data.threads",
+    "dataset.data_dir",
+    "training.checkpoint_every_steps",
+    "training.devices",
+    "training.log_every_steps",
+    "training.patience",
+}
+STARTING_POINT = {"init.checkpoint", "init.trunk"}
+
+
+def check(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, resume: bool
+) -> tuple[ml_collections.ConfigDict, pathlib.Path | None]:
+    """A working directory must be new, or hold this very run if it is to be resumed.
+
+    Returns:
+        The config, with what the run started from if it was given no more; and the checkpoint to resume from, if any.
+
+    Raises:
+        UserError: it holds a run and `resume` is off, or another run, or a damaged one.
+    """
+    path, last = workdir / CONFIG_FILE, checkpoints.last_folder(workdir)
+    if not path.exists() and last is None:
+        return config, None
+    if not resume:
+        raise UserError(
+            f"The working directory {workdir} already holds a run: pass --resume to continue it, or choose another "
+            f"--workdir."
+        )
+    if not path.exists():
+        raise UserError(
+            f"The run in {workdir} has lost its {CONFIG_FILE}: put it back (its checkpoints' meta has it), or choose "
+            f"another --workdir."
+        )
+    before = _check_same_run(config, path.read_bytes(), workdir, has_checkpoint=last is not None)
+    config = config.copy_and_resolve_references()
+    config.init.update(before["init"])
+    return config, last
+
+
+def open_for_writing(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Checkpoints:
+    """Marks the directory as this run's; raises UserError where it cannot be written."""
+    try:
+        saved = Checkpoints(workdir)
+        atomic_write(workdir / CONFIG_FILE, config.to_json(indent=2).encode())
+    except OSError as error:
+        raise UserError(
+            f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
+        ) from error
+    return saved
+
+
+def _check_same_run(
+    config: ml_collections.ConfigDict, config_file: bytes, workdir: pathlib.Path, *, has_checkpoint: bool
+) -> dict[str, Any]:
+    """Returns the run's own config; raises UserError, naming what differs, if the present one is of another run."""
+    try:
+        before = old_formats.config(json.loads(config_file))
+        old = _flattened(before)
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise UserError(
+            f"The config.json in {workdir} is damaged, or no run's: put the run's back, or choose another --workdir."
+        ) from None
+    new = _flattened(json.loads(config.to_json()))
+    may_differ = RESUMABLE | (STARTING_POINT if has_checkpoint else set())
+    fields = sorted((old.keys() | new.keys()) - may_differ)
+    changed = [f"{f} was {old.get(f)!r} and is {new.get(f)!r}" for f in fields if old.get(f) != new.get(f)]
+    if changed:
+        raise UserError(
+            f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed)}: set these back, or "
+            f"choose another --workdir."
+        )
+    return before
+
+
+def _flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

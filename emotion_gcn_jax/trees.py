@@ -1,0 +1,16 @@
+"""Names for the types of nested arrays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Tree = Any
+"""Nested dicts (or other pytrees) of arrays."""
+
+Variables = Mapping[str, Any]
+"""A model's variables by collection: "params", "batch_stats" and "constants"."""
+
+Batch = dict[str, Any]
+"""Arrays by name whose first axis is the batch's: "image" uint8 B x S x S x C, and each task's labels by its name."""
+
+Dtype = Any
+"""What JAX takes for a dtype."""
