@@ -104,7 +104,8 @@ class ResNet(nn.Module):
             train: whether the norms use (and record) the batch's moments rather than the running statistics.
 
         Returns:
-            The map, B x ceil(H / 32) x ceil(W / 32) x D with D = 2048 for 50 layers, 512 for 18 and 34. No value is negative.
+            The map, B x ceil(H / 32) x ceil(W / 32) x D, with D = 2048 for 50 layers and 512 for 18 and 34. No value is
+            negative.
 
         Raises:
             UserError: an image side is below 32.

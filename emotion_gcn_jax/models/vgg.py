@@ -39,7 +39,7 @@ class VGG(nn.Module):
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
-    FOLDS = MappingProxyType({})
+    FOLDS = MappingProxyType[str, str]({})
     ACTIVATION = "none"  # the map has passed the last block's ReLU
     FAMILIES = ("torchvision",)
 

@@ -14,8 +14,8 @@ GOLDENS = cases.FOLDER / "trunk_goldens.npz"
 BATCH = 3
 TOLERANCE = 1e-9  # in float64, relative to the largest value of an array
 
-# (height, width, channels, whether to train). Odd sides where something strides over them; the longest networks only
-# infer, because compiling their gradients takes most of a minute and their blocks are those of a shorter one.
+# (height, width, channels, whether to train); some sides are odd. The longer networks only infer, for time: their
+# blocks are those of the shorter ones, which train.
 CASES = {
     "resnet18": (33, 64, 3, True),
     "resnet34": (64, 47, 3, False),
