@@ -1,0 +1,210 @@
+"""ResNet's sizes, names and options; tests/reference compares its numbers with an independent PyTorch model."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models.resnet import ResNet
+from tests.models.running import random_variables, run_once
+
+SMALL = {"stages": (1, 2), "stem_width": 4}
+FLOAT64 = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+KINDS = pytest.mark.parametrize("bottleneck", [False, True], ids=["basic", "bottleneck"])
+
+
+@pytest.fixture
+def images(x64):
+    return jax.random.normal(jax.random.key(1), (4, 45, 32, 3), jnp.float64)
+
+
+def inferred_map(model, variables, images):
+    return run_once(lambda variables: model.apply(variables, images, False), variables)
+
+
+def training_map(model, variables, images):
+    return model.apply(variables, images, True, mutable=["batch_stats"])
+
+
+@pytest.mark.parametrize(
+    ("stages", "bottleneck", "published", "features"),
+    [
+        # torchvision's published counts, of which the classifier has (features + 1) x 1000
+        ((2, 2, 2, 2), False, 11_689_512, 512),
+        ((3, 4, 6, 3), False, 21_797_672, 512),
+        ((3, 4, 6, 3), True, 25_557_032, 2048),
+    ],
+)
+def test_parameter_counts_are_the_published_ones_without_the_classifier(stages, bottleneck, published, features):
+    model = ResNet(stages, bottleneck)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), False))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == published - (features + 1) * 1000
+
+
+@pytest.mark.parametrize(("bottleneck", "features"), [(False, 512), (True, 2048)])
+@pytest.mark.parametrize(
+    ("height", "width", "channels", "rows", "columns"),
+    [(32, 32, 3, 1, 1), (33, 65, 1, 2, 3), (96, 64, 4, 3, 2), (227, 224, 3, 8, 7)],  # a 32nd of the side, rounded up
+)
+def test_any_sides_from_32_up_and_any_channels_give_a_map(bottleneck, features, height, width, channels, rows, columns):
+    model, images = ResNet((1, 1, 1, 1), bottleneck), jnp.zeros((2, height, width, channels))
+    last, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images, False))
+    assert last.shape == (2, rows, columns, features)
+
+
+@pytest.mark.parametrize(("height", "width"), [(31, 40), (40, 31), (1, 1)])
+def test_a_side_below_32_is_refused_with_both_sides(height, width):
+    with pytest.raises(UserError, match=rf"at least 32 pixels a side, found {height} x {width}: choose"):
+        jax.eval_shape(lambda: ResNet().init(jax.random.key(0), jnp.zeros((1, height, width, 3)), False))
+
+
+@pytest.mark.parametrize(
+    ("stages", "bottleneck", "expected"),
+    [
+        (
+            (1, 2),
+            False,
+            """conv1 stem_conv, bn1 stem_norm,
+            layer1.0.conv1 stage1_block1/conv1, layer1.0.bn1 stage1_block1/norm1,
+            layer1.0.conv2 stage1_block1/conv2, layer1.0.bn2 stage1_block1/norm2,
+            layer2.0.conv1 stage2_block1/conv1, layer2.0.bn1 stage2_block1/norm1,
+            layer2.0.conv2 stage2_block1/conv2, layer2.0.bn2 stage2_block1/norm2,
+            layer2.0.downsample.0 stage2_block1/shortcut_conv, layer2.0.downsample.1 stage2_block1/shortcut_norm,
+            layer2.1.conv1 stage2_block2/conv1, layer2.1.bn1 stage2_block2/norm1,
+            layer2.1.conv2 stage2_block2/conv2, layer2.1.bn2 stage2_block2/norm2""",
+        ),
+        (
+            (1,),
+            True,
+            """conv1 stem_conv, bn1 stem_norm,
+            layer1.0.conv1 stage1_block1/conv1, layer1.0.bn1 stage1_block1/norm1,
+            layer1.0.conv2 stage1_block1/conv2, layer1.0.bn2 stage1_block1/norm2,
+            layer1.0.conv3 stage1_block1/conv3, layer1.0.bn3 stage1_block1/norm3,
+            layer1.0.downsample.0 stage1_block1/shortcut_conv, layer1.0.downsample.1 stage1_block1/shortcut_norm""",
+        ),
+    ],
+    ids=["basic", "bottleneck"],
+)
+def test_torch_names_are_torchvisions_in_its_order(stages, bottleneck, expected):
+    assert ResNet(stages, bottleneck).torch_names() == [tuple(pair.split()) for pair in expected.split(",")]
+
+
+@KINDS
+def test_inference_looks_at_one_image_at_a_time(images, bottleneck):
+    model = ResNet(**SMALL, bottleneck=bottleneck, **FLOAT64)
+    variables = random_variables(model, images)
+    alone = inferred_map(model, variables, images[:1])
+    assert np.ptp(alone) > 0
+    np.testing.assert_allclose(inferred_map(model, variables, images)[:1], alone, rtol=1e-10, atol=1e-12)
+
+
+def fold(params, statistics):
+    """Every convolution that FOLDS names takes in its norm."""
+    folded = {}
+    for name, child in params.items():
+        if name in ResNet.FOLDS:
+            norm, moments = params[ResNet.FOLDS[name]], statistics[ResNet.FOLDS[name]]
+            factor = norm["scale"] / jnp.sqrt(moments["var"] + 1e-5)
+            folded[name] = {"kernel": child["kernel"] * factor, "bias": norm["bias"] - moments["mean"] * factor}
+        elif name not in ResNet.FOLDS.values():
+            folded[name] = fold(child, statistics[name])
+    return folded
+
+
+@KINDS
+def test_a_folded_trunk_has_the_same_map_and_no_norms(images, bottleneck):
+    model = ResNet(**SMALL, bottleneck=bottleneck, **FLOAT64)
+    variables = random_variables(model, images)
+    folded = {"params": fold(variables["params"], variables["batch_stats"])}
+    folded_model = model.clone(folded=True)
+    expected = jax.eval_shape(lambda: folded_model.init(jax.random.key(0), images, False))
+    assert jax.tree.map(jnp.shape, folded) == jax.tree.map(jnp.shape, expected)
+    found = inferred_map(folded_model, folded, images)
+    np.testing.assert_allclose(found, inferred_map(model, variables, images), rtol=1e-9, atol=1e-12)
+
+
+def test_a_folded_trunk_refuses_to_train():
+    with pytest.raises(ValueError, match="A folded model is for inference only"):
+        jax.eval_shape(lambda: ResNet(folded=True).init(jax.random.key(0), jnp.zeros((1, 32, 32, 3)), True))
+
+
+def test_rematerialisation_changes_nothing(images):
+    model = ResNet(stages=(1,), stem_width=4, **FLOAT64)
+    variables = random_variables(model, images)
+
+    def run(remat):
+        def loss(params):
+            last, updated = training_map(model.clone(remat=remat), {**variables, "params": params}, images)
+            return (last**2).sum(), updated
+
+        assert ("remat" in str(jax.make_jaxpr(jax.grad(loss, has_aux=True))(variables["params"]))) == remat
+        return run_once(jax.value_and_grad(loss, has_aux=True), variables["params"])
+
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), run(True), run(False))
+
+
+def test_two_shares_of_a_batch_are_normalised_as_the_whole(images):
+    model = ResNet(stages=(1,), stem_width=4, **FLOAT64)
+    variables = random_variables(model, images)
+    whole, expected = run_once(lambda: training_map(model, variables, images))
+    sharing = model.clone(axis_name="devices")
+    shares_2xBxHxWxC = images.reshape(2, 2, *images.shape[1:])
+    run = jax.vmap(lambda share: training_map(sharing, variables, share), axis_name="devices")
+    maps, updated = run_once(run, shares_2xBxHxWxC)
+    np.testing.assert_allclose(maps.reshape(whole.shape), whole, rtol=1e-9, atol=1e-12)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, jnp.stack([b, b]), rtol=1e-9), updated, expected)
+
+
+@KINDS
+@pytest.mark.parametrize("folded", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "param_dtype"),
+    [(jnp.bfloat16, jnp.float32), (jnp.float32, jnp.float32), (jnp.float64, jnp.float64)],
+)
+def test_dtypes_are_honoured_everywhere(x64, bottleneck, folded, dtype, param_dtype):
+    model = ResNet(**SMALL, bottleneck=bottleneck, folded=folded, dtype=dtype, param_dtype=param_dtype)
+    images = jnp.zeros((2, 32, 32, 3), param_dtype)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, False))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(param_dtype)}
+
+    def run(variables):
+        mutable = ["batch_stats", "intermediates"]
+        return model.apply(variables, images, not folded, mutable=mutable, capture_intermediates=True)
+
+    last, updated = jax.eval_shape(run, variables)
+    assert last.dtype == dtype
+    assert {leaf.dtype for leaf in jax.tree.leaves(updated.get("batch_stats", {}))} <= {jnp.dtype(param_dtype)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(updated["intermediates"])} == {jnp.dtype(dtype)}
+
+
+@pytest.fixture(scope="module")
+def initial_params():
+    model = ResNet(stages=(1,))
+    return run_once(lambda: model.init(jax.random.key(0, impl="rbg"), jnp.zeros((1, 32, 32, 3)), False))["params"]
+
+
+@pytest.mark.parametrize(
+    ("path", "fan_out"),
+    [
+        ("stem_conv", 7 * 7 * 64),
+        ("stage1_block1/conv2", 3 * 3 * 64),
+        ("stage1_block1/conv3", 256),  # from 64 channels
+        ("stage1_block1/shortcut_conv", 256),  # likewise
+    ],
+)
+def test_initial_kernels_are_he_normal_over_the_fan_out(initial_params, path, fan_out):
+    for part in path.split("/"):
+        initial_params = initial_params[part]
+    values = np.asarray(initial_params["kernel"])
+    np.testing.assert_allclose(values.std(), np.sqrt(2 / fan_out), rtol=0.03)
+    assert np.abs(values).max() > 3 * values.std()  # not cut off at two deviations, as a truncated normal is
+
+
+def test_every_initial_norm_passes_its_input_on(initial_params):
+    """The last norm of a block too: torchvision starts it at 0 only where it is asked to."""
+    scales = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(initial_params) if path[-1].key == "scale"]
+    biases = [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(initial_params) if path[-1].key == "bias"]
+    assert len(scales) == len(biases) == 1 + 3 + 1  # the stem's, a block's three and its shortcut's
+    assert all((scale == 1).all() for scale in scales)
+    assert all((bias == 0).all() for bias in biases)

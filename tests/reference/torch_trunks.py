@@ -1,0 +1,146 @@
+"""torchvision's trunks in PyTorch, written from the papers and torchvision's parameter names, to compare with.
+
+Nothing is shared with emotion_gcn_jax. For the tests only. Run as a program it writes the digests of the answers, which
+stand in for them where there is no torch:
+
+python -m tests.reference.torch_trunks
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.reference import cases, trunk_cases
+
+
+class BasicBlock(nn.Module):
+    """He et al., figure 5, left."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = downsample(channels, width, stride)
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class Bottleneck(nn.Module):
+    """He et al., figure 5, right, with the stride on the 3x3 convolution."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.downsample = downsample(channels, 4 * width, stride)
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))
+
+
+def downsample(channels, features, stride):
+    """A block's shortcut: empty where the shapes already agree."""
+    if channels == features and stride == 1:
+        return nn.Sequential()
+    return nn.Sequential(nn.Conv2d(channels, features, 1, stride, bias=False), nn.BatchNorm2d(features))
+
+
+class ResNet(nn.Module):
+    """From images to the last feature map."""
+
+    def __init__(self, block, counts, image_channels):
+        super().__init__()
+        self.conv1 = nn.Conv2d(image_channels, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        channels = 64
+        for index, (count, width) in enumerate(zip(counts, (64, 128, 256, 512), strict=True)):
+            blocks = []
+            for position in range(count):
+                blocks.append(block(channels, width, 2 if index and position == 0 else 1))
+                channels = 4 * width if block is Bottleneck else width
+            setattr(self, f"layer{index + 1}", nn.Sequential(*blocks))
+
+    def forward(self, images):
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, stride=2, padding=1)
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+
+class VGG16(nn.Module):
+    """From images to the last feature map; configuration D of Simonyan and Zisserman's table 1, "M" for a max pool."""
+
+    LAYERS = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
+
+    def __init__(self, image_channels):
+        super().__init__()
+        modules, channels = [], image_channels
+        for layer in self.LAYERS:
+            if layer == "M":
+                modules.append(nn.MaxPool2d(2))
+            else:
+                modules += [nn.Conv2d(channels, layer, 3, padding=1), nn.ReLU()]
+                channels = layer
+        self.features = nn.Sequential(*modules)
+
+    def forward(self, images):
+        return self.features(images)
+
+
+NETWORKS = {
+    "resnet18": lambda channels: ResNet(BasicBlock, (2, 2, 2, 2), channels),
+    "resnet34": lambda channels: ResNet(BasicBlock, (3, 4, 6, 3), channels),
+    "resnet50": lambda channels: ResNet(Bottleneck, (3, 4, 6, 3), channels),
+    "resnet_bottlenecks": lambda channels: ResNet(Bottleneck, (1, 2, 1, 1), channels),
+    "vgg16": VGG16,
+}
+
+
+def state_dict(case):
+    """The (name, shape) of every tensor, in order, without the counters of batches."""
+    tensors = NETWORKS[case](trunk_cases.CASES[case][2]).state_dict()
+    return [(name, tuple(t.shape)) for name, t in tensors.items() if not name.endswith("num_batches_tracked")]
+
+
+def answers(case):
+    """All that is compared of one case."""
+    *_, channels, trains = trunk_cases.CASES[case]
+    net = NETWORKS[case](channels).double()
+    tensors = {name: torch.from_numpy(trunk_cases.tensor(name, shape)) for name, shape in state_dict(case)}
+    missing, unexpected = net.load_state_dict(tensors, strict=False)
+    assert not unexpected and all(name.endswith("num_batches_tracked") for name in missing)
+    images = torch.from_numpy(trunk_cases.images(case)).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        found = {"map/last": _channels_last(net.eval()(images))}
+    if trains:
+        last = net.train()(images).permute(0, 2, 3, 1)
+        (last * torch.from_numpy(trunk_cases.loss_weights(tuple(last.shape)))).sum().backward()
+        found |= {f"gradients/{name}": parameter.grad.numpy() for name, parameter in net.named_parameters()}
+        found |= {f"statistics/{name}": buffer.numpy() for name, buffer in net.named_buffers() if "running" in name}
+    return {f"{case}/{key}": array for key, array in found.items()}
+
+
+def _channels_last(x_BxCxHxW):
+    return x_BxCxHxW.permute(0, 2, 3, 1).numpy()
+
+
+def main():
+    """Writes the golden digests."""
+    torch.set_num_threads(1)
+    found = {}
+    for case in trunk_cases.CASES:
+        found |= answers(case)
+    np.savez_compressed(trunk_cases.GOLDENS, **cases.digests(found))
+
+
+if __name__ == "__main__":
+    main()
