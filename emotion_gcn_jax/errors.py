@@ -1,4 +1,9 @@
-"""The one exception that is meant for a user's eyes."""
+"""The one exception that is meant for a user's eyes, and how names from files stand in its message."""
+
+import itertools
+from collections.abc import Iterable
+
+_LONGEST_NAME = 80  # characters; the longest tensor name of a DenseNet-121 has 60
 
 
 class UserError(ValueError):
@@ -7,3 +12,22 @@ class UserError(ValueError):
     Its message is one sentence (what was expected, what was found, where, what to do). The command lines print it
     without a traceback and exit with status 2; code that imports the package may catch it.
     """
+
+
+def shown(text: str) -> str:
+    """A text from a file, fit for a message: printable, on one line, and cut after 80 characters."""
+    cut = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
+    return cut if cut.isprintable() else ascii(cut)
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Names for a message, such as "a, b, c and 37 more".
+
+    Args:
+        names: any number of them, of any length; each is `shown`.
+        most: how many to name before the rest is counted.
+    """
+    names = iter(names)
+    first = ", ".join(shown(name) for name in itertools.islice(names, most))
+    rest = sum(1 for _ in names)
+    return f"{first} and {rest} more" if rest else first
