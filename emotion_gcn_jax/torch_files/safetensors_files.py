@@ -41,7 +41,9 @@ def decode(data: bytes) -> dict[str, np.ndarray]:
         Refusal: it is damaged, claims what it does not hold, or has a type of numbers that NumPy lacks.
     """
     if _header_bytes(data) > _MAX_HEADER_BYTES:
-        raise Refusal(f"has a safetensors header of more than {_MAX_HEADER_BYTES // 10**6} MB, which no weight file needs")
+        raise Refusal(
+            f"has a safetensors header of more than {_MAX_HEADER_BYTES // 10**6} MB, which no weight file needs"
+        )
     try:
         entries = dict(sorted(safetensors.deserialize(data)))
         return {name: _array(name, **entry) for name, entry in entries.items()}

@@ -17,6 +17,7 @@ _HARMLESS_BUILTINS = frozenset(
     {
         *("bytearray", "bytes", "complex", "float", "frozenset", "int", "bool", "str", "list", "tuple", "dict", "set"),
         *("object", "range", "slice", "Ellipsis", "NotImplemented", "NoneType"),
+        *("long", "unicode", "xrange"),  # Python 2's, which the pickle protocols up to 2 still write
     }
 )
 
@@ -37,7 +38,7 @@ _DANGEROUS_PACKAGES = frozenset(
         *("smtplib", "telnetlib", "poplib", "imaplib", "xmlrpc", "aiohttp", "httpx"),
     }
 )
-_DANGEROUS_ANYWHERE = frozenset({"os", "posix", "nt", "sys", "subprocess", "builtins", "importlib"})
+_DANGEROUS_ANYWHERE = frozenset({"os", "_os", "posix", "nt", "sys", "_sys", "subprocess", "builtins", "importlib"})
 _DANGEROUS_NAMES = re.compile(
     r"(torch|numpy)(\.\w+)* (load|_load_from_bytes|loads|fromfile|memmap|loadtxt|genfromtxt|runstring|exec_command)"
     r"|torch\.(hub|jit|package|utils\.(bottleneck|cpp_extension|model_zoo)|distributed\.rpc)\b.*"
@@ -68,7 +69,9 @@ def is_dangerous(module: str, name: str) -> bool:
     """Whether no honest file of tensors has this name, because calling it could run code or read anything."""
     package, *_ = parts = module.split(".")
     path = name.split(".")
-    if any(part.startswith("__") for part in path):  # a way from a harmless object to everything that Python can reach
+    if any(
+        part.startswith("__") and part.endswith("__") for part in path
+    ):  # a way from a harmless object to everything that Python can reach
         return True
     if package in ("builtins", "__builtin__"):
         return name not in _HARMLESS_BUILTINS

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emotion_gcn_jax.errors import shown
 from emotion_gcn_jax.torch_files.pickles import Name, Refusal, fill_dict
 from emotion_gcn_jax.torch_files.stand_ins import StandIn
 
@@ -122,12 +121,17 @@ class TensorVocabulary:
         self._unfilled: dict[int, np.ndarray] = {}
         self.names: Mapping[str, Name] = self._names()
 
-    def persistent(self, reference: Any) -> Storage:
+    def persistent(self, reference: Any) -> Storage | StandIn:
         """Returns the storage of ("storage", type, key, device, number of elements[, None]).
 
         Of ("module", class, file, source), as the older format writes a whole module's class, it returns the class.
         """
-        if type(reference) is tuple and len(reference) > 1 and reference[0] == "module" and type(reference[1]) is StandIn:
+        if (
+            type(reference) is tuple
+            and len(reference) > 1
+            and reference[0] == "module"
+            and type(reference[1]) is StandIn
+        ):
             return reference[1]
         if self._find_storage is None:
             raise Refusal("refers to data outside itself, and it has none")
@@ -152,12 +156,11 @@ class TensorVocabulary:
         if array is None or type(state) is not tuple or len(state) != 5:
             raise Refusal(f"sets the state of a {type(rebuilt).__name__}, which no tensor needs, and was not opened")
         _, shape, dtype, is_fortran, data = state
-        if type(dtype) is _Dtype and dtype.value == _OBJECTS:
-            array.__setstate__((1, (0,), _OBJECTS, False, []))
-            return
-        filled = self._from_bytes(data, dtype, shape, "F" if is_fortran is True else "C")
         # In place, because the pickle's memo has the array already; NumPy's own function, on checked arguments.
-        checked: Any = (1, filled.shape, filled.dtype, False, filled.tobytes())
+        checked: Any = (1, (0,), _OBJECTS, False, [])
+        if type(dtype) is not _Dtype or dtype.value != _OBJECTS:
+            filled = self._from_bytes(data, dtype, shape, "F" if is_fortran is True else "C")
+            checked = (1, filled.shape, filled.dtype, False, filled.tobytes())
         array.__setstate__(checked)
 
     def _names(self) -> dict[str, Name]:
