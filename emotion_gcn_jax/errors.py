@@ -16,8 +16,9 @@ class UserError(ValueError):
 
 def shown(text: str) -> str:
     """A text from a file, fit for a message: printable, on one line, and cut after 80 characters."""
-    cut = text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}..."
-    return cut if cut.isprintable() else ascii(cut)
+    start = text[: _LONGEST_NAME + 1]
+    safe = start if start.isprintable() else ascii(start)
+    return safe if len(safe) <= _LONGEST_NAME else f"{safe[:_LONGEST_NAME]}..."
 
 
 def listed(names: Iterable[str], most: int = 10) -> str:
