@@ -1,7 +1,10 @@
-"""The one exception that is meant for a user's eyes."""
+"""The one exception that is meant for a user's eyes, and how names from files stand in its message."""
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
+
+_LONGEST_NAME = 80  # characters; the longest tensor name of a DenseNet-121 has 60
 
 
 class UserError(ValueError):
@@ -30,3 +33,23 @@ def extra(name: str, what: str) -> Iterator[None]:
             f"{what[0].upper()}{what[1:]} needs {error.name}, which is not installed: run pip install "
             f"'emotion-gcn-jax[{name}]'."
         ) from None
+
+
+def shown(text: str) -> str:
+    """A text from a file, fit for a message: printable, on one line, and cut after 80 characters."""
+    start = text[: _LONGEST_NAME + 1]
+    safe = start if start.isprintable() else ascii(start)
+    return safe if len(safe) <= _LONGEST_NAME else f"{safe[:_LONGEST_NAME]}..."
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """Names for a message, such as "a, b, c and 37 more".
+
+    Args:
+        names: any number of them, of any length; each is `shown`.
+        most: how many to name before the rest is counted.
+    """
+    names = iter(names)
+    first = ", ".join(shown(name) for name in itertools.islice(names, most))
+    rest = sum(1 for _ in names)
+    return f"{first} and {rest} more" if rest else first

@@ -2,8 +2,10 @@
 
 A pickle is a program for a stack machine, some of whose instructions import and call whatever they name. Here the
 standard library's pickletools splits it into instructions (and runs none), and those in `_ACTIONS` are carried out.
-A name such as `torch FloatStorage` is looked up in a table of this project's own; nothing is imported, no attribute is
-followed, no method of a rebuilt object is called. Every other name and every other instruction is refused.
+A name such as `torch FloatStorage` is looked up in a table of this project's own. Every other name becomes a `StandIn`,
+which swallows what the pickle does with it: a call gives the stand-in itself, and arguments, items and state vanish.
+Nothing is imported, no attribute is followed, no method of a rebuilt object is called. Names that no honest file has,
+and instructions that no tensor needs, are refused.
 """
 
 import io
@@ -11,12 +13,16 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from emotion_gcn_jax.errors import shown
+from emotion_gcn_jax.torch_files.stand_ins import StandIn, stand_in
+
 MAX_INSTRUCTIONS = 1_000_000
 """An instruction may cost a hundred bytes and two microseconds; a DenseNet-121 with its optimiser has 60,000."""
 
 _NEWEST_PROTOCOL = 5
 _MAX_ARGUMENTS = 16  # of a call: thousands, handed over again and again, would be copied each time
 _LARGEST_KEY = 2**63  # larger ones could be chosen to have one hash, which makes a dict quadratic
+_SET = StandIn("builtins.set")  # a set hashes what is in it, as a dict does its keys
 
 
 class Refusal(Exception):
@@ -28,7 +34,7 @@ class Name(NamedTuple):
 
     Attributes:
         name: as the pickle has it, "module name".
-        rebuild: what calling it does: one of this project's functions, or None where it cannot be called.
+        rebuild: what calling it does: one of this project's functions, or None where the result is not needed.
         value: what else is to be known of it.
     """
 
@@ -48,7 +54,7 @@ class Vocabulary(Protocol):
         """Returns what is stored outside the pickle under a reference."""
 
     def set_state(self, rebuilt: Any, state: Any) -> None:
-        """Gives a rebuilt object that is no dict its state."""
+        """Gives a rebuilt object that is neither a dict nor a stand-in its state."""
 
 
 def interpret(stream: io.BytesIO, vocabulary: Vocabulary) -> Any:
@@ -59,7 +65,7 @@ def interpret(stream: io.BytesIO, vocabulary: Vocabulary) -> Any:
         vocabulary: the names that it may use.
 
     Raises:
-        Refusal: it uses another name or instruction, is damaged, or is too long.
+        Refusal: it uses a dangerous name or an unknown instruction, is damaged, or is too long.
     """
     machine = _Machine(vocabulary)
     try:
@@ -75,12 +81,6 @@ def interpret(stream: io.BytesIO, vocabulary: Vocabulary) -> Any:
         return machine.pop()
     except (ValueError, LookupError, TypeError, OverflowError, MemoryError) as error:
         raise Refusal(f"is no PyTorch file, or a damaged one ({shown(str(error))})") from None
-
-
-def shown(text: str) -> str:
-    """What a file says of itself, fit for a message: short, printable and on one line."""
-    cut = text if len(text) <= 80 else f"{text[:80]}..."
-    return cut if cut.isprintable() else ascii(cut)
 
 
 class _Machine:
@@ -122,21 +122,27 @@ class _Machine:
 
     def append(self, items: list[Any]) -> None:
         target = self.top()
+        if type(target) is StandIn:
+            return
         if type(target) is not list:
             raise ValueError("its pickle appends to what is no list")
         target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
-        fill_dict(self.top(), items)
+        if type(self.top()) is not StandIn:
+            fill_dict(self.top(), items)
+
+    def add_items(self, _: list[Any]) -> None:
+        if type(self.top()) is not StandIn:
+            raise ValueError("its pickle adds to what is no set")
+
+    def push_frozenset(self, _: Any) -> None:
+        self.pop_to_mark()
+        self.push(_SET)
 
     def push_name(self, name: str) -> None:
         known = self.vocabulary.names.get(name)
-        if known is None:
-            raise Refusal(
-                f"asks for {shown(name.replace(' ', '.', 1))}, which is no tensor, container or number: nothing of it "
-                f"was run or read; ask whoever made the file for one with the bare state dict"
-            )
-        self.push(known)
+        self.push(known if known is not None else _unknown(name))
 
     def push_stack_name(self, _: Any) -> None:
         name, module = self.pop(), self.pop()
@@ -146,19 +152,34 @@ class _Machine:
 
     def reduce(self, _: Any) -> None:
         arguments, target = self.pop(), self.pop()
-        if type(target) is not Name or target.rebuild is None or type(arguments) is not tuple:
-            what = target.name.replace(" ", ".", 1) if type(target) is Name else f"a {type(target).__name__}"
-            raise Refusal(f"asks to call {what}, which no tensor needs, and was not opened")
+        if type(target) is not Name or target.rebuild is None:
+            self.push(_instance(target))
+            return
+        if type(arguments) is not tuple:
+            raise ValueError("its pickle calls with arguments that are no tuple")
         if len(arguments) > _MAX_ARGUMENTS:
-            raise Refusal(
-                f"calls {target.name.replace(' ', '.', 1)} with {len(arguments)} arguments, and was not opened"
-            )
+            raise Refusal(f"calls {_dotted(target.name)} with {len(arguments)} arguments, and was not opened")
         self.push(target.rebuild(*arguments))
+
+    def new_object(self, count: int) -> None:
+        """Takes a class and `count` objects with its arguments, which vanish."""
+        for _ in range(count):
+            self.pop()
+        self.push(_instance(self.pop()))
+
+    def new_object_to_mark(self, _: Any) -> None:
+        target, *_ = self.pop_to_mark()
+        self.push(_instance(target))
+
+    def new_named_object(self, name: str) -> None:
+        self.pop_to_mark()
+        self.push_name(name)
+        self.push(_instance(self.pop()))
 
     def build(self, _: Any) -> None:
         state, target = self.pop(), self.top()
-        if type(target) is dict and type(state) is dict:
-            return  # the attributes of an OrderedDict, such as a state dict's _metadata: not needed
+        if type(target) in (dict, StandIn):
+            return  # of a dict the attributes, such as a state dict's _metadata: not needed
         self.vocabulary.set_state(target, state)
 
     def push_persistent(self, _: Any) -> None:
@@ -173,15 +194,44 @@ class _Machine:
 
 
 def fill_dict(target: Any, items: list[Any]) -> None:
-    """Adds [key, value, key, value, ...] to a dict whose keys are text or numbers, each once."""
+    """Adds [key, value, key, value, ...] to a dict, each key once.
+
+    Entries whose key is neither text nor a whole number below 2^63 are left out: no state dict has such names, and
+    other keys could be chosen so that hashing them takes forever.
+    """
     if type(target) is not dict or len(items) % 2:
         raise ValueError("its pickle fills what is no dict")
     for key, value in zip(items[::2], items[1::2], strict=True):
         if not (type(key) is str or (type(key) is int and abs(key) < _LARGEST_KEY)):
-            raise Refusal(f"has a dict with a key that is a {type(key).__name__}, where text or a number was expected")
+            continue
         if key in target:
             raise Refusal(f"has the name {shown(str(key))} twice in one dict")
         target[key] = value
+
+
+def _unknown(name: str) -> StandIn:
+    """What stands for a name that is in no vocabulary."""
+    module, _, attribute = name.partition(" ")
+    standing = stand_in(module, attribute)
+    if standing is None:
+        raise Refusal(
+            f"asks for {shown(_dotted(name))}, which is no tensor, container or number and which no honest weight file "
+            f"names: nothing of it was run or read; ask whoever made the file for one with the bare state dict"
+        )
+    return standing
+
+
+def _instance(target: Any) -> StandIn:
+    """What stands for an object that a class or function of the pickle would make."""
+    if type(target) is Name:
+        return StandIn(_dotted(target.name))
+    if type(target) is not StandIn:
+        raise Refusal(f"asks to call a {type(target).__name__}, which no tensor needs, and was not opened")
+    return target
+
+
+def _dotted(name: str) -> str:
+    return name.replace(" ", ".", 1)
 
 
 def _ignore(machine: _Machine, argument: Any) -> None:
@@ -215,6 +265,9 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "TUPLE2": lambda m, _: m.push_tuple(2),
     "TUPLE3": lambda m, _: m.push_tuple(3),
     "DICT": lambda m, _: _push_dict(m, m.pop_to_mark()),
+    "EMPTY_SET": lambda m, _: m.push(_SET),
+    "ADDITEMS": lambda m, _: m.add_items(m.pop_to_mark()),
+    "FROZENSET": _Machine.push_frozenset,
     "SETITEM": lambda m, _: m.set_items([m.pop(), m.pop()][::-1]),
     "SETITEMS": lambda m, _: m.set_items(m.pop_to_mark()),
     "PUT": _Machine.put,
@@ -227,6 +280,10 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "GLOBAL": _Machine.push_name,
     "STACK_GLOBAL": _Machine.push_stack_name,
     "REDUCE": _Machine.reduce,
+    "NEWOBJ": lambda m, _: m.new_object(1),
+    "NEWOBJ_EX": lambda m, _: m.new_object(2),
+    "OBJ": _Machine.new_object_to_mark,
+    "INST": _Machine.new_named_object,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.push_persistent,
     **{name: _Machine.push for name in _LITERALS},

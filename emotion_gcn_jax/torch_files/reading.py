@@ -1,6 +1,7 @@
-"""Reads what `torch.save` writes, zip archives and the older stream of pickles, and pickles of NumPy arrays.
+"""Reads what `torch.save` writes, zip archives and the older stream of pickles, pickles of NumPy, and safetensors.
 
-Only tensors, arrays, containers, numbers and text are rebuilt (`pickles`, `tensors`). Archives are read in memory and
+Only tensors, arrays, containers, numbers and text are rebuilt (`pickles`, `tensors`, `safetensors_files`); for every
+other object stands its name (`stand_ins`). Archives are read in memory and
 nothing is unpacked; their entries must be what torch writes: not compressed, each name once, each inside one folder.
 """
 
@@ -11,38 +12,60 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.torch_files.pickles import Refusal, interpret, shown
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError, shown
+from emotion_gcn_jax.torch_files import safetensors_files
+from emotion_gcn_jax.torch_files.paths import expanded
+from emotion_gcn_jax.torch_files.pickles import Refusal, interpret
+from emotion_gcn_jax.torch_files.stand_ins import StandIn, described
 from emotion_gcn_jax.torch_files.tensors import MAX_BYTES, ElementType, Storage, TensorVocabulary
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of torch's older format; the second is its version
 _LEGACY_VERSION = 1001
 _MAX_ENTRIES = 100_000
+_PLAIN_TYPES = (dict, list, tuple, str, bytes, bytearray, bool, int, float, np.ndarray, np.generic)
 _BYTE_ORDERS = {"little": "<", "big": ">"}
 
 
 def load(path: str | Path) -> Any:
-    """Rebuilds the object in a PyTorch file or a pickle; nothing that the file asks for is run.
+    """Rebuilds the object in a PyTorch file, a pickle or a safetensors file; nothing that the file asks for is run.
 
     Args:
-        path: a file of `torch.save`, in its zip or its older format, saved from any device, or a plain pickle.
+        path: a file of `torch.save`, in its zip or its older format, saved from any device, a plain pickle, or a
+            safetensors file; which of them it is, is seen from its content. `~` is the user's home.
 
     Returns:
-        Dicts (keys are text or whole numbers), lists, tuples, numbers, text, bytes, and NumPy arrays of native byte
-        order in place of tensors, parameters and NumPy arrays. bfloat16, which NumPy lacks, comes as float32.
+        Dicts (keys are text or whole numbers; entries under other keys are left out), lists, tuples, numbers, text,
+        bytes, and NumPy arrays of native byte order in place of tensors, parameters and NumPy arrays. bfloat16, which
+        NumPy lacks, comes as float32. An array of anything but numbers comes empty, of objects. Among them a `StandIn`
+        is what any other object was, which was not rebuilt.
 
     Raises:
-        UserError: the file cannot be read, is of another kind, is damaged, claims to hold what it does not, or asks
-            for anything but tensors, arrays, containers, numbers and text.
+        UserError: the file cannot be read, is of another kind, is damaged, claims to hold what it does not, is a
+            stand-in as a whole, or names a function that no honest file names, such as os.system.
     """
-    path = Path(path)
+    path = expanded(path)
     data = _read(path)
     try:
         if foreign := _foreign_kind(data):
             raise Refusal(foreign)
-        return _load_zip(data) if data.startswith(b"PK") else _load_pickles(data)
+        if safetensors_files.is_safetensors(data) or path.suffix.lower() == safetensors_files.SUFFIX:
+            return safetensors_files.decode(data)
+        return _plain(_load_zip(data) if data.startswith(b"PK") else _load_pickles(data))
     except Refusal as refusal:
         raise UserError(f"The file {path} {refusal}.") from None
+
+
+def _plain(loaded: Any) -> Any:
+    """What a file holds, if that is a thing of Python or NumPy."""
+    if loaded is None or isinstance(loaded, _PLAIN_TYPES):
+        return loaded
+    found = described(loaded) if type(loaded) is StandIn else "the name of a type"
+    raise Refusal(
+        f"holds {found}, where tensors were expected: a whole saved module or any other object is not opened, so have "
+        f"its state dict saved instead, by torch.save(model.state_dict(), ...)"
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -75,8 +98,6 @@ def _foreign_kind(data: bytes) -> str | None:
         return "is a compressed archive: unpack it and name the file inside"
     if data.startswith(b"\x89HDF"):
         return "is an HDF5 file (Keras), where a PyTorch file was expected"
-    if data[8:9] == b"{" and 2 <= int.from_bytes(data[:8], "little") <= len(data) - 8:
-        return "is a safetensors file, where a PyTorch file was expected: have the state dict saved by torch.save"
     return None
 
 

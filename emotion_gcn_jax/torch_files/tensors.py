@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emotion_gcn_jax.torch_files.pickles import Name, Refusal, fill_dict, shown
+from emotion_gcn_jax.torch_files.pickles import Name, Refusal, fill_dict
+from emotion_gcn_jax.torch_files.stand_ins import StandIn
 
 MAX_BYTES = 1 << 30
 """Of a file, and of all that is rebuilt from it; a DenseNet-121 with Adam's two averages has 0.08 GiB."""
@@ -61,7 +62,7 @@ _STORAGE_TYPES = {
 }
 _UNTYPED = ElementType("u1")
 
-_TORCH_DTYPES = {
+TORCH_DTYPES = {
     "float64": ElementType("f8"),
     "float32": ElementType("f4"),
     "float16": ElementType("f2"),
@@ -78,8 +79,10 @@ _TORCH_DTYPES = {
     "complex64": ElementType("c8"),
     "complex128": ElementType("c16"),
 }
+"""The types of torch that are read, by torch's names."""
 
 _NUMPY_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)")
+_OBJECTS = np.dtype(object)  # of an array of anything but numbers
 # The rest of a plain dtype's state: no subarray, no fields, no size or alignment of its own.
 _PLAIN_DTYPE_STATE = (None, None, None, -1, -1, 0)
 
@@ -118,20 +121,32 @@ class TensorVocabulary:
         self._unfilled: dict[int, np.ndarray] = {}
         self.names: Mapping[str, Name] = self._names()
 
-    def persistent(self, reference: Any) -> Storage:
-        """Returns the storage of ("storage", type, key, device, number of elements[, None])."""
+    def persistent(self, reference: Any) -> Storage | StandIn:
+        """Returns the storage of ("storage", type, key, device, number of elements[, None]).
+
+        Of ("module", class, file, source), as the older format writes a whole module's class, it returns the class.
+        """
+        if (
+            type(reference) is tuple
+            and len(reference) > 1
+            and reference[0] == "module"
+            and type(reference[1]) is StandIn
+        ):
+            return reference[1]
         if self._find_storage is None:
             raise Refusal("refers to data outside itself, and it has none")
         if type(reference) is not tuple or len(reference) not in (5, 6) or reference[0] != "storage":
             raise Refusal("refers to something that is no storage: a whole saved module is not opened, a state dict is")
         _, kind, key, _, count, *view = reference
         is_type = type(kind) is Name and type(kind.value) is ElementType and "Storage" in kind.name
-        if not is_type or type(key) is not str or not _are_sizes((count,)) or view not in ([], [None]):
+        if not is_type or type(key) is not str or not are_sizes((count,)) or view not in ([], [None]):
             raise Refusal("refers to a storage of an unknown kind")
         return self._find_storage(key, kind.value, count)
 
     def set_state(self, rebuilt: Any, state: Any) -> None:
-        """Fills an array or a dtype of NumPy's."""
+        """Fills an array or a dtype of NumPy's; one of anything but numbers stays empty."""
+        if type(rebuilt) is _Dtype and rebuilt.value == _OBJECTS:
+            return
         if type(rebuilt) is _Dtype and type(state) is tuple and state[2:] == _PLAIN_DTYPE_STATE:
             if state[1] not in ("<", ">", "|", "="):
                 raise Refusal("has a NumPy array of an unknown byte order")
@@ -141,21 +156,24 @@ class TensorVocabulary:
         if array is None or type(state) is not tuple or len(state) != 5:
             raise Refusal(f"sets the state of a {type(rebuilt).__name__}, which no tensor needs, and was not opened")
         _, shape, dtype, is_fortran, data = state
-        filled = self._from_bytes(data, dtype, shape, "F" if is_fortran is True else "C")
         # In place, because the pickle's memo has the array already; NumPy's own function, on checked arguments.
-        checked: Any = (1, filled.shape, filled.dtype, False, filled.tobytes())
+        checked: Any = (1, (0,), _OBJECTS, False, [])
+        if type(dtype) is not _Dtype or dtype.value != _OBJECTS:
+            filled = self._from_bytes(data, dtype, shape, "F" if is_fortran is True else "C")
+            checked = (1, filled.shape, filled.dtype, False, filled.tobytes())
         array.__setstate__(checked)
 
     def _names(self) -> dict[str, Name]:
         plain: dict[str, Callable[..., Any] | None] = {
             "collections OrderedDict": self._ordered_dict,
             "collections defaultdict": lambda *_: {},
-            "torch Size": lambda sizes=(): sizes if _are_sizes(sizes) else _refuse_arguments("torch.Size"),
+            "torch Size": lambda sizes=(): sizes if are_sizes(sizes) else _refuse_arguments("torch.Size"),
             "torch._utils _rebuild_tensor": self._tensor,
             "torch._utils _rebuild_tensor_v2": self._tensor,
             "torch._utils _rebuild_tensor_v3": self._tensor_of_untyped,
             "torch._utils _rebuild_parameter": lambda data, *_: data,
             "torch._utils _rebuild_parameter_with_state": lambda data, *_: data,
+            "torch._tensor _rebuild_from_type_v2": self._tensor_of_type,
             "_codecs encode": self._encode,
             "numpy dtype": self._dtype,
             "numpy ndarray": None,
@@ -173,7 +191,7 @@ class TensorVocabulary:
                 names[f"{module} {kind}"] = Name(f"{module} {kind}", None, element)
         for name in ("torch UntypedStorage", "torch.storage UntypedStorage", "torch.cuda UntypedStorage"):
             names[name] = Name(name, None, _UNTYPED)
-        return names | {f"torch {d}": Name(f"torch {d}", None, element) for d, element in _TORCH_DTYPES.items()}
+        return names | {f"torch {d}": Name(f"torch {d}", None, element) for d, element in TORCH_DTYPES.items()}
 
     def _charge(self, size: int) -> None:
         self._bytes_left -= size
@@ -196,8 +214,17 @@ class TensorVocabulary:
             _refuse_arguments("a tensor")
         return self._cut(storage, offset, shape, strides, dtype.value)
 
+    def _tensor_of_type(self, rebuild: Any, _: Any, arguments: Any, *__: Any) -> Any:
+        """A tensor of a class of its own or with attributes: the plain tensor."""
+        if type(rebuild) is StandIn:
+            return rebuild
+        is_tensor = type(rebuild) is Name and rebuild.rebuild and rebuild.name.startswith("torch._utils _rebuild_")
+        if not is_tensor or type(arguments) is not tuple:
+            _refuse_arguments("a tensor")
+        return rebuild.rebuild(*arguments)
+
     def _cut(self, storage: Storage, offset: Any, shape: Any, strides: Any, element: ElementType) -> np.ndarray | None:
-        if not _are_sizes(shape) or not _are_sizes(strides) or not _are_sizes((offset,)) or len(shape) != len(strides):
+        if not are_sizes(shape) or not are_sizes(strides) or not are_sizes((offset,)) or len(shape) != len(strides):
             raise Refusal("has a tensor whose shape, strides or offset are absurd")
         available = storage.count * storage.element.size // element.size
         end = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 1
@@ -239,13 +266,15 @@ class TensorVocabulary:
         return text.encode("latin1")
 
     def _dtype(self, code: Any, *_: Any) -> _Dtype:
-        if type(code) is not str or not _NUMPY_DTYPE.fullmatch(code):
-            kind = shown(code) if type(code) is str else "objects"
-            raise Refusal(f"has a NumPy array of {kind}, where plain numbers were expected")
-        return _Dtype(np.dtype(code))
+        """A type of numbers; any other (text, dates, records, objects) counts as objects, which are not rebuilt."""
+        if type(code) is not str:
+            _refuse_arguments("a NumPy dtype")
+        return _Dtype(np.dtype(code) if _NUMPY_DTYPE.fullmatch(code) else _OBJECTS)
 
-    def _reconstruct(self, kind: Any, *_: Any) -> np.ndarray:
+    def _reconstruct(self, kind: Any, *_: Any) -> np.ndarray | StandIn:
         """An empty array that `set_state` fills."""
+        if type(kind) is StandIn:  # a matrix, a table, a masked array
+            return kind
         if type(kind) is not Name or kind.name != "numpy ndarray":
             _refuse_arguments("numpy's _reconstruct")
         self._charge(_OBJECT_BYTES)
@@ -253,14 +282,18 @@ class TensorVocabulary:
         self._unfilled[id(array)] = array
         return array
 
-    def _scalar(self, dtype: Any, data: Any) -> np.generic:
+    def _scalar(self, dtype: Any, data: Any) -> np.generic | StandIn:
+        if type(dtype) is _Dtype and dtype.value == _OBJECTS:
+            return StandIn("numpy.generic")
         return self._from_bytes(data, dtype, (1,), "C")[0]
 
     def _from_bytes(self, data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
+        if type(dtype) is _Dtype and dtype.value == _OBJECTS:
+            return np.empty(0, _OBJECTS)
         if type(data) is str:  # of Python 2, whose text is bytes
             data = data.encode("latin1")
         is_array = (
-            type(data) in (bytes, bytearray) and type(dtype) is _Dtype and _are_sizes(shape) and order in ("C", "F")
+            type(data) in (bytes, bytearray) and type(dtype) is _Dtype and are_sizes(shape) and order in ("C", "F")
         )
         if not is_array:
             _refuse_arguments("a NumPy array")
@@ -270,7 +303,7 @@ class TensorVocabulary:
         return np.frombuffer(data, dtype.value).reshape(shape, order=order).astype(dtype.value.newbyteorder("="))
 
 
-def _are_sizes(values: Any) -> bool:
+def are_sizes(values: Any) -> bool:
     """Whether these are the whole numbers of a shape, none of them absurd."""
     if type(values) is not tuple or len(values) > _MAX_DIMENSIONS:
         return False

@@ -1,5 +1,6 @@
 """Writes tensors as `torch.save` does, so that `torch.load(path, weights_only=True)` reads them back; needs no torch.
 
+A path with the suffix .safetensors is written by that library instead.
 The pickle is put together from its instructions here, since the standard library's pickler would have to import torch
 to name its classes. pickletools.dis shows what the instructions mean.
 """
@@ -14,6 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.torch_files import safetensors_files
+from emotion_gcn_jax.torch_files.paths import expanded
 
 _STORAGE_TYPES = {
     "float64": "DoubleStorage",
@@ -33,30 +36,44 @@ _FORMAT_VERSION = b"3\n"
 
 
 def save(path: str | Path, tensors: Mapping[str, np.ndarray] | np.ndarray) -> None:
-    """Writes a state dict, or one tensor, in torch's zip format; the file is there whole or not at all.
+    """Writes a state dict, or one tensor, for torch; the file is there whole or not at all.
 
     Args:
-        path: the file to write; one that is there is replaced.
+        path: the file to write, with `~` for the user's home; one that is there is replaced. With the suffix
+            .safetensors it is of that format, which keeps no order of the names; otherwise of torch's zip format.
         tensors: arrays by name, in the order in which they are to stand in the file, or a single array.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or is a .safetensors file for a single array, which needs a name there.
         KeyError: an array of a type that torch's storages do not have.
     """
-    path = Path(path)
-    arrays = list(tensors.values()) if isinstance(tensors, Mapping) else [tensors]
+    path = expanded(path)
+    content = _safetensors(path, tensors) if path.suffix.lower() == safetensors_files.SUFFIX else _zip(tensors)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(unfinished, "w") as archive:
-            for name, content in _entries(_pickle(tensors), arrays):
-                # Under a fixed date, so that the same tensors make the same file.
-                archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
+        unfinished.write_bytes(content)
         unfinished.replace(path)
     except OSError as error:
         if unfinished.exists():
             unfinished.unlink()
         raise UserError(f"The file {path} cannot be written ({error.strerror}): choose another.") from None
+
+
+def _safetensors(path: Path, tensors: Mapping[str, np.ndarray] | np.ndarray) -> bytes:
+    if not isinstance(tensors, Mapping):
+        raise UserError(f"The file {path} cannot hold a single array, since there every array has a name: use .pth.")
+    return safetensors_files.encode(tensors)
+
+
+def _zip(tensors: Mapping[str, np.ndarray] | np.ndarray) -> bytes:
+    arrays = list(tensors.values()) if isinstance(tensors, Mapping) else [tensors]
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in _entries(_pickle(tensors), arrays):
+            # Under a fixed date, so that the same tensors make the same file.
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}"), content)
+    return out.getvalue()
 
 
 def _entries(pickled: bytes, arrays: list[np.ndarray]) -> Iterator[tuple[str, bytes]]:

@@ -5,6 +5,10 @@ import struct
 import zipfile
 
 import numpy as np
+import pytest
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.torch_files import reading
 
 STOP = b"."
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -15,6 +19,19 @@ STORAGE_OF = {
     "i8": "LongStorage",
     "u1": "ByteStorage",
 }
+
+
+def refused(path, message):
+    """Asserts that a file is refused in one short sentence with these words."""
+    with pytest.raises(UserError, match=message) as caught:
+        reading.load(path)
+    sentence = str(caught.value)
+    assert path.name in sentence and sentence.endswith(".") and "\n" not in sentence and len(sentence) < 600
+
+
+def written(path, data):
+    path.write_bytes(data)
+    return path
 
 
 def value(thing):

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.torch_files import reading, writing
@@ -55,6 +56,29 @@ def test_what_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be written \(.*\): choose another"):
         writing.save(tmp_path / "file" / "w.pth", tensors())
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_home_is_written_and_read_by_its_short_name(suffix, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    writing.save(f"~/w{suffix}", handmade.weights())
+    assert [path.name for path in tmp_path.iterdir()] == [f"w{suffix}"]
+    assert reading.load(f"~/w{suffix}").keys() == handmade.weights().keys()
+
+
+def test_safetensors_keep_every_bit_and_are_the_same_each_time(tmp_path):
+    for name in ("a.safetensors", "b.SafeTensors"):
+        writing.save(tmp_path / name, tensors())
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.SafeTensors").read_bytes()
+    identical(reading.load(tmp_path / "a.safetensors"), dict(sorted(tensors().items())))
+    with safetensors.safe_open(tmp_path / "a.safetensors", "np") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+def test_single_array_needs_a_name_in_safetensors(tmp_path):
+    with pytest.raises(UserError, match="cannot hold a single array"):
+        writing.save(tmp_path / "w.safetensors", np.zeros(3))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="torch is a test dependency on Python 3.11 only")
