@@ -108,5 +108,5 @@ def _opencv(data: bytes) -> np.ndarray | None:
 
 
 def _described(tags: Mapping[int, Any]) -> str:
-    depths = tags.get(TiffImagePlugin.BITSPERSAMPLE)
+    depths = tags.get(TiffImagePlugin.BITSPERSAMPLE, ())[:4]  # a damaged file may list thousands
     return f" (a TIFF of {'/'.join(map(str, depths))} bits a sample)" if depths else ""

@@ -30,6 +30,9 @@ _COEFFICIENTS = 64  # of a block of 8 x 8 pixels
 # Compressed samples that no encoder wrote: without 0xFF, which would begin a marker, and enough for many blocks.
 _NOISE = random.Random(0).randbytes(4096).replace(b"\xff", b"")
 
+# How many zero bytes at the end may be compressed samples: those of flat areas can be, and 0xFF is stored as 0xFF 0x00.
+_ZEROS = 8
+
 # What decoders make of blocks that they do not have.
 _FILLING = 128
 
@@ -59,8 +62,10 @@ def with_end(data: bytes) -> bytes:
     Raises:
         UserError: the marker is missing because pixels are missing.
     """
+    if data.endswith(_END):
+        return data
     scan = next((segment for segment in _segments(data) if segment.marker == _SCAN), None)
-    if scan is None or _END in data[scan.place :]:
+    if scan is None or data.find(_END, scan.place) >= 0:
         return data  # without any scan there is nothing to mend, and decoders say so
     if not (_has_all_scans(data) and has_all_pixels(data)):
         raise cut_short()
@@ -77,8 +82,8 @@ def has_all_pixels(data: bytes) -> bool:
 
 
 def may_be_filled(image_HxWx3: np.ndarray) -> bool:
-    """Whether the last pixel of a decoded JPEG, uint8 RGB, has the grey with which decoders fill what is missing."""
-    return bool((image_HxWx3[-1, -1] == _FILLING).all())
+    """Whether a corner of a decoded JPEG, uint8 RGB and turned or not, is as grey as decoders fill what is missing."""
+    return bool((image_HxWx3[[0, 0, -1, -1], [0, -1, 0, -1]] == _FILLING).all(axis=1).any())
 
 
 def cut_short() -> UserError:
@@ -114,9 +119,9 @@ def _segments(data: bytes) -> Iterator[_Segment]:
     while found := re.compile(rb"\xff+([^\x00\xff])").match(data, place):
         marker, start = found[1][0], found.end()
         length = int.from_bytes(data[start : start + 2], "big")
-        if marker == _END[1] or length < 2:
-            return
         end = start + length
+        if marker == _END[1] or length < 2 or end > len(data):
+            return
         if marker == _SCAN:
             following = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]").search(data, end)
             end = following.start() if following else len(data)
@@ -136,16 +141,15 @@ def _has_all_scans(data: bytes) -> bool:
             first, last, bits = contents[1 + 2 * count : 4 + 2 * count]
             if bits & 15 == 0:  # how many low bits are left to later scans
                 for component in contents[1 : 1 + 2 * count : 2]:
-                    missing[component] -= set(range(first, last + 1))
+                    missing.get(component, set()).difference_update(range(first, last + 1))
     return not any(missing.values())
 
 
 def _body(data: bytes) -> bytes:
-    """The file up to its end marker, without zeros in its place, which fill files whose download broke off."""
+    """The file up to its end marker, or to the zeros in its place that fill files whose download broke off."""
     scan = next(segment.place for segment in _segments(data) if segment.marker == _SCAN)
     end = data.find(_END, scan)
-    body = data[:end] if end >= 0 else data.rstrip(b"\0")
-    return body + b"\0" if body.endswith(b"\xff") else body  # a sample of 0xFF is stored as 0xFF 0x00
+    return data[:end] if end >= 0 else data[: len(data.rstrip(b"\0")) + _ZEROS]
 
 
 def _pixels(data: bytes) -> np.ndarray:
