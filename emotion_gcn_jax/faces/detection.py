@@ -35,9 +35,9 @@ _OUTPUTS = ("537", "538", "539", "540")
 _LONGEST_SIDE = 640
 _SAME_FACE = 0.3  # two boxes that share more of their union than this are of one face
 
-# The score that makes a face is asked of either look. The least that the first must give for a second, and the least
-# that the second must give to correct the first's place: with them every tilted head of benchmarks/predict_scenes.py
-# is found, and nothing else.
+# A face needs the first of these scores in either look. The first look must give the second one for a second look to
+# follow, and the second look the third one to correct the place. With them every tilted head of
+# benchmarks/predict_scenes.py is found, and nothing else.
 _SCORE = 0.5
 _FIRST_SCORE = 0.25
 _WINDOW_SCORE = 0.2
@@ -91,12 +91,12 @@ DATASET_BOXES: Mapping[str, DatasetBox] = MappingProxyType(
     {
         # Measured on rendered faces by benchmarks/predict_scenes.py, with --tilt=0.7 for what goes with the sine.
         "synthetic_faces": DatasetBox(0.99, 0.07, scale_per_sine=0.1, down_per_sine=-0.19, aside_per_sine=0.09),
-        # NOT MEASURED, for want of their images: the detector's box is taken for theirs.
+        # NOT MEASURED, because their images are licensed: the detector's box stands for theirs.
         "affectnet": DatasetBox(),
         "affwild2": DatasetBox(),
     }
 )
-"""By the dataset's name; a dataset that is not here is not measured either."""
+"""By the dataset's name. A dataset that is missing here is treated as one that was not measured."""
 
 
 def in_dataset(found: Detection, dataset: str) -> Detection:
@@ -171,7 +171,7 @@ def _look(image_HxWx3: np.ndarray, least_score: float) -> list[_Sight]:
     rows, columns = np.nonzero(score_hxw >= least_score)
     faces = []
     for cell_2 in np.column_stack([rows, columns]):
-        # The network speaks of (y, x); landmarks are shares of the box, from its corner.
+        # The network gives (y, x); landmarks are shares of the box, from its corner.
         side_2 = _CELL * np.exp(log_side_2xhxw[:, *cell_2].astype(np.float64))
         centre_2 = _CELL * (cell_2 + 0.5 + offset_2xhxw[:, *cell_2])
         landmarks_5x2 = landmarks_10xhxw[:, *cell_2].reshape(5, 2) * side_2 + centre_2 - side_2 / 2
@@ -189,7 +189,7 @@ def _distinct(faces: Sequence[_Sight]) -> list[_Sight]:
 
 
 def _look_again(image_HxWx3: np.ndarray, face: _Sight) -> _Sight:
-    """Finds a face anew in an upright window round it; as it was, if it is not seen there."""
+    """Finds a face again in an upright window round it; returns it unchanged if it is not seen there."""
     place = _box(face), tuple(face.landmarks_5x2[0]), tuple(face.landmarks_5x2[1])
     to_window_2x3 = crop_transform(*place, _WINDOW)
     before = _mapped(face, to_window_2x3)

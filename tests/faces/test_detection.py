@@ -87,17 +87,23 @@ def test_the_second_look_corrects_the_first_by_the_same_face_only(monkeypatch, a
     assert [(face.score, pytest.approx(face.box[2] - face.box[0])) for face in faces] == found
 
 
-def test_a_suspicion_needs_a_second_look_that_is_sure(monkeypatch):
-    for score, count in ((0.4, 0), (0.6, 1)):
-        looks = iter([[sight(0.3, (320, 240), 100)], [sight(score, (80, 80), 80)]])
-        monkeypatch.setattr(detection, "_look", lambda image, least_score, looks=looks: next(looks))
-        assert len(detect(np.zeros((480, 640, 3), np.uint8))) == count
+@pytest.mark.parametrize(("score", "count"), [(0.4, 0), (0.6, 1)])
+def test_a_suspicion_needs_a_second_look_that_is_sure(monkeypatch, score, count):
+    looks = iter([[sight(0.3, (320, 240), 100)], [sight(score, (80, 80), 80)]])
+    monkeypatch.setattr(detection, "_look", lambda image, least_score: next(looks))
+    assert len(detect(np.zeros((480, 640, 3), np.uint8))) == count
 
 
-def test_nothing_is_found_where_there_is_no_face():
-    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-    for picture in (noise, noise[:1, :1], np.zeros((5, 900, 3), np.uint8), skimage.data.coffee()):
-        assert detect(picture) == []
+NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [NOISE, NOISE[:1, :1], np.zeros((5, 900, 3), np.uint8), skimage.data.coffee()],
+    ids=["noise", "a pixel", "a line", "coffee"],
+)
+def test_nothing_is_found_where_there_is_no_face(picture):
+    assert detect(picture) == []
 
 
 def test_a_datasets_box_by_hand(monkeypatch):

@@ -2,35 +2,18 @@
 
 import io
 import pathlib
-import re
-import struct
 import subprocess
 import sys
 import types
-import zlib
 
-import cv2
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import sizes
 from emotion_gcn_jax.faces.pictures import decode, encode_jpeg, encode_png, expand, read
-
-RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
-GREY = RGB[..., 0]
-LARGE = np.random.default_rng(1).integers(0, 256, (90, 90, 3), np.uint8)
-
-
-def encoded(picture, image_format, **options):
-    file = io.BytesIO()
-    (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(file, image_format, **options)
-    return file.getvalue()
-
-
-def rgb(grey):
-    return np.repeat(grey[..., None], 3, axis=2)
+from tests.faces.files import FULL, GREY, LARGE, RGB, encoded, every_depth, rgb
 
 
 def with_alpha(image):
@@ -123,11 +106,11 @@ def test_every_format_is_read_and_damage_to_it_told(image_format):
             assert str(error).startswith(("An image file was expected", "The image is larger"))
 
 
-def test_an_image_of_too_many_pixels_is_refused(monkeypatch):
+@pytest.mark.parametrize("picture", [encoded(RGB, "PNG"), Image.fromarray(RGB), RGB], ids=["file", "Pillow", "array"])
+def test_an_image_of_too_many_pixels_is_refused(picture, monkeypatch):
     monkeypatch.setattr(sizes, "MOST_PIXELS", 34)
-    for picture in (encoded(RGB, "PNG"), Image.fromarray(RGB), RGB):
-        with pytest.raises(UserError, match=r"larger than an image may be .* found 7 x 5 pixels"):
-            read(picture)
+    with pytest.raises(UserError, match=r"larger than an image may be .* found 7 x 5 pixels"):
+        read(picture)
 
 
 def test_a_telephones_largest_photograph_is_none_too_many():
@@ -146,194 +129,6 @@ def test_encoders():
     assert np.abs(decode(encode_jpeg(smooth)).astype(int) - smooth).max() < 6
     with Image.open(io.BytesIO(encode_jpeg(smooth))) as picture:
         assert picture.layer == [(1, 1, 1, 0), (2, 1, 1, 1), (3, 1, 1, 1)]  # all three at full resolution
-
-
-def chunk(name, contents):
-    """A chunk of a PNG file."""
-    return struct.pack(">I", len(contents)) + name + contents + struct.pack(">I", zlib.crc32(name + contents))
-
-
-def with_chunk(added, *, before=b"IDAT", picture=RGB):
-    """A PNG file with a chunk added."""
-    png = encoded(picture, "PNG")
-    place = png.index(before) - 4
-    return png[:place] + added + png[place:]
-
-
-def exif(orientation):
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    tags[0x010E] = "described"
-    return tags.tobytes()
-
-
-BAD_TEXT = zlib.compress(bytes(PngImagePlugin.MAX_TEXT_CHUNK + 1))
-BAD_CHUNKS = {
-    "a checksum": chunk(b"tEXt", b"Title\0a")[:-4] + b"oops",
-    "much text": chunk(b"zTXt", b"Comment\0\0" + BAD_TEXT),
-    "much international text": chunk(b"iTXt", b"Comment\0\1\0\0\0" + BAD_TEXT),
-    "a colour profile": chunk(b"iCCP", b"profile\0\0" + BAD_TEXT),
-    "a profile of no known compression": chunk(b"iCCP", b"profile\0\x09"),
-    "EXIF": chunk(b"eXIf", b"no EXIF"),
-    "EXIF's checksum": chunk(b"eXIf", exif(1)[6:])[:-4] + b"oops",
-    "EXIF as text": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n 4\nno hexadecimals")),
-    "resolution": chunk(b"pHYs", b"\0"),
-    "animation": chunk(b"acTL", b"\0"),
-}
-
-
-@pytest.mark.parametrize("before", [b"IDAT", b"IEND"])
-@pytest.mark.parametrize("bad", BAD_CHUNKS.values(), ids=BAD_CHUNKS)
-@pytest.mark.parametrize("picture", [RGB, RGB.astype(np.uint16) << 8], ids=["8", "16"])
-def test_damage_beside_a_pngs_pixels_does_not_cost_the_picture(bad, before, picture):
-    png = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
-    place = png.index(before) - 4
-    np.testing.assert_array_equal(decode(png[:place] + bad + png[place:]), RGB)
-
-
-def test_damage_leaves_a_pngs_orientation():
-    turned = with_chunk(chunk(b"eXIf", exif(6)[6:]) + BAD_CHUNKS["much text"])
-    np.testing.assert_array_equal(decode(turned), np.rot90(RGB, -1))
-
-
-@pytest.mark.parametrize("name", [b"IHDR", b"IDAT"])
-def test_damage_to_a_pngs_pixels_does(name):
-    png = bytearray(encoded(LARGE, "PNG"))
-    png[png.index(name) + 9] ^= 255
-    with pytest.raises(UserError):
-        decode(bytes(png))
-
-
-@pytest.mark.parametrize("image_format", ["JPEG", "WEBP", "AVIF", "PNG"])
-@pytest.mark.parametrize("place", range(0, 45, 3))
-@pytest.mark.parametrize("value", [0, 3, 255])
-def test_damaged_exif_does_not_cost_the_picture(image_format, place, value):
-    whole = encoded(LARGE, image_format, exif=exif(1))
-    damaged = bytearray(whole)
-    damaged[re.search(rb"II\*\0|MM\0\*", whole).start() + place] = value
-    # A damaged orientation may be another one, which leaves the pixels' sum.
-    assert decode(bytes(damaged)).sum() == decode(whole).sum()
-
-
-@pytest.mark.parametrize("marker", [0xE1, 0xE2, 0xED, 0xFE])
-@pytest.mark.parametrize("contents", [b"MPF\0II*\0\xff\xff\xff\xff", b"ICC_PROFILE\0", b"Photoshop 3.0\0008BIM", b"\0"])
-def test_damaged_segments_of_a_jpeg_do_not_cost_the_picture(marker, contents):
-    whole = encoded(LARGE, "JPEG", exif=exif(6))
-    segment = bytes([0xFF, marker]) + struct.pack(">H", len(contents) + 2) + contents
-    np.testing.assert_array_equal(decode(whole[:2] + segment + whole[2:]), decode(whole))
-
-
-def tiff(samples, *tags, order="<"):
-    """An uncompressed TIFF of one strip: samples [H, W] or [H, W, C]; tags are (number, value) of 16 bits."""
-    samples = np.atleast_3d(samples).astype(samples.dtype.newbyteorder(order))
-    height, width, channels = samples.shape
-    sample_format = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
-    fields = {
-        256: width,
-        257: height,
-        258: 8 * samples.dtype.itemsize,
-        259: 1,
-        262: 2 if channels > 1 else 1,
-        277: channels,
-        278: height,
-        339: sample_format,
-        **dict(tags),
-    }
-    repeated = {258: channels, 339: channels}
-    pixels_at = 8 + 2 + 12 * (len(fields) + 2) + 4
-    lists_at = pixels_at + samples.nbytes
-    entries, lists = {273: (4, 1, pixels_at), 279: (4, 1, samples.nbytes)}, b""
-    for tag, value in fields.items():
-        count = repeated.get(tag, 1)
-        if count > 2:
-            entries[tag] = (3, count, lists_at + len(lists))
-            lists += struct.pack(f"{order}{count}H", *[value] * count)
-        else:
-            entries[tag] = (3, count, value)
-    directory = struct.pack(f"{order}H", len(entries))
-    for tag, (kind, count, value) in sorted(entries.items()):
-        packed = struct.pack(f"{order}HH", value, 0) if kind == 3 and count == 1 else struct.pack(f"{order}I", value)
-        directory += struct.pack(f"{order}HHI", tag, kind, count) + packed
-    magic = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
-    return magic + directory + bytes(4) + samples.tobytes() + lists
-
-
-# All of 8 bits, so that the depth can be told; what a file of any depth must show.
-FULL = np.dstack([np.arange(256).reshape(16, 16), np.arange(256)[::-1].reshape(16, 16), np.full((16, 16), 128)])
-DEEP = {
-    "8 bits": FULL.astype(np.uint8),
-    "8 in 16": FULL.astype(np.uint16),
-    "10 in 16": FULL.astype(np.uint16) << 2,
-    "12 in 16": FULL.astype(np.uint16) << 4,
-    "14 in 16": FULL.astype(np.uint16) << 6,
-    "16 bits": FULL.astype(np.uint16) * 257,
-    "12 in 32": FULL.astype(np.uint32) << 4,
-    "signed": FULL.astype(np.int32),
-    "0 to 1": (FULL / 255).astype(np.float32),
-    "0 to 255": FULL.astype(np.float32),
-    "double": FULL / 255,
-}
-every_depth = pytest.mark.parametrize("samples", DEEP.values(), ids=DEEP)
-
-
-@every_depth
-@pytest.mark.parametrize("order", "<>")
-def test_a_tiff_of_any_depth_is_as_bright_as_with_8_bits(samples, order):
-    np.testing.assert_array_equal(decode(tiff(samples, order=order)), FULL)
-    np.testing.assert_array_equal(decode(tiff(samples[..., 0], order=order)), rgb(FULL[..., 0]))
-
-
-@every_depth
-@pytest.mark.parametrize("order", "<>")
-def test_a_tiff_whose_white_is_zero_is_inverted(samples, order):
-    np.testing.assert_array_equal(decode(tiff(samples[..., 0], (262, 0), order=order)), rgb(255 - FULL[..., 0]))
-
-
-@pytest.mark.parametrize(("highest", "shift"), [(255, 0), (1023, 2), (4095, 4), (3900, 4), (16383, 6), (65535, 8)])
-def test_a_tiffs_declared_depth_is_believed(highest, shift):
-    dark = np.minimum(FULL, 60)[..., 0]
-    samples = (dark.astype(np.uint16) << shift) + (shift > 0)
-    np.testing.assert_array_equal(decode(tiff(samples, (281, highest))), rgb(dark))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["8 bits", "12 in 16", "0 to 1"])
-def test_a_deep_tiff_is_turned_as_a_plain_one(orientation, kind):
-    plain = Image.fromarray(DEEP["8 bits"])
-    tags = Image.Exif()
-    tags[0x0112] = orientation
-    expected = decode(encoded(plain, "PNG", exif=tags))
-    np.testing.assert_array_equal(decode(tiff(DEEP[kind], (274, orientation))), expected)
-
-
-@pytest.mark.parametrize("kind", ["12 in 16", "0 to 1", "double"])
-def test_a_deep_tiff_that_is_cut_short_is_refused(kind, capfd):
-    whole = tiff(DEEP[kind])
-    with pytest.raises(UserError, match="found one that cannot be decoded"):
-        decode(whole[: len(whole) // 2])
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_tiff_stored_by_planes_of_deep_samples_is_refused_rather_than_garbled():
-    with pytest.raises(UserError, match=r"of a kind that is not read \(a TIFF of 16/16/16 bits .* convert it"):
-        decode(tiff(DEEP["12 in 16"], (284, 2)))
-
-
-@pytest.mark.parametrize("kind", ["8 bits", "8 in 16", "10 in 16", "12 in 16", "14 in 16", "16 bits"])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_png_of_any_depth_is_as_bright_as_with_8_bits(kind, channels):
-    samples = np.dstack([DEEP[kind], DEEP[kind]])[..., :channels]
-    png = cv2.imencode(".png", samples[..., [2, 1, 0, 3][:channels]] if channels > 1 else samples)[1].tobytes()
-    np.testing.assert_array_equal(decode(png), FULL if channels > 1 else rgb(FULL[..., 0]))
-
-
-@pytest.mark.parametrize("maximum", [255, 1023, 4095, 65535])
-@pytest.mark.parametrize("brightest", [60, 255])
-def test_a_pgm_says_its_depth_itself(maximum, brightest):
-    grey = np.minimum(FULL[..., 0], brightest)
-    samples = np.rint(grey * (maximum / 255)).astype(np.uint8 if maximum < 256 else ">u2")
-    data = b"P5 16 16 %d\n" % maximum + samples.tobytes()
-    np.testing.assert_allclose(decode(data).astype(int), rgb(grey), atol=1)
 
 
 @every_depth
