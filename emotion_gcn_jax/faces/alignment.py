@@ -18,10 +18,11 @@ from emotion_gcn_jax.errors import UserError
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 
-# What `align_and_crop` does between source and stored pixels; stored with a dataset so that its faces can be cut again.
+# How `align_and_crop` resamples. It is stored with a dataset, so that other pictures can be cut in the same way.
 RESAMPLING = "bicubic at native resolution, then bilinear antialiased"
 
-# Longest side of the intermediate warp, and longest source side that OpenCV's warpAffine takes.
+# Longest side in pixels of the intermediate warp, which bounds its memory, and of a source that OpenCV's warpAffine
+# takes, whose coordinates are 16-bit.
 _WARP_LIMIT = 4096
 _SOURCE_LIMIT = 32766
 
@@ -79,9 +80,9 @@ class Crop:
 def align_and_crop(image_HxWx3: np.ndarray, box: Box, left_eye: Point, right_eye: Point, crop: Crop) -> np.ndarray:
     """Cuts one face out of an image, as a square round the centre of its box, tilted so that the eyes are level.
 
-    Rotating the whole image about the eyes and cutting a square round the rotated centre of the box gives the same
-    picture (Emotion-GCN, sec. 6, with the listed defects put right). The square is sampled once, at the source's
-    resolution, and then reduced with an antialiasing filter, so that a large source does not alias.
+    This gives the same picture as Emotion-GCN's way (sec. 6), which rotates the whole image until the eyes are level
+    and then cuts a square round the centre of the box. Here the square is sampled once, at the source's resolution, and
+    then reduced with an antialiasing filter, so that a large source does not alias.
 
     Args:
         image_HxWx3: uint8 RGB image.
@@ -95,7 +96,7 @@ def align_and_crop(image_HxWx3: np.ndarray, box: Box, left_eye: Point, right_eye
         side if that is smaller and crop.enlarge is off.
 
     Raises:
-        UserError: the image is not uint8 RGB, or the box or the eyes are not usable.
+        UserError: the image is not uint8 RGB, the box has no area, or a coordinate is not finite.
     """
     if image_HxWx3.dtype != np.uint8 or image_HxWx3.ndim != 3 or image_HxWx3.shape[2] != 3 or not image_HxWx3.size:
         raise UserError(
@@ -129,7 +130,7 @@ def align_and_crop(image_HxWx3: np.ndarray, box: Box, left_eye: Point, right_eye
 def crop_transform(box: Box, left_eye: Point, right_eye: Point, crop: Crop) -> np.ndarray:
     """Returns the matrix that maps a point (x, y, 1) of the source to the pixels of `align_and_crop`'s result.
 
-    It is float64 [2, 3]: a turn with a scale and a shift. Raises UserError when the box has no area or a number is not
+    It is float64 [2, 3] and turns, scales and shifts. Raises UserError when the box has no area or a number is not
     finite.
     """
     if not np.isfinite((*box, *left_eye, *right_eye)).all() or box[2] <= box[0] or box[3] <= box[1]:

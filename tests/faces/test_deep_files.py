@@ -1,0 +1,70 @@
+"""Files of every depth are as bright as the same picture of 8 bits."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces.pictures import decode
+from tests.faces.files import DEEP, FULL, encoded, every_depth, rgb, tiff
+
+
+@every_depth
+@pytest.mark.parametrize("order", "<>")
+def test_a_tiff_of_any_depth_is_as_bright_as_with_8_bits(samples, order):
+    np.testing.assert_array_equal(decode(tiff(samples, order=order)), FULL)
+    np.testing.assert_array_equal(decode(tiff(samples[..., 0], order=order)), rgb(FULL[..., 0]))
+
+
+@every_depth
+@pytest.mark.parametrize("order", "<>")
+def test_a_tiff_whose_white_is_zero_is_inverted(samples, order):
+    np.testing.assert_array_equal(decode(tiff(samples[..., 0], (262, 0), order=order)), rgb(255 - FULL[..., 0]))
+
+
+@pytest.mark.parametrize(("highest", "shift"), [(255, 0), (1023, 2), (4095, 4), (3900, 4), (16383, 6), (65535, 8)])
+def test_a_tiffs_declared_depth_is_believed(highest, shift):
+    dark = np.minimum(FULL, 60)[..., 0]
+    samples = (dark.astype(np.uint16) << shift) + (shift > 0)
+    np.testing.assert_array_equal(decode(tiff(samples, (281, highest))), rgb(dark))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["8 bits", "12 in 16", "0 to 1"])
+def test_a_deep_tiff_is_turned_as_a_plain_one(orientation, kind):
+    plain = Image.fromarray(DEEP["8 bits"])
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    expected = decode(encoded(plain, "PNG", exif=tags))
+    np.testing.assert_array_equal(decode(tiff(DEEP[kind], (274, orientation))), expected)
+
+
+@pytest.mark.parametrize("kind", ["12 in 16", "0 to 1", "double"])
+def test_a_deep_tiff_that_is_cut_short_is_refused(kind, capfd):
+    whole = tiff(DEEP[kind])
+    with pytest.raises(UserError, match="found one that cannot be decoded"):
+        decode(whole[: len(whole) // 2])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_tiff_stored_by_planes_of_deep_samples_is_refused_rather_than_garbled():
+    with pytest.raises(UserError, match=r"of a kind that is not read \(a TIFF of 16/16/16 bits .* convert it"):
+        decode(tiff(DEEP["12 in 16"], (284, 2)))
+
+
+@pytest.mark.parametrize("kind", ["8 bits", "8 in 16", "10 in 16", "12 in 16", "14 in 16", "16 bits"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_png_of_any_depth_is_as_bright_as_with_8_bits(kind, channels):
+    samples = np.dstack([DEEP[kind], DEEP[kind]])[..., :channels]
+    png = cv2.imencode(".png", samples[..., [2, 1, 0, 3][:channels]] if channels > 1 else samples)[1].tobytes()
+    np.testing.assert_array_equal(decode(png), FULL if channels > 1 else rgb(FULL[..., 0]))
+
+
+@pytest.mark.parametrize("maximum", [255, 1023, 4095, 65535])
+@pytest.mark.parametrize("brightest", [60, 255])
+def test_a_pgm_says_its_depth_itself(maximum, brightest):
+    grey = np.minimum(FULL[..., 0], brightest)
+    samples = np.rint(grey * (maximum / 255)).astype(np.uint8 if maximum < 256 else ">u2")
+    data = b"P5 16 16 %d\n" % maximum + samples.tobytes()
+    np.testing.assert_allclose(decode(data).astype(int), rgb(grey), atol=1)
