@@ -1,9 +1,9 @@
-"""Emotion-GCN in JAX/Flax: seven expressions, valence and arousal from one face image.
+"""What faces express, in JAX/Flax: Emotion-GCN, and whatever else predicts expressions, affect or action units.
 
     import emotion_gcn_jax as eg
 
     model = eg.load("runs/demo")            # a training run's directory, or one checkpoint
-    faces = model.predict("photo.jpg")      # of each face: box, eyes, expression, probabilities, valence, arousal
+    faces = model.predict("photo.jpg")      # of each face: box, eyes, and what it says: expression, valence, arousal
 
 JAX is imported when one of these names is first used.
 """

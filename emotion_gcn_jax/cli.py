@@ -1,4 +1,4 @@
-"""The command `emotion-gcn`: arguments in, one line for every mistake out; the work is done by the rooms below.
+"""The command `emotion-gcn`: reads arguments, calls what does the work, and answers every mistake with one line.
 
 Each subcommand is a pair of functions, one that describes its arguments and one that runs it; the latter imports what
 it needs, so that `--help` answers at once.
@@ -10,9 +10,14 @@ import io
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import atomic_write, user_path
+from emotion_gcn_jax.labels import CLASS_ORDERS
+
+if TYPE_CHECKING:
+    from emotion_gcn_jax.data.source import Split
 
 SOME_FAILED = 1  # the exit status where some of the inputs have no answer
 MISTAKE = 2  # the exit status of a user's mistake, argparse's own
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="emotion-gcn",
-        description="Expressions, valence and arousal of faces, by Emotion-GCN.",
+        description="What faces express: expressions, valence and arousal, action units.",
         epilog="example:\n  emotion-gcn predict --checkpoint runs/demo photo.jpg\n\n"
         "emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -100,7 +105,7 @@ def _add_predict(subparsers: Subparsers) -> None:
     parser.add_argument("--json", metavar="FILE", help="where to write everything that is known of every face")
     parser.add_argument("--overlay", metavar="DIR", help="where to write the pictures with their faces marked")
     parser.add_argument("--no-detect", action="store_true", help="the pictures are faces that were cut already")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image file, or a folder of them")
 
 
 def _predict(arguments: argparse.Namespace) -> int:
@@ -121,14 +126,19 @@ def _add_evaluate(subparsers: Subparsers) -> None:
         subparsers,
         "evaluate",
         _evaluate,
-        "write the report of a trained model on a split of a built dataset",
-        "emotion-gcn evaluate --checkpoint runs/demo --dataset synthetic_faces --split test --output report",
+        "write the report of a trained model on labelled images",
+        "emotion-gcn evaluate --checkpoint runs/demo --dataset synthetic_faces --split test --output report\n"
+        "  emotion-gcn evaluate --checkpoint runs/demo --images my_faces --output report",
     )
     parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
-    parser.add_argument("--dataset", required=True, metavar="NAME", help="a folder of tfds_builders/, built")
-    parser.add_argument("--config", metavar="C", help="of the builder; needed where several are built")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--dataset", metavar="NAME", help="a folder of tfds_builders/, built")
+    source.add_argument(
+        "--images", metavar="PATH", help="your own: a folder with a folder for each class, or a CSV of paths and labels"
+    )
+    parser.add_argument("--config", metavar="C", help="of the dataset's builder; needed where several are built")
     parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
-    parser.add_argument("--split", required=True, metavar="S", help="such as validation or test")
+    parser.add_argument("--split", metavar="S", help="such as validation or test; needed where there are several")
     parser.add_argument(
         "--output", required=True, metavar="OUT", help="the report's folder: numbers, predictions, plots"
     )
@@ -136,28 +146,40 @@ def _add_evaluate(subparsers: Subparsers) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.data import selection
-    from emotion_gcn_jax.data.source import open_split
     from emotion_gcn_jax.evaluation.evaluator import evaluate_model
     from emotion_gcn_jax.evaluation.report import open_directory, summary, write_report
     from emotion_gcn_jax.inference.model import load
 
-    split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
+    split = _open_labelled(arguments)
     model = load(arguments.checkpoint).folded()
-    trained = model.config
-    require = trained.dataset.get("require", "none")
-    split = selection.for_model(split, trained.model.name, num_classes=trained.model.num_classes, require=require)
+    if arguments.dataset:
+        split = selection.for_tasks(split, model.tasks, model.config.dataset.get("require", "none"))
+    else:
+        split = selection.for_tasks(split, model.tasks)
     open_directory(arguments.output)
     metrics = write_report(
         arguments.output,
         evaluate_model(model, split),
-        label_names=model.label_names,
-        dataset=split.name,
-        split=split.split,
         checkpoint=arguments.checkpoint,
         config=model.meta["config"],
     )
-    print(f"{summary(metrics)}\nreport: {arguments.output}")
+    print(f"{summary(model.tasks, metrics)}\nreport: {arguments.output}")
     return 0
+
+
+def _open_labelled(arguments: argparse.Namespace) -> "Split":
+    """The split of a build, or of a folder or a table of images."""
+    if arguments.images:
+        from emotion_gcn_jax.data.folder_split import open_folder
+
+        if arguments.config or arguments.data_dir:
+            raise UserError("--config and --data-dir are for --dataset alone.")
+        return open_folder(arguments.images, arguments.split)
+    from emotion_gcn_jax.data.builds import open_split
+
+    if not arguments.split:
+        raise UserError("--dataset needs --split: name one, such as validation or test.")
+    return open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
 
 
 def _add_graph(subparsers: Subparsers) -> None:
@@ -172,6 +194,8 @@ def _add_graph(subparsers: Subparsers) -> None:
     parser.add_argument("--config", help="the dataset's config; needed where several are built")
     parser.add_argument("--data-dir", help="where it was built; by default where TFDS builds")
     parser.add_argument("--split", default="train", help="the split whose annotations count (default: train)")
+    parser.add_argument("--model", default="emotion_gcn", help="emotion_gcn (default) or emotion_gcn_au: which nodes")
+    parser.add_argument("--vocabulary", help="the classes that are nodes, with commas between them")
     parser.add_argument("--threshold", type=float, default=0.1, help="the weakest correlation that is an edge (0.1)")
     parser.add_argument(
         "--output", required=True, help="CSV file for the correlations, for --config.graph.correlations"
@@ -180,21 +204,30 @@ def _add_graph(subparsers: Subparsers) -> None:
 
 
 def _graph(arguments: argparse.Namespace) -> int:
-    from emotion_gcn_jax.data.source import open_split
+    from emotion_gcn_jax import presets
+    from emotion_gcn_jax.data.builds import open_split
     from emotion_gcn_jax.graph import adjacency, picture
+    from emotion_gcn_jax.graph.nodes import nodes_of, targets
+    from emotion_gcn_jax.tasks import registry
 
     if arguments.plot and pathlib.Path(arguments.plot).suffix.lower() != ".png":
         raise UserError(f"--plot draws a PNG file, found {arguments.plot}: name one that ends in .png.")
+    fields = {name: dict(presets.TASKS[name]) for name in presets.preset(arguments.model).tasks}
+    if arguments.vocabulary:
+        fields["expression"]["vocabulary"] = arguments.vocabulary
+    tasks = registry.from_config(fields)
+    nodes = nodes_of(tasks)
     split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
-    correlations_9x9 = adjacency.spearman_correlations(split.expression, split.valence, split.arousal)
-    adjacency_9x9 = adjacency.adjacency_from_correlations(correlations_9x9, threshold=arguments.threshold)
-    edges = picture.edges(correlations_9x9, adjacency_9x9)
-    print(f"{split!r}: Spearman correlations\n\n{picture.table(correlations_9x9)}\n")
-    print(f"edges (correlations of at least {arguments.threshold:g}):\n{picture.listing(edges)}\n")
-    _write(arguments.output, lambda path: adjacency.write_correlations(path, correlations_9x9))
+    labels = registry.read_labels(tasks, split.columns, split.metadata)
+    correlations_NxN = adjacency.spearman_correlations(targets(tasks, labels), nodes)
+    adjacency_NxN = adjacency.adjacency_from_correlations(correlations_NxN, nodes, threshold=arguments.threshold)
+    edges = picture.edges(correlations_NxN, adjacency_NxN)
+    print(f"{split!r}: Spearman correlations\n\n{picture.table(correlations_NxN, nodes)}\n")
+    print(f"edges (correlations of at least {arguments.threshold:g}):\n{picture.listing(edges, nodes)}\n")
+    _write(arguments.output, lambda path: adjacency.write_correlations(path, correlations_NxN, nodes))
     if arguments.plot:
-        title = f"{split.name}, {split.split}: correlations of at least {arguments.threshold:g}"
-        _write(arguments.plot, lambda path: path.write_bytes(picture.draw(correlations_9x9, edges, title)))
+        title = f"{split.dataset}, {split.name}: correlations of at least {arguments.threshold:g}"
+        _write(arguments.plot, lambda path: atomic_write(path, picture.draw(correlations_NxN, edges, nodes, title)))
     threshold = f"--config.graph.threshold={arguments.threshold}"
     print(f"train with it: --config.graph.correlations={arguments.output} {threshold}")
     return 0
@@ -202,7 +235,7 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 def _write(name: str, write: Callable[[pathlib.Path], object]) -> None:
     """Writes a file, or says in a sentence why it cannot be written."""
-    path = pathlib.Path(name)
+    path = user_path(name)
     try:
         write(path)
     except OSError as error:
@@ -224,12 +257,17 @@ def _add_convert(subparsers: Subparsers) -> None:
     source.add_argument("--weights", metavar="FILE", help="an official checkpoint, or a state dict with its names")
     source.add_argument("--checkpoint", metavar="DIR", help="a training run, or one checkpoint, for --to-torch")
     parser.add_argument("--output", metavar="DIR", help="the new checkpoint's folder")
-    parser.add_argument("--trunk", metavar="T", help="densenet121 or bregnext50; else by the tensors' names")
+    parser.add_argument("--trunk", metavar="T", help="such as densenet121; else by the tensors' names")
     parser.add_argument("--model", metavar="M", help="single_task, multi_task or emotion_gcn; likewise")
     parser.add_argument("--word-vectors", metavar="W", help="of an emotion_gcn: emb.pkl, or a GloVe text file")
-    parser.add_argument("--label-order", metavar="O", help="the file's class order: affectnet (default) or affwild2")
+    parser.add_argument(
+        "--label-order",
+        metavar="O",
+        help=f"the file's class order: {', '.join(CLASS_ORDERS)} (affectnet is the default), or the class names with "
+        "commas between them",
+    )
     parser.add_argument("--imagenet", action="store_true", help="the file is torchvision's: trunk weights only")
-    parser.add_argument("--to-torch", metavar="OUT", help="the official-layout file to write")
+    parser.add_argument("--to-torch", metavar="OUT", help="the official-layout file to write; or OUT.safetensors")
 
 
 def _convert(arguments: argparse.Namespace) -> int:
@@ -246,12 +284,12 @@ def _convert(arguments: argparse.Namespace) -> int:
         raise UserError("convert takes either --weights FILE --output DIR, or --checkpoint DIR --to-torch OUT.")
     if arguments.checkpoint and arguments.imagenet:
         raise UserError("--imagenet is for --weights alone.")
-    if given and (arguments.checkpoint or arguments.imagenet):
+    if given and arguments.checkpoint or arguments.imagenet and given.keys() - {"trunk"}:
         raise UserError("--trunk, --model, --word-vectors and --label-order are for official weights alone.")
     if arguments.checkpoint:
         print(convert.to_torch(arguments.checkpoint, arguments.to_torch))
     elif arguments.imagenet:
-        print(convert.from_imagenet(arguments.weights, arguments.output))
+        print(convert.from_imagenet(arguments.weights, arguments.output, trunk=arguments.trunk))
     else:
         print(convert.from_official(arguments.weights, arguments.output, **given))
     return 0

@@ -4,33 +4,55 @@ A converted checkpoint is one that evaluate, predict and training take. Its meta
 that file's SHA-256, the licence of published weights, and the order that its classes had.
 """
 
+import dataclasses
 import hashlib
-import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from emotion_gcn_jax import checkpoints, labels
-from emotion_gcn_jax.conversion import names
-from emotion_gcn_jax.conversion.names import OfficialTensor
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax import checkpoints, labels, presets
+from emotion_gcn_jax.conversion import names, state_dicts
+from emotion_gcn_jax.conversion.names import TorchTensor
+from emotion_gcn_jax.data.inputs import Input
+from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.faces.alignment import Crop
+from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.graph import word_vectors
-from emotion_gcn_jax.torch_files import reading, writing
-
-PathLike = str | pathlib.Path
-
-LABEL_ORDERS = ("affectnet", "affwild2")
-"""The class orders of the official models: they were trained on either dataset, in its own order."""
+from emotion_gcn_jax.models.emotion_net import TRUNKS
+from emotion_gcn_jax.tasks import registry
+from emotion_gcn_jax.torch_files import writing
 
 OFFICIAL_LICENCE = "GPL-3.0, if these are the weights published with the official implementation of Emotion-GCN"
 IMAGENET_LICENCE = "BSD-3-Clause, torchvision's"
 
 # The image sides of the official models (Emotion-GCN spec, section 5).
 _SMALL_SIDE, _LARGE_SIDE = 112, 227
-_IMAGENET_MODEL = ("densenet121", "single_task")  # whose features have torchvision's names
+_LEAST_LIKENESS = 0.5  # of two sets of names, the share that they have in common: less is another model
+_CLASSIFIERS = ("classifier.", "fc.")  # torchvision's, of a thousand classes
+_MOST_CLASSES = 64  # more rows than these are no expressions: ImageNet's classifier has a thousand
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """A state dict that was recognised.
+
+    Attributes:
+        trunk: a key of TRUNKS.
+        model: one of names.OFFICIAL_MODELS.
+        tensors: the file's, under the model's names.
+        left_out: what the file had besides.
+        classes: the number of its classes.
+        width: of its graph's word vectors.
+    """
+
+    trunk: str
+    model: str
+    tensors: Mapping[str, np.ndarray]
+    left_out: tuple[str, ...]
+    classes: int
+    width: int
 
 
 def from_official(
@@ -50,13 +72,13 @@ def from_official(
     i-th for the file's i-th node.
 
     Args:
-        weights: the PyTorch file.
+        weights: the file, PyTorch's or safetensors.
         output: the new checkpoint's folder.
-        trunk: "densenet121" or "bregnext50"; None goes by the tensors' names.
+        trunk: a key of TRUNKS, such as "densenet121"; None goes by the tensors' names.
         model: "single_task", "multi_task" or "emotion_gcn"; likewise.
-        vectors: a graph model's word vectors, see graph.word_vectors.load_word_vectors; None takes the embedded
-            ones, where they are as wide as the model wants.
-        label_order: one of LABEL_ORDERS, the order of the file's classes.
+        vectors: a graph model's word vectors, see graph.word_vectors.node_vectors; None takes the embedded ones, where
+            they are as wide as the model wants.
+        label_order: the order of the file's classes, see labels.class_order.
 
     Returns:
         What was done, for the user.
@@ -66,39 +88,42 @@ def from_official(
             written then.
     """
     checkpoints.check_new(output)
-    tensors = _read_state_dict(weights)
-    trunk, model = _trunk_and_model(weights, tensors, trunk, model)
-    width = _word_vector_width(tensors)
-    official = names.official_tensors(trunk, model, word_vector_width=width)
-    tensors = _checked(weights, tensors, official)
-    order = _file_rows(label_order)
-    variables, extras = names.to_variables(names.permuted_classes(tensors, official, order), official)
-    if model == "emotion_gcn":
-        vectors_9xF = _word_vectors(vectors, width)
-        variables["graph"]["head"]["word_vectors"] = vectors_9xF[[*order, *range(len(order), len(vectors_9xF))]]
-    elif vectors:
-        raise UserError(f"{weights} holds a {model}, which has no graph: leave --word-vectors out.")
-    origin = _origin(weights, OFFICIAL_LICENCE) | {"label_order": label_order, "file_rows": order}
-    meta = _meta(trunk, model, label_order, origin)
-    checkpoints.write(output, variables, meta, extras)
-    lines = _report(f"{weights}: {model} on {trunk}", variables, origin)
-    config, side = meta["config"]["dataset"], meta["config"]["data"]["image_size"]
-    lines.append(
-        f"the file does not say what it was trained on, so it is taken for an official model: {side} pixels, faces cut "
-        f"as {config['name']}'s by the builder config {config['config']}"
+    found = _recognised(weights, trunk, model)
+    file_words = labels.class_order(label_order, found.classes)
+    words = labels.in_usual_order(file_words)
+    order = [file_words.index(word) for word in words]
+    expected = names.official_tensors(
+        found.trunk, found.model, word_vector_width=found.width, num_classes=found.classes
     )
-    if label_order != "affectnet":
-        moved = ", ".join(f"{row} to {i}" for i, row in enumerate(order) if row != i)
-        lines.append(f"classes put from {label_order}'s order into ours: row {moved}")
+    tensors = _checked(weights, found.tensors, expected)
+    variables, extras = names.to_variables(names.permuted_classes(tensors, expected, order), expected)
+    if found.model == "emotion_gcn":
+        vectors_NxF = _word_vectors(vectors, found.width, (*words, "Valence", "Arousal"))
+        places = [*order, *range(len(order), len(vectors_NxF))]  # the i-th is of the file's i-th node
+        variables["constants"]["head"]["word_vectors"] = vectors_NxF[places]
+    elif vectors:
+        raise UserError(f"{weights} holds a {found.model}, which has no graph: leave --word-vectors out.")
+    origin = _origin(weights, OFFICIAL_LICENCE) | {"label_order": label_order, "file_rows": order}
+    meta = _meta(found, words, label_order, origin)
+    checkpoints.write(output, variables, meta, extras)
+    lines = _report(f"{weights}: {found.model} on {found.trunk}", variables, origin, found.left_out)
+    lines.append(
+        f"the file does not say what it was trained on, so it is taken for an official model: {meta['input']['side']} "
+        f"pixels, faces cut as {meta['dataset']}'s by the builder config {meta['config']['dataset']['config']}"
+    )
+    lines.append(f"classes in the file: {', '.join(file_words)} (--label-order names another order)")
+    if moved := ", ".join(f"row {row} to {i}" for i, row in enumerate(order) if row != i):
+        lines.append(f"classes put into our order, {', '.join(words)}: {moved}")
     return "\n".join([*lines, f"checkpoint: {output}"])
 
 
-def from_imagenet(weights: PathLike, output: PathLike) -> str:
-    """Turns torchvision's densenet121 of ImageNet into trunk weights, for `--config.init.trunk`.
+def from_imagenet(weights: PathLike, output: PathLike, *, trunk: str | None = None) -> str:
+    """Turns torchvision's weights of ImageNet into trunk weights, for `--config.init.trunk`.
 
     Args:
-        weights: the PyTorch file, with the present or the older names; its classifier is ignored.
+        weights: the file, with the present or the older names; its classifier is ignored.
         output: the new checkpoint's folder; no model can be loaded from it, since it has no head.
+        trunk: a key of TRUNKS; None goes by the tensors' names.
 
     Returns:
         What was done, for the user.
@@ -107,13 +132,19 @@ def from_imagenet(weights: PathLike, output: PathLike) -> str:
         UserError: as `from_official`.
     """
     checkpoints.check_new(output)
-    trunk, model = _IMAGENET_MODEL
-    official = tuple(t for t in names.official_tensors(trunk, model) if not t.name.startswith("classifier."))
-    tensors = {n: t for n, t in _read_state_dict(weights).items() if not n.startswith("classifier.")}
-    variables, _ = names.to_variables(_checked(weights, tensors, official), official)
+    tensors = state_dicts.read(weights)
+    trunks = [name for name in TRUNKS if "torchvision" in TRUNKS[name]().FAMILIES and not name.endswith("_tiny")]
+    if trunk is not None and trunk not in trunks:
+        raise UserError(f"torchvision has no weights of {trunk!r}: choose --trunk from {', '.join(trunks)}.")
+    expected_of = {name: names.trunk_tensors(name) for name in ([trunk] if trunk else trunks)}
+    matched = {name: state_dicts.matched(tensors, {t.name for t in ts}) for name, ts in expected_of.items()}
+    best = max(matched, key=lambda name: _likeness(set(matched[name].tensors), {t.name for t in expected_of[name]}))
+    kept = {n: t for n, t in matched[best].tensors.items() if not n.startswith(_CLASSIFIERS)}
+    variables, _ = names.to_variables(_checked(weights, kept, expected_of[best]), expected_of[best])
     origin = _origin(weights, IMAGENET_LICENCE)
-    checkpoints.write(output, variables, {"config": {"model": {"trunk": trunk}}, "origin": origin})
-    return "\n".join([*_report(f"{weights}: {trunk}", variables, origin), f"trunk weights: {output}"])
+    checkpoints.write(output, variables, {"config": {"model": {"trunk": best}}, "origin": origin})
+    left_out = [name for name in matched[best].left_out if not name.startswith(_CLASSIFIERS)]
+    return "\n".join([*_report(f"{weights}: {best}", variables, origin, left_out), f"trunk weights: {output}"])
 
 
 def to_torch(checkpoint: PathLike, output: PathLike) -> str:
@@ -123,117 +154,145 @@ def to_torch(checkpoint: PathLike, output: PathLike) -> str:
 
     Args:
         checkpoint: a run's working directory (its best checkpoint) or one checkpoint's folder.
-        output: the file to write.
+        output: the file to write: in safetensors' format if it ends so, else in torch's.
 
     Returns:
         What was done, for the user.
 
     Raises:
-        UserError: there is no checkpoint, it has no head, its graph is propagated by rows, or a file cannot be written
+        UserError: there is no checkpoint, it is no model that the official layout can hold, or a file cannot be written
             or exists.
     """
-    output = pathlib.Path(output)
+    output = user_path(output)
     beside = output.with_name(f"{output.stem}_emb.pkl")
     for path in (output, beside):
         checkpoints.check_new(path)
     read = checkpoints.read(checkpoint)
     if "head" not in read.variables["params"]:
         raise UserError(f"{checkpoint} holds the weights of a trunk alone, and no model that could be written.")
-    config, graph = read.meta["config"]["model"], read.variables["graph"].get("head")
-    if graph and read.meta["config"]["graph"]["propagation"] != "transposed":
-        raise UserError(
-            f"{checkpoint} was trained with config.graph.propagation=row, which the official code does not know: with "
-            f"these weights it would give other answers; convert a model trained with transposed."
-        )
-    official = names.official_tensors(
-        config["trunk"],
-        config["name"],
-        word_vector_width=graph["word_vectors"].shape[1] if graph else 0,
-        num_classes=config["num_classes"],
+    model = _official_model(checkpoint, read.meta)
+    config, constants = read.meta["config"], read.variables["constants"].get("head")
+    classes = len(registry.from_dicts(read.meta["tasks"])[0].outputs)
+    expected = names.official_tensors(
+        config["model"]["trunk"],
+        model,
+        word_vector_width=constants["word_vectors"].shape[1] if constants else 0,
+        num_classes=classes,
+        channels=read.meta["input"]["channels"],
     )
-    tensors = names.to_state_dict(read.variables, read.extras, official)
-    tensors = {t.name: tensors[t.name].astype(t.dtype) for t in official}
-    order = np.argsort(read.meta.get("origin", {}).get("file_rows", range(config["num_classes"]))).tolist()
-    writing.save(output, names.permuted_classes(tensors, official, order))
-    lines = [f"{checkpoint}: {config['name']} on {config['trunk']}, {len(tensors)} tensors", f"state dict: {output}"]
-    if graph:
-        vectors_9xF = np.asarray(graph["word_vectors"], np.float32)
-        writing.save(beside, vectors_9xF[[*order, *range(len(order), len(vectors_9xF))]])
+    tensors = names.to_state_dict(read.variables, read.extras, expected)
+    tensors = {t.name: tensors[t.name].astype(t.dtype) for t in expected}
+    order = np.argsort(read.meta.get("origin", {}).get("file_rows", range(classes))).tolist()
+    writing.save(output, names.permuted_classes(tensors, expected, order))
+    lines = [f"{checkpoint}: {model} on {config['model']['trunk']}, {len(tensors)} tensors", f"state dict: {output}"]
+    if constants:
+        vectors_NxF = np.asarray(constants["word_vectors"], np.float32)
+        writing.save(beside, vectors_NxF[[*order, *range(len(order), len(vectors_NxF))]])
         lines.append(f"word vectors: {beside}")
     return "\n".join(lines)
 
 
-def _read_state_dict(path: PathLike) -> dict[str, Any]:
-    """The state dict in a file: the file's object, or what its dict has under model_state_dict."""
-    loaded = reading.load(path)
-    if isinstance(loaded, dict):
-        loaded = next((loaded[key] for key in ("model_state_dict", "state_dict") if key in loaded), loaded)
-    is_dict = isinstance(loaded, dict) and all(isinstance(name, str) for name in loaded)
-    if not is_dict or not any(isinstance(tensor, np.ndarray) for tensor in loaded.values()):
+def _recognised(path: PathLike, trunk: str | None, model: str | None) -> _Found:
+    """The state dict of a file as that of the official model whose names it has, as nearly as any."""
+    tensors = state_dicts.read(path)
+    for what, name, known in (("trunk", trunk, tuple(TRUNKS)), ("model", model, names.OFFICIAL_MODELS)):
+        if name is not None and name not in known:
+            raise UserError(f"Unknown --{what} {name!r}: choose one of {', '.join(known)}.")
+    trunks = (trunk,) if trunk else tuple(name for name in TRUNKS if not name.endswith("_tiny"))
+    candidates = [(t, m) for t in trunks for m in ((model,) if model else names.OFFICIAL_MODELS)]
+
+    def likeness(candidate: tuple[str, str]) -> float:
+        wanted = names.layer_names(*candidate)
+        found = state_dicts.matched(tensors, {f"{layer}.{leaf}" for layer in wanted for leaf in names.TORCH_LEAVES})
+        return _likeness({name.rpartition(".")[0] for name in found.tensors} - {""}, wanted)
+
+    best = candidates[0] if len(candidates) == 1 else max(candidates, key=likeness)
+    if len(candidates) > 1 and likeness(best) <= _LEAST_LIKENESS:
         raise UserError(
-            f"{path} holds no state dict: a dict with model_state_dict, or a bare dict of tensors, was expected."
+            f"{path} is no official Emotion-GCN model: it has {len(tensors)} tensors such as {listed(tensors, 3)}; "
+            f"name --trunk and --model to be told what differs from one."
         )
-    return names.normalised_names(loaded)
+    first = {t.name for t in names.official_tensors(*best)}
+    matched = state_dicts.matched(tensors, first)
+    layer = matched.tensors.get("gc1.weight")
+    width = layer.shape[0] if layer is not None and layer.ndim == 2 else 300
+    return _Found(*best, matched.tensors, matched.left_out, _class_count(best, matched.tensors), width)
 
 
-def _trunk_and_model(path: PathLike, tensors: dict[str, Any], trunk: str | None, model: str | None) -> tuple[str, str]:
-    found = names.infer_trunk_and_model(set(tensors), trunk, model)
-    if found is None:
-        some = ", ".join(list(tensors)[:3])
-        raise UserError(
-            f"{path} is no official Emotion-GCN model: it has {len(tensors)} tensors such as {some}; name --trunk and "
-            f"--model to be told what differs from one."
-        )
-    return found
+def _class_count(candidate: tuple[str, str], tensors: Mapping[str, np.ndarray]) -> int:
+    """How many classes a state dict has; 7, the official number, if it does not tell."""
+    expected = names.official_tensors(*candidate)
+    name = next(t.name for t in expected if t.classes)
+    rows = tensors[name].shape[0] if name in tensors and tensors[name].ndim else 7
+    count = rows - names.VALUES if name == "A" else rows
+    return count if 1 < count <= _MOST_CLASSES else len(labels.EXPRESSIONS)
 
 
-def _checked(path: PathLike, tensors: dict[str, Any], official: Sequence[OfficialTensor]) -> dict[str, np.ndarray]:
+def _likeness(found: set[str], wanted: set[str]) -> float:
+    return len(found & wanted) / max(len(found | wanted), 1)
+
+
+def _checked(path: PathLike, tensors: Mapping[str, Any], expected: Sequence[TorchTensor]) -> dict[str, np.ndarray]:
     """The tensors in the official types, if they are those of the model."""
-    if problems := names.problems(tensors, official):
+    if problems := names.problems(tensors, expected):
         classifier = tensors.get("classifier.weight")
         is_imagenet = isinstance(classifier, np.ndarray) and classifier.shape[:1] == (1000,)
         hint = "; it seems to be torchvision's ImageNet file: add --imagenet" if is_imagenet else ""
         raise UserError(f"{path} does not fit, and nothing was written: {'; '.join(problems)}{hint}.")
-    return {t.name: tensors[t.name].astype(t.dtype) for t in official if t.name in tensors}
+    return {t.name: tensors[t.name].astype(t.dtype) for t in expected if t.name in tensors}
 
 
-def _word_vector_width(tensors: dict[str, Any]) -> int:
-    layer = tensors.get("gc1.weight")
-    return layer.shape[0] if isinstance(layer, np.ndarray) and layer.ndim == 2 else 300
+def _official_model(checkpoint: PathLike, meta: Mapping[str, Any]) -> str:
+    """The name of a checkpoint's model in the official layout, if there is one."""
+    config, tasks = meta["config"], registry.from_dicts(meta["tasks"])
+    kinds = tuple((task.name, task.kind) for task in tasks)
+    paper = (("expression", "classes"), ("affect", "values"))
+    if kinds not in (paper, paper[:1]) or (len(kinds) > 1 and len(tasks[1].outputs) != names.VALUES):
+        raise UserError(
+            f"{checkpoint} predicts {', '.join(name for name, _ in kinds)}, and the official layout holds expression, "
+            f"or expression and affect: such a model cannot be written for PyTorch."
+        )
+    if not hasattr(TRUNKS[config["model"]["trunk"]](), "torch_names"):
+        raise UserError(f"{checkpoint} is on {config['model']['trunk']}, which has no PyTorch names (torch_names).")
+    if config["model"]["head"] == "linear":
+        return "single_task" if len(kinds) == 1 else "multi_task"
+    if config["graph"]["propagation"] != "transposed" or len(kinds) == 1:
+        raise UserError(
+            f"{checkpoint} has a graph that the official code does not know (propagated by rows, or without affect): "
+            f"with these weights it would give other answers."
+        )
+    return "emotion_gcn"
 
 
-def _word_vectors(path: PathLike | None, width: int) -> np.ndarray:
-    vectors_9xF = word_vectors.load_word_vectors(path)
-    if vectors_9xF.shape[1] != width:
-        held = f"{path} has {vectors_9xF.shape[1]}" if path else f"the embedded ones have {vectors_9xF.shape[1]}"
+def _word_vectors(path: PathLike | None, width: int, nodes: Sequence[str]) -> np.ndarray:
+    vectors_NxF = word_vectors.node_vectors(path, {node: labels.node_words(node) for node in nodes})
+    if vectors_NxF.shape[1] != width:
+        held = f"{path} has {vectors_NxF.shape[1]}" if path else f"the embedded ones have {vectors_NxF.shape[1]}"
         raise UserError(
             f"The model wants word vectors of {width} numbers, {held}: give those that it was trained with by "
             f"--word-vectors, the official emb.pkl or a GloVe text file such as glove.6B.{width}d.txt."
         )
-    return vectors_9xF
-
-
-def _file_rows(label_order: str) -> list[int]:
-    """For each of our classes, in order, the row that it has in a file of the given order."""
-    if label_order not in LABEL_ORDERS:
-        raise UserError(f"Unknown label order {label_order!r}: choose one of {', '.join(LABEL_ORDERS)}.")
-    to_ours = labels.CLASS_ORDERS[label_order].to_expression
-    return sorted(range(len(labels.EXPRESSIONS)), key=lambda row: to_ours[row])
+    return vectors_NxF
 
 
 def _origin(path: PathLike, licence: str) -> dict[str, Any]:
-    with pathlib.Path(path).open("rb") as file:
+    with user_path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file": pathlib.Path(path).name, "sha256": digest, "licence": licence}
+    return {"file": user_path(path).name, "sha256": digest, "licence": licence}
 
 
-def _meta(trunk: str, model: str, dataset: str, origin: dict[str, Any]) -> dict[str, Any]:
+def _meta(found: _Found, words: tuple[str, ...], label_order: str, origin: dict[str, Any]) -> dict[str, Any]:
     """What the training loop writes, as far as it is known of a model trained elsewhere (see configs/common.py)."""
-    large = dataset == "affectnet" and not trunk.startswith("bregnext")
+    dataset = "affwild2" if label_order == "affwild2" else "affectnet"
+    large = dataset == "affectnet" and not found.trunk.startswith("bregnext")
     side = _LARGE_SIDE if large else _SMALL_SIDE
     # AffectNet's official crops are described by what comes nearest to them, as the builder's csv_official does.
     crop = Crop(side=1.0 if dataset == "affectnet" else 1.05, size=side, enlarge=True)
     builds = {"affectnet": "csv_official" if large else "csv_official_112", "affwild2": "expr_va"}
+    preset = presets.preset(found.model)
+    tasks = {name: dict(presets.TASKS[name]) for name in preset.tasks}
+    tasks["expression"]["vocabulary"] = ",".join(words)
+    inputs = Input(side).to_dict()
     return {
         "config": {
             # AffectNet's None, Uncertain and Non-Face have valence and arousal, and no official model saw them.
@@ -242,23 +301,20 @@ def _meta(trunk: str, model: str, dataset: str, origin: dict[str, Any]) -> dict[
                 "config": builds[dataset],
                 "require": "expression" if dataset == "affectnet" else "none",
             },
-            "data": {
-                "image_size": side,
-                "resize": "bilinear_antialiased",
-                "eval_batch_size": 64,
-                "threads": 4,
-            },
+            "input": inputs,
+            "data": {"eval_batch_size": 64, "threads": 4},
             "model": {
-                "trunk": trunk,
-                "name": model,
-                "num_classes": len(labels.EXPRESSIONS),
+                "trunk": found.trunk,
+                "readout": presets.readout(found.trunk, found.model),
+                "head": preset.head,
                 "dtype": "float32",
                 "remat": False,
             },
+            "tasks": tasks,
             "graph": {"propagation": "transposed"},
         },
-        "label_names": list(labels.EXPRESSIONS),
-        "nodes": list(labels.NODES),
+        "tasks": registry.to_dicts(registry.from_config(tasks)),
+        "input": inputs,
         "crop": crop.to_dict(),
         "dataset": dataset,
         "validation": {},
@@ -266,6 +322,7 @@ def _meta(trunk: str, model: str, dataset: str, origin: dict[str, Any]) -> dict[
     }
 
 
-def _report(what: str, variables: dict[str, Any], origin: dict[str, Any]) -> list[str]:
+def _report(what: str, variables: dict[str, Any], origin: dict[str, Any], left_out: Sequence[str]) -> list[str]:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    return [f"{what}, {parameters:,} parameters", f"sha256: {origin['sha256']}", f"licence: {origin['licence']}"]
+    lines = [f"{what}, {parameters:,} parameters", f"sha256: {origin['sha256']}", f"licence: {origin['licence']}"]
+    return [*lines, *([f"left out: {listed(left_out)}"] if left_out else [])]

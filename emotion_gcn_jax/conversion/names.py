@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from emotion_gcn_jax.errors import UserError, listed
+from emotion_gcn_jax.errors import listed
 from emotion_gcn_jax.models import gcn
 from emotion_gcn_jax.models.emotion_net import TRUNKS
 from emotion_gcn_jax.trees import Variables
@@ -104,7 +104,10 @@ def official_tensors(
     scheme, features = _scheme(trunk), _feature_count(trunk)
     body = trunk_tensors(trunk, scheme.prefixes[model], channels)
     if model != "emotion_gcn":
-        return (*body, *(t for name, place in scheme.linear[model] for t in _linear(name, place, num_classes, features)))
+        return (
+            *body,
+            *(t for name, place in scheme.linear[model] for t in _linear(name, place, num_classes, features)),
+        )
     nodes = num_classes + VALUES
     # Row-normalised, not transposed: the same as ours.
     adjacency = TorchTensor("A", (nodes, nodes), ("constants", "head", "adjacency"), classes=True)
@@ -136,7 +139,9 @@ def trunk_tensors(trunk: str, prefix: str = "", channels: int = 3) -> list[Torch
                 continue
             shape = shapes[found, *path, leaf]
             layout = {4: CONV, 2: POINTWISE}.get(len(shape), AS_IS)
-            their_shape = {4: lambda s: (s[3], s[2], s[0], s[1]), 2: lambda s: (s[1], s[0], 1, 1)}.get(len(shape), tuple)
+            their_shape = {4: lambda s: (s[3], s[2], s[0], s[1]), 2: lambda s: (s[1], s[0], 1, 1)}.get(
+                len(shape), tuple
+            )
             place = (found, "trunk", *path, leaf)
             tensors.append(TorchTensor(f"{prefix}{theirs}.{their_leaf}", their_shape(shape), place, layout))
             if leaf == "var":
@@ -222,6 +227,9 @@ _LEAVES = {
     "var": "running_var",
 }
 
+TORCH_LEAVES = tuple(dict.fromkeys(_LEAVES.values()))
+"""The names of a layer's tensors in torch, counters apart."""
+
 
 @functools.cache
 def _shapes(trunk: str, channels: int) -> dict[Path, tuple[int, ...]]:
@@ -236,9 +244,7 @@ def _shapes(trunk: str, channels: int) -> dict[Path, tuple[int, ...]]:
 def _feature_count(trunk: str) -> int:
     module = TRUNKS[trunk]()
     images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    features, _ = jax.eval_shape(
-        functools.partial(module.init_with_output, train=False), jax.random.key(0), images
-    )
+    features, _ = jax.eval_shape(functools.partial(module.init_with_output, train=False), jax.random.key(0), images)
     return features.shape[-1]
 
 

@@ -1,10 +1,16 @@
-"""Builds of TFDS: where `tfds build` put a dataset, and a split of it opened for random access."""
+"""Builds of TFDS: where `tfds build` put a dataset, and a split of it opened for random access.
 
+A build is read from its files alone, without the builder's code and without TensorFlow. Labels are read once, without
+decoding an image, and kept beside the build (label_index.py).
+"""
+
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 
 from emotion_gcn_jax.data.label_index import indexed_columns
@@ -43,9 +49,23 @@ def open_split(name: str, split: str, *, config: str | None = None, data_dir: st
         name=split,
         metadata=_read_metadata(build),
         columns=indexed_columns(builder, split, build, records),
-        read_file=lambda row: records[row]["image"],
+        read_image=functools.partial(_read_image, records, f"{name}, {split}"),
         rows=np.arange(len(records)),
     )
+
+
+def _read_image(records: Any, where: str, row: int) -> np.ndarray:
+    """A stored image as uint8 RGB [H, W, 3]. Orientation tags are ignored: builders store upright images."""
+    record = records[row]
+    encoded = np.frombuffer(record["image"], np.uint8)
+    image = None
+    if encoded.size:  # OpenCV answers an unreadable file with None, and an empty one with an exception
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise UserError(
+            f"The image {record['id'].decode()!r} of {where} cannot be read as JPEG or PNG: build the dataset again."
+        )
+    return image
 
 
 def _find_build(root: pathlib.Path, name: str, config: str | None) -> tuple[str | None, pathlib.Path]:

@@ -1,8 +1,7 @@
 """A split of a dataset: its labels in memory, its images by random access.
 
-A build of TFDS is read from its files alone, without the builder's code and without TensorFlow (builds.py). Labels are
-read once, without decoding an image, and kept beside the build (label_index.py). A folder or a CSV of a user's own
-images is a split too, without a build.
+It comes from a build of TFDS (builds.py), or from a folder or a table of a user's own images, without a build
+(folder_split.py).
 """
 
 import dataclasses
@@ -10,10 +9,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-
-from emotion_gcn_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -30,7 +26,7 @@ class Split:
             ("crop", as `faces.alignment.Crop.from_dict` reads it), if that is known.
         columns: what is stored beside the image, by name: arrays whose first axis is N; text as UTF-8 bytes; "id" is
             always there.
-        read_file: returns the stored image file of a row of the whole split; safe to call from several threads.
+        read_image: returns the image of a row of the whole split; safe to call from several threads.
         rows: which rows of the whole split these examples are: int N.
     """
 
@@ -39,7 +35,7 @@ class Split:
     name: str
     metadata: Mapping[str, Any]
     columns: Mapping[str, np.ndarray]
-    read_file: Callable[[int], bytes]
+    read_image: Callable[[int], np.ndarray]
     rows: np.ndarray
 
     @functools.cached_property
@@ -61,17 +57,5 @@ class Split:
         return dataclasses.replace(self, columns=columns, rows=self.rows[chosen])
 
     def image(self, index: int) -> np.ndarray:
-        """Returns an example's image, uint8 RGB [H, W, 3]. Orientation tags are ignored: builders store upright images.
-
-        Raises:
-            UserError: it cannot be decoded.
-        """
-        encoded = np.frombuffer(self.read_file(int(self.rows[index])), np.uint8)
-        image = None
-        if encoded.size:  # OpenCV answers an unreadable file with None, and an empty one with an exception
-            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-        if image is None:
-            raise UserError(
-                f"The image {self.ids[index]!r} of {self!r} cannot be read as JPEG or PNG: build the dataset again."
-            )
-        return image
+        """Returns an example's image, uint8 RGB [H, W, 3]; raises UserError if it cannot be read."""
+        return self.read_image(int(self.rows[index]))

@@ -71,7 +71,7 @@ def _corners(face: FacePrediction) -> np.ndarray:
 
 
 class _Panel(NamedTuple):
-    """What is written beside a face: lines with their heights in pixels, and the point on the plane, if there is one."""
+    """What is written beside a face: lines with their heights in pixels, and a point on the plane, if there is one."""
 
     lines: list[tuple[str, float]]
     point: tuple[float, float] | None
@@ -111,9 +111,7 @@ def _write(
     return covered
 
 
-def _plane(
-    draw: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, point: tuple[float, float]
-) -> None:
+def _plane(draw: ImageDraw.ImageDraw, centre: tuple[float, float], radius: float, point: tuple[float, float]) -> None:
     """The first value to the right, the second upwards, in a circle of radius 1; each is limited to [-1, 1]."""
     x, y = centre
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=_GRID)

@@ -114,7 +114,7 @@ class DenseNet(nn.Module):
         return BatchNorm(**types, name="final_norm")(x, moments)
 
     def torch_names(self) -> list[tuple[str, str]]:
-        """torchvision's name of every layer, which the official models share, and ours; in torchvision's order."""
+        """Torchvision's name of every layer, which the official models share, and ours; in torchvision's order."""
         names = [("conv0", "stem_conv"), ("norm0", "stem_norm")]
         for block, count in enumerate(self.blocks, start=1):
             for layer in range(1, count + 1):

@@ -25,14 +25,21 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models.bregnext import BReGNeXt
 from emotion_gcn_jax.models.densenet import DenseNet
 from emotion_gcn_jax.models.heads import GraphHead, LinearHead, Outputs
+from emotion_gcn_jax.models.resnet import ResNet
+from emotion_gcn_jax.models.vgg import VGG
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.trees import Dtype, Variables
 
 TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "densenet121": functools.partial(DenseNet, blocks=(6, 12, 24, 16), growth=32, stem_width=64),
     "bregnext50": functools.partial(BReGNeXt, stages=((7, 32), (1, 64), (8, 64), (1, 128), (7, 128)), stem_width=32),
+    "resnet18": functools.partial(ResNet, stages=(2, 2, 2, 2), bottleneck=False),
+    "resnet34": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=False),
+    "resnet50": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True),
+    "vgg16": VGG,
     # The same classes at a thousandth of the work, for tests and for trying a pipeline out.
     "densenet_tiny": functools.partial(DenseNet, blocks=(1, 2, 2, 1), growth=8, stem_width=8),
+    "resnet_tiny": functools.partial(ResNet, stages=(1, 1, 1, 1), bottleneck=False, stem_width=8),
     "bregnext_tiny": functools.partial(BReGNeXt, stages=((1, 8), (1, 16), (1, 16), (1, 32)), stem_width=8),
 }
 

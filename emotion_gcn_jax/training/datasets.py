@@ -64,7 +64,7 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
     own_count = config.data.batch_size - sum(stream.count for stream in further)
     if own_count < 1:
         raise UserError(
-            f"config.dataset.streams={dataset.streams} asks for all {config.data.batch_size} places of a batch or more: "
+            f"config.dataset.streams={dataset.streams} asks for all {config.data.batch_size} places of a batch: "
             f"leave some for {dataset.name}, or enlarge config.data.batch_size."
         )
     return RunData((Stream(train, own_count, tasks), *further), validation)
