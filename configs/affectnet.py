@@ -10,8 +10,8 @@
 
 The paper starts DenseNet-121 from ImageNet weights, --config.init.trunk=DIR (docs/weights.md says how to get them), and
 has 300-dimensional word vectors, --config.graph.word_vectors=glove.6B.300d.txt.
---config.tasks.affect.ccc_variance=unbiased is the official loss to the digit. Eight classes, which the paper does not have:
---config.tasks.expression.vocabulary=Neutral,Happy,Sad,Surprise,Fear,Disgust,Anger,Contempt and, for emotion_gcn,
+--config.tasks.affect.ccc_variance=unbiased is the official loss to the digit. Eight classes, which the paper does not
+have: --config.tasks.expression.vocabulary=Neutral,Happy,Sad,Surprise,Fear,Disgust,Anger,Contempt and, for emotion_gcn,
 --config.graph.correlations=annotations.
 
 The paper selects the best epoch on the 3,500 validation images that it also reports. Better, and a field away:

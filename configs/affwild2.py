@@ -18,8 +18,8 @@ starts; `emotion-gcn graph --dataset affwild2 --config expr_va --output adjacenc
 
 The paper starts DenseNet-121 from ImageNet weights, --config.init.trunk=DIR (docs/weights.md says how to get them), and
 has 300-dimensional word vectors, --config.graph.word_vectors=glove.6B.300d.txt.
---config.tasks.affect.ccc_variance=unbiased is the official loss to the digit. --config.dataset.held_out_share=0.1 selects the best epoch on a tenth of the training
-videos instead of the validation set.
+--config.tasks.affect.ccc_variance=unbiased is the official loss to the digit. --config.dataset.held_out_share=0.1
+selects the best epoch on a tenth of the training videos instead of the validation set.
 
 Not run: Aff-Wild2 is licensed and was not at hand. No accuracy of these configs has been measured here.
 """

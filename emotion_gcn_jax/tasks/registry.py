@@ -25,12 +25,17 @@ _LISTS = ("vocabulary", "dimensions", "names")
 def from_config(config: Mapping[str, Any]) -> Tasks:
     """Reads `config.tasks`: by a task's name its kind, weight, loss and whatever else its kind has.
 
+    Returns:
+        The tasks: classes first, then values, then flags, each in the alphabet's order, since a ConfigDict keeps none.
+        So the paper's nodes are the seven expressions, valence and arousal.
+
     Raises:
         UserError: there is none, or a kind, field, list or choice is unknown.
     """
     if not config:
         raise UserError("config.tasks is empty: a run needs at least one task, such as expression.")
-    return tuple(_from_fields(name, dict(fields)) for name, fields in config.items())
+    tasks = [_from_fields(name, dict(fields)) for name, fields in config.items()]
+    return tuple(sorted(tasks, key=lambda task: (list(KINDS).index(task.kind), task.name)))
 
 
 def to_dicts(tasks: Tasks) -> list[dict[str, Any]]:
