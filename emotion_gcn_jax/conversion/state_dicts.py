@@ -32,9 +32,8 @@ _MOST_INNER_WRAPPERS = 8  # of one tensor's name, inside the model; more are no 
 # What training keeps in the same module: AveragedModel's counter and the weights of losses.
 _TRAINING_PARTS = re.compile(r"n_averaged|(criterion|loss)\w*|\w+_(criterion|loss)")
 
-_OLD_TORCHVISION = re.compile(
-    r"(denselayer\d+\.(?:norm|conv))\.([12])\."
-)  # as torchvision's published files have it: norm.1 for norm1
+# The names in torchvision's published files: norm.1 for norm1.
+_OLD_TORCHVISION = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 
 
 class Matched(NamedTuple):
@@ -74,8 +73,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     if len(keys) > 1:
         places = listed(".".join(key) or "no key" for key in keys)
         raise UserError(
-            f"The file {path} holds {len(keys)} state dicts, under {places}: "
-            f"save the one that is meant alone, or under {USUAL_KEYS[0]}."
+            f"The file {path} holds {len(keys)} state dicts, under {places}: save the one that is meant alone, or "
+            f"under {USUAL_KEYS[0]}."
         )
     return found[keys[0]]
 
@@ -103,7 +102,7 @@ def matched(tensors: Mapping[str, np.ndarray], expected: Collection[str]) -> Mat
     origin: dict[str, str] = {}
     for name, tensor in tensors.items():
         new = naming.plain(name.removeprefix(prefix))
-        if naming.is_training_s(new) or not (name.startswith(prefix) or new in naming.expected):
+        if naming.is_of_training(new) or not (name.startswith(prefix) or new in naming.expected):
             continue
         if new in named:
             raise UserError(
@@ -113,6 +112,19 @@ def matched(tensors: Mapping[str, np.ndarray], expected: Collection[str]) -> Mat
         named[new], origin[new] = tensor, name
     kept = set(origin.values())
     return Matched(named, tuple(name for name in tensors if name not in kept))
+
+
+def likeness(tensors: Mapping[str, np.ndarray], expected: Collection[str]) -> tuple[float, int]:
+    """How much a state dict looks like a model's, for the choice between models: the larger, the more.
+
+    Returns:
+        The share of the expected names and of those in the file, after `matched`, that both have, in [0, 1]; then minus
+        the number of names left out, because one model may lie inside another.
+    """
+    found = matched(tensors, expected)
+    names = frozenset(expected)
+    share = len(found.tensors.keys() & names) / max(len(found.tensors.keys() | names), 1)
+    return share, -len(found.left_out)
 
 
 def convertible(found: np.dtype, wanted: np.dtype) -> bool:
@@ -202,7 +214,7 @@ class _Naming:
         plain = ".".join(part for part in name.split(".") if part not in self.wrappers)
         return plain if self.expects_old_names else _OLD_TORCHVISION.sub(r"\1\2.", plain)
 
-    def is_training_s(self, name: str) -> bool:
+    def is_of_training(self, name: str) -> bool:
         """Whether a plain name is that of a loss or a counter which the model does not have."""
         first = name.partition(".")[0]
         return first not in self.first_parts and _TRAINING_PARTS.fullmatch(first) is not None

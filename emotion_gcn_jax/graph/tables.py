@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, shown
+from emotion_gcn_jax.torch_files.paths import expanded
 
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p", ".pt", ".pth"})
 """Files that could run any code when Python opens them (PyTorch's are pickles too)."""
@@ -46,8 +47,8 @@ def read_table(path: str | Path) -> Table:
         row_names = tuple(line[0].strip() for line in lines[1:])
         if any(_is_number(name) for name in column_names):
             raise UserError(
-                f"{path} begins with {lines[0][0]!r}, which is not a number: plain numbers only, or a header line with "
-                "the names of the columns and then a name at the start of every line were expected"
+                f"{path} begins with {shown(lines[0][0])!r}, which is not a number: plain numbers only, or a "
+                "header line with the names of the columns and then a name at the start of every line were expected"
             )
         lines = [line[1:] for line in lines[1:]]
     width = len(lines[0]) if column_names is None else len(column_names)
@@ -64,7 +65,7 @@ def _read_lines(path: str | Path) -> list[list[str]]:
     """Returns the cells of every line that is not blank."""
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first cell.
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        with expanded(path).open(encoding="utf-8-sig", newline="") as file:
             return [line for line in csv.reader(file) if any(cell.strip() for cell in line)]
     except FileNotFoundError:
         raise UserError(f"there is no file {path}: check the path") from None
@@ -85,6 +86,7 @@ def _is_number(cell: str) -> bool:
 def _number(cell: str, path: str | Path, row: int, column: int) -> float:
     if not _is_number(cell) or not math.isfinite(float(cell)):
         raise UserError(
-            f"every cell of {path} should be a finite number, but row {row}, column {column} holds {cell.strip()!r}"
+            f"every cell of {path} should be a finite number, but row {row}, column {column} holds "
+            f"{shown(cell.strip())!r}"
         )
     return float(cell)

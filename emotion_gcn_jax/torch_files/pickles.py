@@ -17,7 +17,7 @@ from emotion_gcn_jax.errors import shown
 from emotion_gcn_jax.torch_files.stand_ins import StandIn, stand_in
 
 MAX_INSTRUCTIONS = 1_000_000
-"""An instruction may cost a hundred bytes and two microseconds; a DenseNet-121 with its optimiser has 60,000."""
+"""An instruction may cost a few hundred bytes and ten microseconds; a DenseNet-121 with its optimiser has 60,000."""
 
 _NEWEST_PROTOCOL = 5
 _MAX_ARGUMENTS = 16  # of a call: thousands, handed over again and again, would be copied each time
@@ -35,7 +35,7 @@ class Name(NamedTuple):
     Attributes:
         name: as the pickle has it, "module name".
         rebuild: what calling it does: one of this project's functions, or None where the result is not needed.
-        value: what else is to be known of it.
+        value: what else a vocabulary needs to know of it.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Reads what `torch.save` writes, zip archives and the older stream of pickles, pickles of NumPy, and safetensors.
 
 Only tensors, arrays, containers, numbers and text are rebuilt (`pickles`, `tensors`, `safetensors_files`); for every
-other object stands its name (`stand_ins`). Archives are read in memory and
-nothing is unpacked; their entries must be what torch writes: not compressed, each name once, each inside one folder.
+other object stands its name (`stand_ins`). Archives are read in memory and nothing is unpacked; their entries must be
+what torch writes: not compressed, each name once, each inside one folder.
 """
 
 import io
@@ -58,7 +58,7 @@ def load(path: str | Path) -> Any:
 
 
 def _plain(loaded: Any) -> Any:
-    """What a file holds, if that is a thing of Python or NumPy."""
+    """Returns what a file holds, if it is an object of Python's or NumPy's."""
     if loaded is None or isinstance(loaded, _PLAIN_TYPES):
         return loaded
     found = described(loaded) if type(loaded) is StandIn else "the name of a type"
@@ -84,7 +84,7 @@ def _read(path: Path) -> bytes:
 
 
 def _foreign_kind(data: bytes) -> str | None:
-    """What the file is, and what to do, if it is known to be no PyTorch file."""
+    """Says what the file is, and what to do, if it is known to be of another kind."""
     start = data[:512].lstrip().lower()
     if not data:
         return "is empty: download it again"

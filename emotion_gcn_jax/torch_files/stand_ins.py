@@ -11,7 +11,7 @@ import re
 
 from emotion_gcn_jax.errors import shown
 
-_LONGEST_NAME = 256  # characters, so that a million names cannot take more than 256 MB
+_LONGEST_NAME = 256  # characters, at most a kilobyte; a pickle of a million instructions has a third as many names
 
 _HARMLESS_BUILTINS = frozenset(
     {

@@ -124,7 +124,8 @@ class TensorVocabulary:
     def persistent(self, reference: Any) -> Storage | StandIn:
         """Returns the storage of ("storage", type, key, device, number of elements[, None]).
 
-        Of ("module", class, file, source), as the older format writes a whole module's class, it returns the class.
+        For ("module", class, file, source), as the older format writes a whole module's class, it is the class, and
+        for a storage of an unknown type (quantised numbers) the type: both are stand-ins.
         """
         if (
             type(reference) is tuple
@@ -138,6 +139,8 @@ class TensorVocabulary:
         if type(reference) is not tuple or len(reference) not in (5, 6) or reference[0] != "storage":
             raise Refusal("refers to something that is no storage: a whole saved module is not opened, a state dict is")
         _, kind, key, _, count, *view = reference
+        if type(kind) is StandIn:
+            return kind
         is_type = type(kind) is Name and type(kind.value) is ElementType and "Storage" in kind.name
         if not is_type or type(key) is not str or not are_sizes((count,)) or view not in ([], [None]):
             raise Refusal("refers to a storage of an unknown kind")
@@ -200,16 +203,20 @@ class TensorVocabulary:
                 f"unfolds to more than {MAX_BYTES >> 30} GiB of numbers, which no weight file of this project has"
             )
 
-    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray | None:
+    def _tensor(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> np.ndarray | StandIn | None:
         """A copy of a part of a storage; `offset` and `strides` count elements."""
+        if type(storage) is StandIn:
+            return storage
         if type(storage) is not Storage:
             _refuse_arguments("a tensor")
         return self._cut(storage, offset, shape, strides, storage.element)
 
     def _tensor_of_untyped(
         self, storage: Any, offset: Any, shape: Any, strides: Any, _: Any, __: Any, dtype: Any, *___: Any
-    ) -> np.ndarray | None:
-        """Likewise from a storage of bytes, whose numbers' type is given apart."""
+    ) -> np.ndarray | StandIn | None:
+        """Likewise from a storage of bytes, whose numbers' type is given apart; NumPy lacks eight-bit floats."""
+        if type(dtype) is StandIn:
+            return dtype
         if type(storage) is not Storage or type(dtype) is not Name or type(dtype.value) is not ElementType:
             _refuse_arguments("a tensor")
         return self._cut(storage, offset, shape, strides, dtype.value)

@@ -41,7 +41,7 @@ def save(path: str | Path, tensors: Mapping[str, np.ndarray] | np.ndarray) -> No
     Args:
         path: the file to write, with `~` for the user's home; one that is there is replaced. With the suffix
             .safetensors it is of that format, which keeps no order of the names; otherwise of torch's zip format.
-        tensors: arrays by name, in the order in which they are to stand in the file, or a single array.
+        tensors: arrays by name, in the order that they get in the file, or a single array.
 
     Raises:
         UserError: the file cannot be written, or is a .safetensors file for a single array, which needs a name there.

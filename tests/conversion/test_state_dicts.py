@@ -126,6 +126,15 @@ def test_official_names_come_back_from_every_prefix(prefix, trunk, kind):
     same(state_dicts.matched(named(*(prefix + name for name in official)), official).tensors, named(*official))
 
 
+@pytest.mark.parametrize("six", SIX)
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "model.module."])
+def test_official_model_is_most_like_itself(prefix, six):
+    official = {pair: [name for name, _, _ in listed(*pair)] for pair in SIX}
+    tensors = named("n_averaged", *(prefix + name for name in official[six]))
+    alike = {pair: state_dicts.likeness(tensors, names) for pair, names in official.items()}
+    assert max(alike, key=alike.get) == six and alike[six] == (1.0, -1)
+
+
 WRAPPED_INSIDE = {
     "trunk on several GPUs": [name.replace("features.", "features.module.") for name in EXPECTED],
     "compiled trunk in a Lightning module": [

@@ -194,6 +194,12 @@ USES = {
     "a factory": call("collections", "defaultdict", CLASS),
     "a hook of a tensor": call("torch._utils", "_rebuild_parameter", value(None), value(True), CLASS),
     "a tensor's own class": call("torch._tensor", "_rebuild_from_type_v2", CLASS, CLASS, value(()), value(None)),
+    "a storage's type": handmade.tensor(
+        b"(" + value("storage") + CLASS + value("7") + value("cpu") + value(1 << 60) + b"tQ", (1 << 60,), (1,)
+    ),
+    "a tensor's type": call(
+        "torch._utils", "_rebuild_tensor_v3", *map(value, (None, 0, (1,), (1,), False, None)), CLASS
+    ),
     "an array's own class": call("numpy.core.multiarray", "_reconstruct", CLASS, value((0,)), value("b")),
     "an old module's class": b"(" + value("module") + CLASS + value("a.py") + value("import os") + b"tQ",
 }
@@ -233,7 +239,7 @@ HARMLESS_BOMBS = {
     "a doubled tuple as state": (b"]" + STAND_IN + DOUBLED + b"ba", list),
     "stand-ins called over and over": (b"]" + STAND_IN + b")R" * 400_000 + b"a", list),
     "a long name used over and over": (
-        value("m" * 120) + b"q\x000" + value("n" * 120) + b"q\x010](" + b"h\x00h\x01\x93" * 300_000 + b"e",
+        value("m" * 120) + b"q\x050" + value("n" * 120) + b"q\x060](" + b"h\x05h\x06\x93" * 100_000 + b"e",
         list,
     ),
     "a list within itself": (b"]q\x00h\x00a", list),
