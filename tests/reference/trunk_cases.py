@@ -17,11 +17,11 @@ TOLERANCE = 1e-9  # in float64, relative to the largest value of an array
 # (height, width, channels, whether to train); some sides are odd. The longer networks only infer, for time: their
 # blocks are those of the shorter ones, which train.
 CASES = {
-    "resnet18": (33, 64, 3, True),
+    "resnet18": (33, 47, 3, True),
     "resnet34": (64, 47, 3, False),
     "resnet50": (47, 64, 1, False),
-    "resnet_bottlenecks": (33, 64, 3, True),
-    "vgg16": (32, 71, 3, True),
+    "resnet_bottlenecks": (33, 47, 3, True),
+    "vgg16": (33, 39, 3, True),
 }
 
 
