@@ -59,49 +59,56 @@ def downsample(channels, features, stride):
 class ResNet(nn.Module):
     """From images to the last feature map."""
 
-    def __init__(self, block, counts, image_channels):
+    def __init__(self, block, counts, image_channels, stem_width=64):
         super().__init__()
-        self.conv1 = nn.Conv2d(image_channels, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        channels = 64
-        for index, (count, width) in enumerate(zip(counts, (64, 128, 256, 512), strict=True)):
+        self.conv1 = nn.Conv2d(image_channels, stem_width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem_width)
+        channels = width = stem_width
+        stages = []
+        for count in counts:
             blocks = []
-            for position in range(count):
-                blocks.append(block(channels, width, 2 if index and position == 0 else 1))
+            for _ in range(count):
+                blocks.append(block(channels, width, 2 if stages and not blocks else 1))
                 channels = 4 * width if block is Bottleneck else width
-            setattr(self, f"layer{index + 1}", nn.Sequential(*blocks))
+            stages.append(nn.Sequential(*blocks))
+            self.add_module(f"layer{len(stages)}", stages[-1])
+            width = 2 * width
 
     def forward(self, images):
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, stride=2, padding=1)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for name, stage in self.named_children():
+            if name.startswith("layer"):
+                x = stage(x)
+        return x
 
 
-class VGG16(nn.Module):
-    """From images to the last feature map; configuration D of Simonyan and Zisserman's table 1, "M" for a max pool."""
+class VGG(nn.Module):
+    """From images to the last feature map; `layers` is written as in Simonyan and Zisserman's table 1, M a max pool."""
 
-    LAYERS = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
-
-    def __init__(self, image_channels):
+    def __init__(self, layers, image_channels):
         super().__init__()
         modules, channels = [], image_channels
-        for layer in self.LAYERS:
+        for layer in layers.split():
             if layer == "M":
                 modules.append(nn.MaxPool2d(2))
             else:
-                modules += [nn.Conv2d(channels, layer, 3, padding=1), nn.ReLU()]
-                channels = layer
+                modules += [nn.Conv2d(channels, int(layer), 3, padding=1), nn.ReLU()]
+                channels = int(layer)
         self.features = nn.Sequential(*modules)
 
     def forward(self, images):
         return self.features(images)
 
 
+CONFIGURATION_D = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
 NETWORKS = {
     "resnet18": lambda channels: ResNet(BasicBlock, (2, 2, 2, 2), channels),
     "resnet34": lambda channels: ResNet(BasicBlock, (3, 4, 6, 3), channels),
     "resnet50": lambda channels: ResNet(Bottleneck, (3, 4, 6, 3), channels),
-    "resnet_bottlenecks": lambda channels: ResNet(Bottleneck, (1, 2, 1, 1), channels),
-    "vgg16": VGG16,
+    "vgg16": lambda channels: VGG(CONFIGURATION_D, channels),
+    "small_basic": lambda channels: ResNet(BasicBlock, (1, 2), channels, stem_width=8),
+    "small_bottleneck": lambda channels: ResNet(Bottleneck, (1, 2), channels, stem_width=8),
+    "small_vgg": lambda channels: VGG("8 8 M 12 M", channels),
 }
 
 
