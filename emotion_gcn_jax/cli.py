@@ -284,7 +284,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         raise UserError("convert takes either --weights FILE --output DIR, or --checkpoint DIR --to-torch OUT.")
     if arguments.checkpoint and arguments.imagenet:
         raise UserError("--imagenet is for --weights alone.")
-    if given and arguments.checkpoint or arguments.imagenet and given.keys() - {"trunk"}:
+    if (given and arguments.checkpoint) or (arguments.imagenet and given.keys() - {"trunk"}):
         raise UserError("--trunk, --model, --word-vectors and --label-order are for official weights alone.")
     if arguments.checkpoint:
         print(convert.to_torch(arguments.checkpoint, arguments.to_torch))

@@ -9,7 +9,11 @@ PathLike = str | os.PathLike[str]
 
 def user_path(path: PathLike) -> pathlib.Path:
     """A path as it was meant: `~` is the home folder, which no shell expands in `--name=~/x`."""
-    return pathlib.Path(path).expanduser()
+    path = pathlib.Path(path)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # pathlib's, where the system knows no home of that name
+        return path
 
 
 def atomic_write(path: PathLike, data: bytes) -> None:

@@ -7,12 +7,12 @@ that held the model in training. `read` finds the tensors and `matched` brings t
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, listed, shown
+from emotion_gcn_jax.files import PathLike
 from emotion_gcn_jax.torch_files import reading
 from emotion_gcn_jax.torch_files.stand_ins import StandIn, described
 
@@ -48,7 +48,7 @@ class Matched(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def read(path: str | Path) -> dict[str, np.ndarray]:
+def read(path: PathLike) -> dict[str, np.ndarray]:
     """Reads the state dict in a weight file, with the names that it has there.
 
     It is the file's own dict, or a dict under a key of it, or one below that. Of several dicts of tensors the one under

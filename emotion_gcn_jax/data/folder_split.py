@@ -25,9 +25,8 @@ def open_folder(path: PathLike, split: str | None = None) -> Split:
             raises when it is asked for.
     """
     found = folders.read(user_path(path))
-    if split is None and len(found.splits) == 1:
-        (split,) = found.splits
-    if split not in found.splits:
+    split = next(iter(found.splits)) if split is None and len(found.splits) == 1 else split
+    if split is None or split not in found.splits:
         raise UserError(f"{path} has the splits {', '.join(found.splits)}, found --split {split}: name one of them.")
     chosen = found.splits[split]
     columns = {name: _stored(column) for name, column in chosen.columns.items()}

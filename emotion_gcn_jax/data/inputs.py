@@ -63,7 +63,8 @@ class Input:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Input":
         """Reads config.input, or what `to_dict` wrote."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        known: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON has them."""

@@ -168,7 +168,7 @@ def flags(per_flag: Mapping[str, Mapping[str, Any]], title: str) -> bytes:
     always = [per_flag[name]["always_true_f1"] for name in names]
     axes.bar(places, f1, width=0.62, color=_COLOURS[2], label="F1")
     axes.plot(places, always, "_", color=_INK, ms=22, mew=2, label="F1 of always true")
-    for place, value in zip(places, f1, strict=True):
+    for place, value in enumerate(f1):
         axes.text(place, value + 0.015, f"{value:.2f}", ha="center", va="bottom", fontsize=9, color=_INK)
     shares = [f"{name}\n{per_flag[name]['true'] / per_flag[name]['examples']:.0%} true" for name in names]
     axes.set_xticks(places, shares, fontsize=9)

@@ -3,12 +3,11 @@
 import csv
 import dataclasses
 import math
-from pathlib import Path
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, shown
-from emotion_gcn_jax.torch_files.paths import expanded
+from emotion_gcn_jax.files import PathLike, user_path
 
 PICKLE_SUFFIXES = frozenset({".pkl", ".pickle", ".p", ".pt", ".pth"})
 """Files that could run any code when Python opens them (PyTorch's are pickles too)."""
@@ -29,7 +28,7 @@ class Table:
     column_names: tuple[str, ...] | None
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: PathLike) -> Table:
     """Reads a comma-separated table: plain numbers, or a header line and a name at the start of every line.
 
     The two forms are told apart by the first cell, which is a number only in a plain table.
@@ -61,11 +60,11 @@ def read_table(path: str | Path) -> Table:
     return Table(np.asarray(numbers, np.float64).reshape(len(lines), width), row_names, column_names)
 
 
-def _read_lines(path: str | Path) -> list[list[str]]:
+def _read_lines(path: PathLike) -> list[list[str]]:
     """Returns the cells of every line that is not blank."""
     try:
         # utf-8-sig: spreadsheets put a byte-order mark before the first cell.
-        with expanded(path).open(encoding="utf-8-sig", newline="") as file:
+        with user_path(path).open(encoding="utf-8-sig", newline="") as file:
             return [line for line in csv.reader(file) if any(cell.strip() for cell in line)]
     except FileNotFoundError:
         raise UserError(f"there is no file {path}: check the path") from None
@@ -83,7 +82,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _number(cell: str, path: str | Path, row: int, column: int) -> float:
+def _number(cell: str, path: PathLike, row: int, column: int) -> float:
     if not _is_number(cell) or not math.isfinite(float(cell)):
         raise UserError(
             f"every cell of {path} should be a finite number, but row {row}, column {column} holds "

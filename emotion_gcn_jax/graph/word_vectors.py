@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, listed
+from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.graph import vector_files
-from emotion_gcn_jax.torch_files.paths import expanded
 
 _EMBEDDED_FILE = Path(__file__).with_name("glove_100d_words.csv")
 
 
-def load_word_vectors(path: str | Path | None, words: Sequence[str]) -> np.ndarray:
+def load_word_vectors(path: PathLike | None, words: Sequence[str]) -> np.ndarray:
     """Returns one vector per word, float32 len(words) x F, in the order of `words`.
 
     Args:
@@ -35,7 +35,7 @@ def load_word_vectors(path: str | Path | None, words: Sequence[str]) -> np.ndarr
     return _single_precision(np.stack([vectors[word] for word in words]), source)
 
 
-def node_vectors(path: str | Path | None, words_of_node: Mapping[str, tuple[str, ...]]) -> np.ndarray:
+def node_vectors(path: PathLike | None, words_of_node: Mapping[str, tuple[str, ...]]) -> np.ndarray:
     """Returns one vector per node, float32 nodes x F, in the order of `words_of_node`.
 
     The vector of a node is the mean of its words' vectors, taken in double precision; of a node with one word it is
@@ -61,8 +61,8 @@ def node_vectors(path: str | Path | None, words_of_node: Mapping[str, tuple[str,
     return _single_precision(np.stack(means), source)
 
 
-def _source(path: str | Path | None) -> Path:
-    return _EMBEDDED_FILE if path is None else expanded(path)
+def _source(path: PathLike | None) -> Path:
+    return _EMBEDDED_FILE if path is None else user_path(path)
 
 
 def _as_rows(vectors: np.ndarray, path: Path, names: Collection[str]) -> np.ndarray:

@@ -45,10 +45,11 @@ def to_dicts(tasks: Tasks) -> list[dict[str, Any]]:
 
 def from_dicts(dicts: Sequence[Mapping[str, Any]]) -> Tasks:
     """Reads what `to_dicts` wrote."""
-    return tuple(
-        KINDS[fields["kind"]](**{n: tuple(v) if isinstance(v, list) else v for n, v in fields.items() if n != "kind"})
-        for fields in dicts
-    )
+    tasks = []
+    for stored in dicts:
+        fields: Any = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items() if name != "kind"}
+        tasks.append(KINDS[stored["kind"]](**fields))
+    return tuple(tasks)
 
 
 def read_labels(tasks: Tasks, columns: Columns, metadata: Metadata) -> dict[str, np.ndarray]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, shown
+from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.torch_files import safetensors_files
-from emotion_gcn_jax.torch_files.paths import expanded
 from emotion_gcn_jax.torch_files.pickles import Refusal, interpret
 from emotion_gcn_jax.torch_files.stand_ins import StandIn, described
 from emotion_gcn_jax.torch_files.tensors import MAX_BYTES, ElementType, Storage, TensorVocabulary
@@ -28,7 +28,7 @@ _PLAIN_TYPES = (dict, list, tuple, str, bytes, bytearray, bool, int, float, np.n
 _BYTE_ORDERS = {"little": "<", "big": ">"}
 
 
-def load(path: str | Path) -> Any:
+def load(path: PathLike) -> Any:
     """Rebuilds the object in a PyTorch file, a pickle or a safetensors file; nothing that the file asks for is run.
 
     Args:
@@ -45,7 +45,7 @@ def load(path: str | Path) -> Any:
         UserError: the file cannot be read, is of another kind, is damaged, claims to hold what it does not, is a
             stand-in as a whole, or names a function that no honest file names, such as os.system.
     """
-    path = expanded(path)
+    path = user_path(path)
     data = _read(path)
     try:
         if foreign := _foreign_kind(data):

@@ -6,7 +6,6 @@ to name its classes. pickletools.dis shows what the instructions mean.
 """
 
 import io
-import os
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import PathLike, atomic_write, user_path
 from emotion_gcn_jax.torch_files import safetensors_files
-from emotion_gcn_jax.torch_files.paths import expanded
 
 _STORAGE_TYPES = {
     "float64": "DoubleStorage",
@@ -35,7 +34,7 @@ _EMPTY_ORDERED_DICT = b"ccollections\nOrderedDict\n" + _MARK + _TUPLE + _REDUCE
 _FORMAT_VERSION = b"3\n"
 
 
-def save(path: str | Path, tensors: Mapping[str, np.ndarray] | np.ndarray) -> None:
+def save(path: PathLike, tensors: Mapping[str, np.ndarray] | np.ndarray) -> None:
     """Writes a state dict, or one tensor, for torch; the file is there whole or not at all.
 
     Args:
@@ -47,16 +46,11 @@ def save(path: str | Path, tensors: Mapping[str, np.ndarray] | np.ndarray) -> No
         UserError: the file cannot be written, or is a .safetensors file for a single array, which needs a name there.
         KeyError: an array of a type that torch's storages do not have.
     """
-    path = expanded(path)
+    path = user_path(path)
     content = _safetensors(path, tensors) if path.suffix.lower() == safetensors_files.SUFFIX else _zip(tensors)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        atomic_write(path, content)
     except OSError as error:
-        if unfinished.exists():
-            unfinished.unlink()
         raise UserError(f"The file {path} cannot be written ({error.strerror}): choose another.") from None
 
 
