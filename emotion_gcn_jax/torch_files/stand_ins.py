@@ -69,9 +69,8 @@ def is_dangerous(module: str, name: str) -> bool:
     """Whether no honest file of tensors has this name, because calling it could run code or read anything."""
     package, *_ = parts = module.split(".")
     path = name.split(".")
-    if any(
-        part.startswith("__") and part.endswith("__") for part in path
-    ):  # a way from a harmless object to everything that Python can reach
+    # Special attributes lead from a harmless object to everything that Python can reach.
+    if any(part.startswith("__") and part.endswith("__") for part in path):
         return True
     if package in ("builtins", "__builtin__"):
         return name not in _HARMLESS_BUILTINS

@@ -182,6 +182,12 @@ def test_unexpected_tensors_of_the_model_stay_for_the_check_to_name(prefix):
     assert list(found.tensors) == names and found.left_out == ()
 
 
+@pytest.mark.parametrize("copy", ["ema.", "teacher.model."])
+def test_names_as_the_model_has_them_come_before_a_copy(copy):
+    names = [*(copy + name for name in EXPECTED), *EXPECTED]
+    assert list(state_dicts.matched(named(*names), EXPECTED).tensors) == names
+
+
 def test_losses_stay_where_the_model_has_them():
     names = ("criterion.weight", "features.weight")
     assert list(state_dicts.matched(named(*names), names).tensors) == list(names)
