@@ -10,14 +10,14 @@ import functools
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import pictures
-from emotion_gcn_jax.labels import EXPRESSIONS, NO_EXPRESSION
+from emotion_gcn_jax.labels import EXPRESSIONS, NO_CLASS
 from emotion_gcn_jax.releases import affwild2_annotations as annotations
 from emotion_gcn_jax.releases import affwild2_counts
 from emotion_gcn_jax.releases.affwild2_annotations import Table
@@ -27,6 +27,25 @@ from emotion_gcn_jax.releases.images import read_image
 Task = Literal["expr_va", "expr", "va", "au", "mtl"]
 TASKS: tuple[Task, ...] = get_args(Task)
 SPLITS = ("train", "validation")
+
+_AFFECT = ("valence", "arousal")
+COLUMNS: Mapping[Task, tuple[str, ...]] = {
+    "expr_va": ("expression", *_AFFECT),
+    "expr": ("expression",),
+    "va": _AFFECT,
+    "au": ("action_units",),
+    "mtl": ("expression", *_AFFECT, "action_units"),
+}
+"""The label columns of a task's examples."""
+
+LABEL_NAMES: Mapping[Task, tuple[str, ...]] = {
+    "expr_va": EXPRESSIONS,
+    "expr": annotations.LABEL_NAMES,
+    "va": (),
+    "au": (),
+    "mtl": annotations.LABEL_NAMES,
+}
+"""The words of a task's expression ids."""
 
 # What the editions call the same folder, in lower case (1st and 2nd; 3rd to 5th; 6th and later).
 _SETS = {
@@ -131,7 +150,8 @@ def read_split(release: Release, task: Task, split: str, *, merge_va: bool = Fal
     """Joins a split's annotations with the frames.
 
     Which frames are examples: for expr_va those with both labels, where Other is none (the paper's frames); for expr
-    with an expression or Other; for va with valence and arousal; for au with an action unit; for mtl with any of these.
+    with an expression, Other included; for va with valence and arousal; for au with an action unit; for mtl with any of
+    these. Where row n of a file is frame n, a video with a frame 0 gives no examples: its rows would be one frame off.
 
     Args:
         release: what `find` found for this task.
@@ -149,12 +169,13 @@ def read_split(release: Release, task: Task, split: str, *, merge_va: bool = Fal
         images = _list_frames(release.images.get(name, ()))
         chosen_N = _choose(table, task, kinds) | table.malformed_N
         # A frame past the last row; the multi-task set has but some of the frames.
-        beyond = [] if task == "mtl" else [n for n in images.numbers.tolist() if not 1 <= n <= len(table)]
-        videos.append(_Video(name, table.rows(chosen_N), images, tuple(beyond)))
+        beyond = [] if task == "mtl" else [number for number in images.numbers.tolist() if number > len(table)]
+        shifted = task != "mtl" and 0 in images.numbers
+        videos.append(_Video(name, table.rows(chosen_N), images, tuple(beyond), len(table), shifted))
     return ReleaseSplit(
         entries=_entries(release, videos),
         total=sum(len(video.table) + len(video.beyond) + len(video.images.strays) for video in videos),
-        make=functools.partial(_make, with_action_units=task in ("au", "mtl")),
+        make=functools.partial(_make, columns=COLUMNS[task]),
         not_examples=dict(kinds),
         warnings=_unlikely(release, task, split, videos),
     )
@@ -176,12 +197,23 @@ class _Images:
 
 
 class _Video(NamedTuple):
-    """The rows of a video that should be examples or are malformed, its frames, and those that have no row at all."""
+    """What is known of a video.
+
+    Attributes:
+        name: its name.
+        table: the rows that should be examples or are malformed.
+        images: its frames.
+        beyond: the numbers of the frames that have no row at all.
+        length: how many rows its list has.
+        shifted: whether its frames are numbered from 0, so that the rows are one frame off.
+    """
 
     name: str
     table: Table
     images: _Images
     beyond: tuple[int, ...]
+    length: int
+    shifted: bool
 
 
 def _walk(root: pathlib.Path) -> Iterator[tuple[tuple[str, str] | None, pathlib.Path]]:
@@ -260,21 +292,22 @@ def _list_frames(folders: tuple[pathlib.Path, ...]) -> _Images:
 
 def _choose(table: Table, task: Task, kinds: collections.Counter[str]) -> np.ndarray:
     """Returns which rows are examples of the task, bool N, and counts the others by what they are."""
-    expressive_N = table.expression_N != NO_EXPRESSION
+    expressive_N = table.expression_N != NO_CLASS
     affective_N = ~np.isnan(table.affect_Nx2[:, 0])
     active_N = (table.action_units_NxA != annotations.NO_ACTION_UNIT).any(axis=1)
     sound_N = ~table.malformed_N
     if task == "expr_va":
-        kinds["of the class Other"] += int((table.other_N & sound_N).sum())
-        kinds["without valence and arousal"] += int((expressive_N & ~affective_N & sound_N).sum())
-        chosen_N = expressive_N & affective_N & sound_N
-        unlabelled_N = ~expressive_N & ~table.other_N & sound_N
+        other_N = table.expression_N >= len(EXPRESSIONS)
+        kinds["of the class Other"] += int((other_N & sound_N).sum())
+        kinds["without valence and arousal"] += int((expressive_N & ~other_N & ~affective_N & sound_N).sum())
+        chosen_N = expressive_N & ~other_N & affective_N & sound_N
+        unlabelled_N = ~expressive_N & sound_N
     else:
         labelled_N = {
-            "expr": expressive_N | table.other_N,
+            "expr": expressive_N,
             "va": affective_N,
             "au": active_N,
-            "mtl": expressive_N | table.other_N | affective_N | active_N,
+            "mtl": expressive_N | affective_N | active_N,
         }[task]
         chosen_N, unlabelled_N = labelled_N & sound_N, ~labelled_N & sound_N
     kinds["not annotated"] += int(unlabelled_N.sum())
@@ -283,48 +316,62 @@ def _choose(table: Table, task: Task, kinds: collections.Counter[str]) -> np.nda
 
 def _entries(release: Release, videos: list[_Video]) -> Iterator[Entry]:
     for video in videos:
-        present = set(video.images.numbers.tolist())
         where = _relative(video.table.file, release.root)
+        present = set(video.images.numbers.tolist())
         seen: set[int] = set()
         for row, (number, line) in enumerate(
             zip(video.table.frames_N.tolist(), video.table.lines_N.tolist(), strict=True)
         ):
             content: Frame | Skip
-            if video.table.malformed_N[row]:
-                content = Skip("row malformed")
-            elif number in seen:
-                content = Skip("row repeated", lost=False)
-            elif video.images.folder is None:
-                content = Skip("video folder missing", f"no {video.name} in any {_IMAGE_ROOT}*")
-            elif number not in present:
-                content = Skip("image missing")
-            else:
-                content = Frame(video.images.path(number), video.name, video.table, row)
+            try:
+                content = _frame(video, row, number, line, present, seen)
                 seen.add(number)
+            except Skip as skip:
+                content = skip
             yield Entry(f"{video.name}/{number:05d}", f"{where} line {line}", content)
         for number in video.beyond:
             path = _relative(video.images.path(number), release.root)
-            yield Entry(f"{video.name}/{number:05d}", path, Skip("no annotation row", lost=False))
+            found = f"the list has {video.length:,} rows"
+            yield Entry(f"{video.name}/{number:05d}", path, Skip("no annotation row", found, lost=False))
         for stray in video.images.strays:
             name = f"{video.name}/{stray.name}"
-            yield Entry(name, _relative(stray, release.root), Skip("not a frame", lost=False))
+            yield Entry(name, _relative(stray, release.root), Skip("not a frame", f"named {stray.name}", lost=False))
 
 
-def _make(frame: Frame, *, with_action_units: bool) -> Example:
+def _frame(video: _Video, row: int, number: int, line: int, present: Set[int], seen: Set[int]) -> Frame:
+    """The frame of a row; raises Skip where it cannot be an example."""
+    if line in video.table.malformed:
+        raise Skip("row malformed", video.table.malformed[line])
+    if number in seen:
+        raise Skip("row repeated", f"frame {number} again", lost=False)
+    if video.images.folder is None:
+        raise Skip("video folder missing", f"no {video.name} in any {_IMAGE_ROOT}*")
+    if video.shifted:
+        raise Skip(
+            "frames numbered from 0",
+            f"found {video.images.path(0).name}: row 1 is frame 1 in every edition, so number the frames from 1",
+        )
+    if number not in present:
+        raise Skip("image missing", f"no frame {number} in {video.images.folder}")
+    return Frame(video.images.path(number), video.name, video.table, row)
+
+
+def _make(frame: Frame, columns: Collection[str]) -> Example:
     """The features of a frame; its image is decoded and encoded again, so that all are plain 8-bit RGB."""
-    image_HxWx3 = read_image(frame.image)
     table, row = frame.table, frame.row
     valence, arousal = table.affect_Nx2[row]
-    example = {
-        "image": pictures.encode_jpeg(image_HxWx3),
+    labels = {
         "expression": int(table.expression_N[row]),
-        "other": bool(table.other_N[row]),
         "valence": valence,
         "arousal": arousal,
+        "action_units": table.action_units_NxA[row],
+    }
+    return {
+        "image": pictures.encode_jpeg(read_image(frame.image)),
         "video": frame.video,
         "recording": _PERSON.sub("", frame.video),
+        **{name: labels[name] for name in columns},
     }
-    return example | ({"action_units": table.action_units_NxA[row]} if with_action_units else {})
 
 
 def _unlikely(release: Release, task: Task, split: str, videos: list[_Video]) -> tuple[str, ...]:
@@ -333,10 +380,10 @@ def _unlikely(release: Release, task: Task, split: str, videos: list[_Video]) ->
     for video in videos:
         table = video.table
         present_N = np.isin(table.frames_N, video.images.numbers) & ~table.malformed_N
-        class_N = np.where(table.other_N, len(EXPRESSIONS), table.expression_N)[present_N]
+        class_N = table.expression_N[present_N]
         counts["frames"] += int(present_N.sum())
-        of_class = np.bincount(class_N[class_N >= 0], minlength=len(EXPRESSIONS) + 1)
-        counts.update(dict(zip((*EXPRESSIONS, "Other"), of_class.tolist(), strict=True)))
+        of_class = np.bincount(class_N[class_N >= 0], minlength=len(annotations.LABEL_NAMES))
+        counts.update(dict(zip(annotations.LABEL_NAMES, of_class.tolist(), strict=True)))
     return affwild2_counts.unlikely(task, split, release.sets[_NEEDED_SETS[task][0], split], counts)
 
 
