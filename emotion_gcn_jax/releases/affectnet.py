@@ -1,7 +1,7 @@
 """AffectNet as its licensees have it on disk: where the original release, or that of March 2021, keeps its parts.
 
-Both are read into the splits "train" and "validation". Copies differ: lists lie beside the images or in a folder of their
-own, archives unpack into a folder of their own name once more, and every copy has broken rows and missing files.
+Both are read into the splits "train" and "validation". Copies differ: lists lie beside the images or in a folder of
+their own, some archives unpack into a folder of their own name, and every copy has broken rows and missing files.
 """
 
 import pathlib
@@ -62,7 +62,7 @@ def read_arrays(root: pathlib.Path, cut: Cut) -> dict[str, ReleaseSplit]:
         lists = _find(root, _LISTS["train"])
         raise _not_found(root, "March-2021 release", missing, "csv", lists and lists.parent)
     return {
-        split: array_split(split, _ARRAYS[split], *(_part(folder, name) for name in _PARTS), cut)
+        split: array_split(split, _ARRAYS[split], _part(folder, "images"), _part(folder, "annotations"), cut)
         for split, folder in folders.items()
         if folder is not None
     }

@@ -107,8 +107,8 @@ def count_warnings(split: str, counts: Mapping[Any, int], classes: int) -> tuple
 def example(annotation: Annotation, cut: Cut) -> Example | Doubtful:
     """Reads an image and cuts its face out; raises Skip where that cannot be done.
 
-    The example is doubtful where an eye is outside the face's box or outside the image: one of the two is then wrong, as
-    when the image is turned by its EXIF note and its box is not, and so is the crop.
+    The example is doubtful where an eye is outside the face's box or outside the image: box or eyes are then wrong, as
+    when the image is turned by its EXIF note and they are not, and so is the crop.
     """
     image_HxWx3 = read_image(annotation.image)
     height, width = image_HxWx3.shape[:2]

@@ -5,28 +5,22 @@ of a video: `12-24-1920x1080_left` and `..._right` are two.
 """
 
 import collections
-import dataclasses
 import functools
-import os
 import pathlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.labels import EXPRESSIONS, NO_CLASS
 from emotion_gcn_jax.releases import affwild2_annotations as annotations
 from emotion_gcn_jax.releases import affwild2_counts
 from emotion_gcn_jax.releases.affwild2_annotations import Table
+from emotion_gcn_jax.releases.affwild2_layout import IMAGE_ROOT, NEEDED_SETS, SPLITS, Images, Release, Task, list_frames
 from emotion_gcn_jax.releases.building import Entry, Example, ReleaseSplit, Skip
 from emotion_gcn_jax.releases.images import read_image
-
-Task = Literal["expr_va", "expr", "va", "au", "mtl"]
-TASKS: tuple[Task, ...] = get_args(Task)
-SPLITS = ("train", "validation")
 
 _AFFECT = ("valence", "arousal")
 COLUMNS: Mapping[Task, tuple[str, ...]] = {
@@ -47,48 +41,7 @@ LABEL_NAMES: Mapping[Task, tuple[str, ...]] = {
 }
 """The words of a task's expression ids."""
 
-# What the editions call the same folder, in lower case (1st and 2nd; 3rd to 5th; 6th and later).
-_SETS = {
-    "expr_set": "expr",
-    "expr_classification_challenge": "expr",
-    "expr_recognition_challenge": "expr",
-    "va_set": "va",
-    "va_estimation_challenge": "va",
-    "au_set": "au",
-    "au_detection_challenge": "au",
-}
-_SPLIT_FOLDERS = {"train_set": "train", "training_set": "train", "validation_set": "validation"}
-_MULTI_TASK_FILES = {
-    "train_set.txt": "train",
-    "training_set_annotations.txt": "train",
-    "validation_set.txt": "validation",
-    "validation_set_annotations.txt": "validation",
-}
-_IMAGE_ROOT = "cropped_aligned"  # and cropped_aligned_new_50_vids, from the 5th edition on
-_NEEDED_SETS = {"expr_va": ("expr", "va"), "expr": ("expr",), "va": ("va",), "au": ("au",), "mtl": ("mtl",)}
-
-# How deep below the folder that is named annotations and images may lie, and what cannot hold them.
-_DEPTH = 4
-_ELSEWHERE = re.compile(r"cropped(?!_aligned).*|batch\d+|new_vids|\..*")
-
-_FRAME = re.compile(r"(\d+)\.(jpe?g|png)", re.IGNORECASE)
-_USUAL_NAME = "{:05d}.jpg"
 _PERSON = re.compile(r"_(left|right)$")
-
-
-@dataclasses.dataclass(frozen=True)
-class Release:
-    """Where a copy of Aff-Wild2 has what a task needs.
-
-    Attributes:
-        root: the folder that was searched, which the report names files from.
-        sets: a folder of annotation files (a file for mtl) by set and split.
-        images: every video's folders of frames, by its name; most have one.
-    """
-
-    root: pathlib.Path
-    sets: Mapping[tuple[str, str], pathlib.Path]
-    images: Mapping[str, tuple[pathlib.Path, ...]]
 
 
 class Frame(NamedTuple):
@@ -98,52 +51,6 @@ class Frame(NamedTuple):
     video: str
     table: Table
     row: int
-
-
-def find(root: pathlib.Path, task: Task, edition: str = "") -> Release:
-    """Finds the annotations that a task needs and all folders of frames, at most four folders below `root`.
-
-    Args:
-        root: the folder that holds the release, unpacked in any of the ways that its editions unpack.
-        task: one of TASKS.
-        edition: a folder's name; only annotations below it count. For copies with annotations of several editions.
-
-    Raises:
-        UserError: if annotations or images are missing, or annotations of the same kind lie in several places.
-    """
-    places: dict[tuple[str, str], list[pathlib.Path]] = collections.defaultdict(list)
-    images: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
-    for key, path in _walk(root):
-        if key is None:
-            for folder in _subfolders(path):
-                images[folder.name].append(folder)
-        elif not edition or edition in path.relative_to(root).parts:
-            places[key].append(path)
-    needed = [(name, split) for name in _NEEDED_SETS[task] for split in SPLITS]
-    if missing := [f"{name} {split}" for name, split in needed if not places[name, split]]:
-        found = ", ".join(sorted(f"{name} {split}" for (name, split), paths in places.items() if paths))
-        raise UserError(
-            f"Expected annotations of {', '.join(missing)} in {root}{f' below a folder {edition}' if edition else ''}, "
-            f"and found {found or 'none'}: --manual_dir must hold the annotations' folders as the edition unpacks them "
-            "(tfds_builders/affwild2/README.md lists them)."
-        )
-    for name, split in needed:
-        if len(places[name, split]) > 1:
-            found = ", ".join(str(path.relative_to(root)) for path in sorted(places[name, split]))
-            raise UserError(
-                f"Expected the {name} {split} annotations of one edition in {root}, and found {found}: name the folder "
-                f'to use by --config=\'{{"name": "{task}_edition", "task": "{task}", "edition": "FOLDER"}}\'.'
-            )
-    if not images:
-        raise UserError(
-            f"Expected a folder {_IMAGE_ROOT} with a folder of frames for every video in {root}, and found none: "
-            "unpack the cropped and aligned images there."
-        )
-    return Release(
-        root=root,
-        sets={key: places[key][0] for key in needed},
-        images={video: tuple(sorted(folders)) for video, folders in images.items()},
-    )
 
 
 def read_split(release: Release, task: Task, split: str, *, merge_va: bool = False) -> ReleaseSplit:
@@ -166,7 +73,7 @@ def read_split(release: Release, task: Task, split: str, *, merge_va: bool = Fal
     kinds = collections.Counter[str]()
     videos = []
     for name, table in _tables(release, task, split, merge_va=merge_va):
-        images = _list_frames(release.images.get(name, ()))
+        images = list_frames(release.images.get(name, ()))
         chosen_N = _choose(table, task, kinds) | table.malformed_N
         # A frame past the last row; the multi-task set has but some of the frames.
         beyond = [] if task == "mtl" else [number for number in images.numbers.tolist() if number > len(table)]
@@ -179,21 +86,6 @@ def read_split(release: Release, task: Task, split: str, *, merge_va: bool = Fal
         not_examples=dict(kinds),
         warnings=_unlikely(release, task, split, videos),
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Images:
-    """The frames of a video: their numbers, sorted, the files whose name is not the usual one, and what is no frame."""
-
-    folder: pathlib.Path | None
-    numbers: np.ndarray
-    unusual: Mapping[int, pathlib.Path]
-    strays: tuple[pathlib.Path, ...]
-
-    def path(self, number: int) -> pathlib.Path:
-        """Returns the file of a frame that there is."""
-        assert self.folder is not None
-        return self.unusual.get(number) or self.folder / _USUAL_NAME.format(number)
 
 
 class _Video(NamedTuple):
@@ -210,36 +102,10 @@ class _Video(NamedTuple):
 
     name: str
     table: Table
-    images: _Images
+    images: Images
     beyond: tuple[int, ...]
     length: int
     shifted: bool
-
-
-def _walk(root: pathlib.Path) -> Iterator[tuple[tuple[str, str] | None, pathlib.Path]]:
-    """Yields annotation folders and files by set and split, and image roots by None."""
-    for name, folders, files in os.walk(root, followlinks=True):  # links to other disks; the depth ends any circle
-        folder = pathlib.Path(name)
-        kind = _SETS.get(folder.name.lower())
-        if kind:
-            for below in folders:
-                if below.lower() in _SPLIT_FOLDERS:
-                    yield (kind, _SPLIT_FOLDERS[below.lower()]), folder / below
-        for file in files:
-            if file.lower() in _MULTI_TASK_FILES:
-                yield ("mtl", _MULTI_TASK_FILES[file.lower()]), folder / file
-        if folder.name.lower().startswith(_IMAGE_ROOT):
-            yield None, folder  # whose folders are videos, but for a root in the root, which some tools unpack
-            folders[:] = [below for below in folders if below.lower().startswith(_IMAGE_ROOT)]
-        elif kind or len(folder.relative_to(root).parts) >= _DEPTH:
-            folders[:] = []
-        else:
-            folders[:] = [below for below in folders if not _ELSEWHERE.fullmatch(below.lower())]
-
-
-def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
-    with os.scandir(folder) as entries:
-        return [folder / entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
 
 
 def _tables(release: Release, task: Task, split: str, *, merge_va: bool) -> Iterator[tuple[str, Table]]:
@@ -252,7 +118,7 @@ def _tables(release: Release, task: Task, split: str, *, merge_va: bool) -> Iter
         "va": annotations.read_affect,
         "au": annotations.read_action_units,
     }
-    kind = _NEEDED_SETS[task][0]
+    kind = NEEDED_SETS[task][0]
     affect_files: dict[str, pathlib.Path] = {}
     if task == "expr_va":
         splits = [split, *(other for other in SPLITS if merge_va and other != split)]
@@ -268,26 +134,6 @@ def _tables(release: Release, task: Task, split: str, *, merge_va: bool) -> Iter
 
 def _annotation_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     return {file.stem: file for file in sorted(folder.glob("*.txt")) if not file.name.startswith(".")}
-
-
-def _list_frames(folders: tuple[pathlib.Path, ...]) -> _Images:
-    """Lists a video's folders, in no order but once; the first file of a number is the frame."""
-    numbers: set[int] = set()
-    unusual: dict[int, pathlib.Path] = {}
-    strays = []
-    for folder in folders:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries)
-        for name in names:
-            match = _FRAME.fullmatch(name)
-            number = int(match[1]) if match else 0
-            if match is None or number in numbers:
-                strays.append(folder / name)
-                continue
-            numbers.add(number)
-            if folder != folders[0] or name != _USUAL_NAME.format(number):
-                unusual[number] = folder / name
-    return _Images(folders[0] if folders else None, np.asarray(sorted(numbers), np.int32), unusual, tuple(strays))
 
 
 def _choose(table: Table, task: Task, kinds: collections.Counter[str]) -> np.ndarray:
@@ -345,7 +191,7 @@ def _frame(video: _Video, row: int, number: int, line: int, present: Set[int], s
     if number in seen:
         raise Skip("row repeated", f"frame {number} again", lost=False)
     if video.images.folder is None:
-        raise Skip("video folder missing", f"no {video.name} in any {_IMAGE_ROOT}*")
+        raise Skip("video folder missing", f"no {video.name} in any {IMAGE_ROOT}*")
     if video.shifted:
         raise Skip(
             "frames numbered from 0",
@@ -384,7 +230,7 @@ def _unlikely(release: Release, task: Task, split: str, videos: list[_Video]) ->
         counts["frames"] += int(present_N.sum())
         of_class = np.bincount(class_N[class_N >= 0], minlength=len(annotations.LABEL_NAMES))
         counts.update(dict(zip(annotations.LABEL_NAMES, of_class.tolist(), strict=True)))
-    return affwild2_counts.unlikely(task, split, release.sets[_NEEDED_SETS[task][0], split], counts)
+    return affwild2_counts.unlikely(task, split, release.sets[NEEDED_SETS[task][0], split], counts)
 
 
 def _relative(path: pathlib.Path, root: pathlib.Path) -> str:

@@ -1,8 +1,8 @@
 """Aff-Wild2's annotation files, of every edition of the ABAW competition, as arrays of our labels.
 
 Most are one text file a video (a person of a video): a line of names, then one line a frame. The multi-task set is one
-table of single frames for all videos. Copies separate the cells by commas, semicolons, tabs or spaces. Aff-Wild2's order
-of expressions becomes ours here, by `labels.CLASS_ORDERS`.
+table of single frames for all videos. Copies separate the cells by commas, semicolons, tabs or spaces. Aff-Wild2's
+codes become places in LABEL_NAMES here, by `labels.CLASS_ORDERS`.
 """
 
 import dataclasses
@@ -27,7 +27,8 @@ NO_ACTION_UNIT = -1
 """An action unit that is not annotated."""
 
 _ORDER = CLASS_ORDERS["affwild2"]
-_CODES = np.asarray([place for code, place in _ORDER.ids(LABEL_NAMES).items() if code != -1], np.int8)
+_IDS = _ORDER.ids(LABEL_NAMES)
+_PLACES = np.asarray([_IDS[code] for code in range(len(LABEL_NAMES))], np.int8)  # Aff-Wild2's codes are 0, 1, ...
 _AFFECT = ("valence", "arousal")
 # How many action units a table without names has, and which these are.
 _UNITS_BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
@@ -198,14 +199,16 @@ class _Rows:
         """The rows with these labels and without the others; the n-th is the n-th frame if no frames_N are given."""
         count = len(self.lines)
         lines_N = np.arange(self.first_line, self.first_line + count, dtype=np.int32)
-        missing = {
+        missing: dict[str, np.ndarray] = {
             "frames_N": np.arange(1, count + 1, dtype=np.int32),
             "expression_N": np.full(count, NO_CLASS, np.int8),
             "affect_Nx2": np.full((count, 2), np.nan, np.float32),
             "action_units_NxA": np.full((count, len(UNITS)), NO_ACTION_UNIT, np.int8),
         }
-        malformed = {self.first_line + row: repr(self.lines[row][:_SHOWN]) for row in np.flatnonzero(malformed_N).tolist()}
-        return Table(self.file, lines_N, malformed=malformed, **(missing | labels))
+        malformed = {
+            self.first_line + row: repr(self.lines[row][:_SHOWN]) for row in np.flatnonzero(malformed_N).tolist()
+        }
+        return Table(file=self.file, lines_N=lines_N, malformed=malformed, **(missing | labels))
 
 
 def _read(file: pathlib.Path, column_of_numbers: int = 0) -> tuple[list[str], _Rows]:
@@ -234,9 +237,9 @@ def _are_codes(codes_N: np.ndarray) -> np.ndarray:
 
 def _expressions(codes_N: np.ndarray) -> np.ndarray:
     """Translates Aff-Wild2's codes to places in LABEL_NAMES."""
-    known_N = np.isin(codes_N, np.arange(len(_CODES)))
+    known_N = np.isin(codes_N, np.arange(len(_PLACES)))
     expression_N = np.full(len(codes_N), NO_CLASS, np.int8)
-    expression_N[known_N] = _CODES[codes_N[known_N].astype(int)]
+    expression_N[known_N] = _PLACES[codes_N[known_N].astype(int)]
     return expression_N
 
 
@@ -247,7 +250,7 @@ def _affect(values_Nx2: np.ndarray) -> np.ndarray:
 
 
 def _are_units(values_NxK: np.ndarray) -> np.ndarray:
-    return np.isin(values_NxK, (-1, 0, 1)).all(axis=1)
+    return np.asarray(np.isin(values_NxK, (-1, 0, 1)).all(axis=1))
 
 
 def _action_units(values_NxK: np.ndarray, units: Iterable[str]) -> np.ndarray:
