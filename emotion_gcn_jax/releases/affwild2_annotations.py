@@ -226,8 +226,8 @@ def _read(file: pathlib.Path, column_of_numbers: int = 0) -> tuple[list[str], _R
 
 
 def _split(lines: list[str]) -> list[list[str]]:
-    """Splits lines by whichever separator is in any of them."""
-    separator = next((mark for mark in ",;\t" if any(mark in line for line in lines)), None)
+    """Splits lines by the comma or semicolon that is in any of them, or else by spaces and tabs."""
+    separator = next((mark for mark in ",;" if any(mark in line for line in lines)), None)
     return [[cell.strip() for cell in line.split(separator)] or [""] for line in lines]
 
 

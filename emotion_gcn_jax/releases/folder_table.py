@@ -83,10 +83,8 @@ def _paths(table: TextTable, rows: Sequence[Row]) -> list[pathlib.Path]:
             raise _wrong(table, row, "every image once", f"{cell} again, which line {line_of[file]} names")
         line_of[file] = row.line
     if not any(file.exists() for file in line_of):
-        first = f"no {next(iter(line_of))} and none of the others" if line_of else "no row"
-        raise UserError(
-            f"Expected images in {table.path}, and found {first}: paths are relative to the table's folder."
-        )
+        found = f"no {next(iter(line_of))} and none of the others" if line_of else "no row"
+        raise UserError(f"Expected images in {table.path}, and found {found}: write paths relative to its folder.")
     return list(line_of)
 
 

@@ -8,6 +8,7 @@ README of tfds_builders/folders has the rules. Images are not opened here.
 """
 
 import dataclasses
+import itertools
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,27 +34,9 @@ SPLITS: Mapping[str, str] = MappingProxyType(
 
 _TABLE_SUFFIXES = (".csv", ".tsv")
 _USUAL_TABLE = "labels.csv"
-_IMAGE_SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".webp",
-        ".avif",
-        ".gif",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".tga",
-        ".jp2",
-        ".heic",
-        ".heif",
-    ]
+_IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif"),
+    *(".gif", ".ppm", ".pgm", ".pbm", ".tga", ".jp2"),
 )
 
 
@@ -65,8 +48,8 @@ class FolderSplit:
         ids: different names without anything of the machine in them.
         paths: the image files.
         columns: by name, arrays whose first axis is N: `expression` (int64, places in label_names, -1 for none),
-            `valence` and `arousal` (float32, -1 to 1, NaN for none), `action_units` (int8 [N, A]: 0, 1, or -1 for none),
-            `subject`, `video` and `recording` (str). Only those that the set has.
+            `valence` and `arousal` (float32, -1 to 1, NaN for none), `action_units` (int8 [N, A], 0 or 1, -1 for
+            none), `subject`, `video` and `recording` (str). Only those that the set has.
     """
 
     ids: tuple[str, ...]
@@ -102,7 +85,7 @@ def read(path: pathlib.Path) -> FolderSet:
     Raises:
         UserError: there is no such set, or a name or a number in it is none.
     """
-    path = path.expanduser()
+    path = path.expanduser().resolve()
     if not path.exists():
         raise UserError(f"Expected a folder of labelled images or a table of them, and {path} does not exist.")
     table = path if path.is_file() else _find_table(path)
@@ -152,7 +135,7 @@ def _split_folders(root: pathlib.Path) -> dict[str, pathlib.Path]:
         return {"train": root}
     if other := [folder.name for folder in folders if folder not in known]:
         raise UserError(
-            f"Expected the folders of splits alone ({', '.join(SPLITS)}) in {root}, as {known[0].name} is one, and found "
+            f"Expected only folders of splits ({', '.join(SPLITS)}) in {root}, which has {known[0].name}, and found "
             f"{', '.join(other)[:200]}: rename or move what is no split."
         )
     by_split: dict[str, pathlib.Path] = {}
@@ -173,7 +156,7 @@ def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _images(folder: pathlib.Path) -> list[pathlib.Path]:
     """The image files in a folder and below it, by their suffix."""
-    files = (pathlib.Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
+    files = (pathlib.Path(place, name) for place, _, names in os.walk(folder) for name in names)
     return sorted(file for file in files if file.suffix.lower() in _IMAGE_SUFFIXES and not file.name.startswith("."))
 
 
@@ -212,7 +195,11 @@ def _as_set(labels: Labels, where: pathlib.Path) -> FolderSet:
 
 
 def _ids(paths: Sequence[pathlib.Path], root: pathlib.Path) -> list[str]:
-    """The paths in the set's folder; where some are not in it, in the nearest folder that holds them all."""
-    if not all(path.is_relative_to(root) for path in paths):
-        root = pathlib.Path(os.path.commonpath([path.parent for path in paths]))
-    return [path.relative_to(root).as_posix() for path in paths]
+    """The paths in the set's folder; where some are elsewhere, the shortest ends of all paths that tell them apart."""
+    if all(path.is_relative_to(root) for path in paths):
+        return [path.relative_to(root).as_posix() for path in paths]
+    for length in itertools.count(2):
+        ids = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(ids)) == len(ids):
+            break
+    return ids

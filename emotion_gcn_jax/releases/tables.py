@@ -7,7 +7,6 @@ the end of a line, Windows line ends and a byte-order mark.
 import codecs
 import csv
 import dataclasses
-import io
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,9 +133,9 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     """Yields the lines that are not blank, with their numbers."""
     with path.open("rb") as file:
         mark = file.read(2)
-        file.seek(0)
-        encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-        for line, text in enumerate(io.TextIOWrapper(file, encoding=encoding, errors="replace"), start=1):
+    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    with path.open(encoding=encoding, errors="replace") as lines:
+        for line, text in enumerate(lines, start=1):
             if text.strip() and not (line == 1 and _SEPARATOR_HINT.fullmatch(text.strip())):
                 yield line, text.rstrip("\n")
 
