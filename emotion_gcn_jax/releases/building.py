@@ -194,16 +194,20 @@ class _Tally:
 
     def __str__(self) -> str:
         parts = [f"{self.examples:,} examples"]
+        if total := self.doubtful.total():
+            parts.append(f"Warning: {total:,} of them doubtful, look at their images ({_listed(self.doubtful)})")
         for what, counts in (
-            ("of them doubtful: look at their images", self.doubtful),
             ("lost", self.lost),
             ("left aside", self.left_aside),
             ("no examples by their nature", self.split.not_examples),
         ):
             if total := sum(counts.values()):
-                reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
-                parts.append(f"{total:,} {what} ({reasons})")
+                parts.append(f"{total:,} {what} ({_listed(counts)})")
         return f"{self.title}: {'; '.join(parts)}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
 
 
 def in_order(

@@ -180,7 +180,7 @@ def test_eyes_outside_the_box_are_warned_of(tmp_path, capsys):
     (kept,) = (row for row in report if row["reason"].startswith("kept: "))
     assert (kept["id"], kept["reason"]) == (cells[0], "kept: eyes outside the face's box")
     assert "box (0.0, 0.0, 20.0, 20.0); image 190 x 190" in kept["detail"]
-    assert "17 examples; 1 of them doubtful: look at their images (1 eyes outside the face's box)" in (
+    assert "17 examples; Warning: 1 of them doubtful, look at their images (1 eyes outside the face's box)" in (
         capsys.readouterr().out
     )
 

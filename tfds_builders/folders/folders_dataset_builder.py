@@ -46,10 +46,12 @@ class Builder(ReleaseBuilder):
     BUILDER_CONFIGS = [FoldersConfig(name="images", description="Labelled images of your own.")]
     MANUAL_DOWNLOAD_INSTRUCTIONS = "--manual_dir names a folder with a folder of images for each class, or with a CSV."
 
-    _found = folders.FolderSet(label_names=(), action_units=(), splits={})
+    _found: folders.FolderSet | None = None
 
     def _info(self) -> tfds.core.DatasetInfo:
-        columns = next((split.columns for split in self._found.splits.values()), {})
+        if self._found is None:
+            return self.dataset_info_from_configs()  # only a set that is read, or built, tells its columns
+        columns = next(iter(self._found.splits.values())).columns
         return self.describe(columns, label_names=self._found.label_names, action_units=self._found.action_units)
 
     def _open_release(self, root: pathlib.Path) -> Mapping[str, ReleaseSplit]:
