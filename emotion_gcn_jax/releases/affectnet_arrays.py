@@ -4,7 +4,6 @@ import collections
 import functools
 import io
 import pathlib
-from typing import Any
 
 import numpy as np
 import tqdm
@@ -19,6 +18,7 @@ from emotion_gcn_jax.releases.affectnet_annotation import (
     expression,
     eyes,
 )
+from emotion_gcn_jax.releases.affectnet_faces import Eyes
 from emotion_gcn_jax.releases.building import Entry, ReleaseSplit, Skip, in_order
 from emotion_gcn_jax.releases.tables import number
 
@@ -71,7 +71,7 @@ def _annotation(folder: pathlib.Path, image: pathlib.Path) -> Annotation | Skip:
         return skip
 
 
-def _eyes(folder: pathlib.Path, image: pathlib.Path) -> Any:
+def _eyes(folder: pathlib.Path, image: pathlib.Path) -> Eyes | None:
     """The eyes by the landmarks, or None: an image that is cut already can do without them."""
     try:
         landmarks = _read_array(folder / f"{_stem(image)}_lnd.npy")

@@ -1,7 +1,7 @@
-"""Aff-Wild2 as its licensees have it: where the editions keep things, and which frames are examples of which task.
+"""Aff-Wild2's frames and their annotations, joined: which frames are examples of which task.
 
-Annotations and frames are joined video by video, by the frame's number, in one pass over each. A video here is a person
-of a video: `12-24-1920x1080_left` and `..._right` are two.
+They are joined video by video, by the frame's number, in one pass over each. A video here is a person of a video:
+`12-24-1920x1080_left` and `..._right` are two.
 """
 
 import collections

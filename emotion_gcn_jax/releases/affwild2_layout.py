@@ -48,7 +48,7 @@ _MULTI_TASK_FILES = {
 
 # How deep below the folder that is named annotations and images may lie, and what cannot hold them.
 _DEPTH = 4
-_ELSEWHERE = re.compile(r"cropped(?!_aligned).*|batch\d+|new_vids|\..*")
+_ELSEWHERE = re.compile(r"cropped(?!_aligned).*|batch\d+|new_vids|__macosx|\..*")
 
 _FRAME = re.compile(r"(\d+)\.(jpe?g|png)", re.IGNORECASE)
 _USUAL_NAME = "{:05d}.jpg"

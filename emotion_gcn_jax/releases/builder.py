@@ -148,3 +148,7 @@ def _manual_dir(dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
     except AssertionError as error:  # TFDS's, in a sentence and a page of instructions
         problem = str(error).partition(". ")[0]
         raise UserError(f"{problem}: name the folder that holds the release by --manual_dir.") from None
+    except NotADirectoryError as error:
+        raise UserError(
+            f"Expected a folder by --manual_dir, and found the file {error.filename}: name the folder that holds it."
+        ) from None

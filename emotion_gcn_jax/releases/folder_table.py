@@ -19,6 +19,7 @@ _KNOWN = {
     **{name.lower(): name for name in _UNITS},
     **{f"au{unit:02d}": f"AU{unit}" for unit in range(1, 10)},
 }
+_LONGEST_WORD = 100  # characters of a class word; what is longer is a stray quote's work
 _EMPTY = frozenset({"", "nan", "na", "none", "null"})  # a cell without a label, in lower case
 
 
@@ -69,7 +70,7 @@ def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
 
 
 def _word(cell: str) -> str:
-    return "" if cell.lower() in _EMPTY else class_word(cell)
+    return "" if cell.lower() in _EMPTY else class_word(cell[:_LONGEST_WORD])
 
 
 def _paths(table: TextTable, rows: Sequence[Row]) -> list[pathlib.Path]:
@@ -82,10 +83,17 @@ def _paths(table: TextTable, rows: Sequence[Row]) -> list[pathlib.Path]:
         if file in line_of:
             raise _wrong(table, row, "every image once", f"{cell} again, which line {line_of[file]} names")
         line_of[file] = row.line
-    if not any(file.exists() for file in line_of):
-        found = f"no {next(iter(line_of))} and none of the others" if line_of else "no row"
+    if not any(_exists(file) for file in line_of):
+        found = f"no {str(next(iter(line_of)))[:300]} and none of the others" if line_of else "no row"
         raise UserError(f"Expected images in {table.path}, and found {found}: write paths relative to its folder.")
     return list(line_of)
+
+
+def _exists(file: pathlib.Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a name longer than the system takes
+        return False
 
 
 def _splits(table: TextTable, rows: Sequence[Row], splits: Mapping[str, str]) -> Iterator[str]:

@@ -162,7 +162,9 @@ def _images(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _contents(root: pathlib.Path) -> str:
     names = sorted(entry.name for entry in root.iterdir())
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "nothing"
+    return (
+        ", ".join(names[:8])[:200] + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "nothing"
+    )
 
 
 def _check_words(words: Iterable[str], where: pathlib.Path) -> None:

@@ -23,8 +23,8 @@ def read_image(path: pathlib.Path) -> np.ndarray:
         data = path.read_bytes()
     except FileNotFoundError:
         raise Skip(IMAGE_MISSING, f"no {path}") from None
-    except OSError as error:
-        raise Skip(IMAGE_UNREADABLE, f"{path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # of a name with a zero byte Python says ValueError
+        raise Skip(IMAGE_UNREADABLE, f"{path}: {error}") from None
     if not data:
         raise Skip(IMAGE_EMPTY, f"no bytes in {path}")
     try:

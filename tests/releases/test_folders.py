@@ -151,6 +151,7 @@ def test_where_a_table_may_be(table, name, given):
         ),
         ("path,AU4\n,0\n", r"a path, and found none in line 2"),
         ("path,AU4\n", r"Expected images in .*labels\.csv, and found no row"),
+        ("path,AU4\n" + "x" * 5000 + ",0\n", r"found no .*x and none of the others: write paths"),
         ("path,AU4\nx/1.jpg,0\n", r"found no .*x/1\.jpg and none of the others: write paths relative to its folder"),
         ("path,expression\n1.jpg,Bored\n2.jpg,BORED\n", r"one spelling of each class in .*, and found BORED and Bored"),
     ],

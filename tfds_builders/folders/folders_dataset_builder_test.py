@@ -138,6 +138,19 @@ def test_a_build_is_opened_again_by_its_builder(tmp_path: pathlib.Path) -> None:
     assert again.info.metadata["label_names"] == list(WORDS) and "expression" in again.info.features
 
 
+def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "mine.csv").write_text("path,expression\n")
+    with pytest.raises(SystemExit, match=r"Expected a folder by --manual_dir, and found the file .*mine\.csv: name"):
+        prepared(tmp_path / "mine.csv", tmp_path / "data")
+
+
+def test_a_mistake_in_the_set_is_one_sentence(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "notes.txt").touch()
+    with pytest.raises(SystemExit, match=r"^Expected a folder for each class with images in it, .*found notes\.txt: "):
+        prepared(tmp_path / "raw", tmp_path / "data")
+
+
 def test_command_line(tmp_path: pathlib.Path) -> None:
     """With ~, which bash leaves as it is after an equals sign."""
     write(tmp_path / "raw")
