@@ -107,6 +107,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
 class ReleaseBuilder(FacesBuilder):
     """Builds what `_open_release` of the dataset's own Builder has found in the folder of --manual_dir."""
 
+    BUILDER_CONFIGS = [ReleaseConfig(name="all")]
     builder_config: ReleaseConfig
     _info_of_release: tfds.core.DatasetInfo | None = None
 

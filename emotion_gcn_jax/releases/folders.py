@@ -34,6 +34,7 @@ SPLITS: Mapping[str, str] = MappingProxyType(
 
 _TABLE_SUFFIXES = (".csv", ".tsv")
 _USUAL_TABLE = "labels.csv"
+_LISTED = 8  # names of files in a message
 _IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".heic", ".heif"),
     *(".gif", ".ppm", ".pgm", ".pbm", ".tga", ".jp2"),
@@ -162,9 +163,8 @@ def _images(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _contents(root: pathlib.Path) -> str:
     names = sorted(entry.name for entry in root.iterdir())
-    return (
-        ", ".join(names[:8])[:200] + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "nothing"
-    )
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED])[:200] + more if names else "nothing"
 
 
 def _check_words(words: Iterable[str], where: pathlib.Path) -> None:

@@ -5,6 +5,7 @@ the end of a line, Windows line ends and a byte-order mark.
 """
 
 import codecs
+import contextlib
 import csv
 import dataclasses
 import pathlib
@@ -142,12 +143,12 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
 
 def _cells(text: str, separator: str) -> list[str]:
     """Splits one line; a line is always one row, so that a stray quote spoils no other."""
-    try:
-        (cells,) = csv.reader([text], delimiter=separator)
-    except csv.Error:  # a cell longer than the module takes
-        cells = text.split(separator)
     if text.count('"') % 2:
-        cells = text.replace('"', "").split(separator)
-    elif len(cells) == 1 and separator in cells[0]:  # the whole line is in quotes
-        return _cells(cells[0], separator)
+        text = text.replace('"', "")
+    cells = text.split(separator)
+    if '"' in text:
+        with contextlib.suppress(csv.Error):  # a cell longer than the module takes
+            (cells,) = csv.reader([text], delimiter=separator)
+        if len(cells) == 1 and separator in cells[0]:  # the whole line is in quotes
+            return _cells(cells[0], separator)
     return [cell.strip().strip("\"'").strip() for cell in cells]
