@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Crop
@@ -48,7 +49,7 @@ class ReleaseConfig(tfds.core.BuilderConfig):
 
 
 class FacesBuilder(tfds.core.GeneratorBasedBuilder):
-    """Writes array_record, which can be read in any order, unless told otherwise; knows ~ and its configs' names."""
+    """Writes array_record, which can be read in any order, unless another format is given; knows ~ and its configs' names."""
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
         if isinstance(config, str) and config not in self.builder_configs:
             raise SystemExit(f"{self.name} has no config {config!r}: choose one of {', '.join(self.builder_configs)}.")
         # TFDS itself expands ~ in --manual_dir and --download_dir, but neither in --data_dir nor in $TFDS_DATA_DIR.
-        folder = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+        folder = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
         super().__init__(data_dir=folder, file_format=file_format or "array_record", **kwargs)
 
     def describe(

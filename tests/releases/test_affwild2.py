@@ -75,15 +75,15 @@ def test_examples_losses_and_counts_are_those_that_were_written(raw, edition, ta
         example = examples[name]
         assert set(example) == {"image", "video", "recording", *affwild2.COLUMNS[task]}
         known = {key: value for key, value in truth.items() if key not in ("marks", "units")}
-        assert known == {key: as_told(example[key]) for key in known}
+        assert known == {key: as_written(example[key]) for key in known}
         np.testing.assert_allclose(marks(example["image"]), truth["marks"], atol=2)
         units = zip(UNITS, example.get("action_units", ()), strict="action_units" in example)
         found = {int(unit[2:]): int(value) for unit, value in units if value >= 0}
         assert found == {unit: value for unit, value in truth.get("units", {}).items() if value >= 0}
 
 
-def as_told(value):
-    """A label as the story tells it: two digits, and None for NaN."""
+def as_written(value):
+    """A label as the raw folder has it: two digits, and None for NaN."""
     if isinstance(value, np.floating):
         return None if np.isnan(value) else round(float(value), 2)
     return value

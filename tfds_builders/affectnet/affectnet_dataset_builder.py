@@ -48,7 +48,7 @@ class AffectNetConfig(ReleaseConfig):
 
 
 class Builder(ReleaseBuilder):
-    """Reads AffectNet; what is in an example is told in the README."""
+    """Reads AffectNet; the README says what is in an example."""
 
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {

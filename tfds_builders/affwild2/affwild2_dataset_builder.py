@@ -48,7 +48,7 @@ class Affwild2Config(ReleaseConfig):
 
 
 class Builder(ReleaseBuilder):
-    """Joins annotations and frames; what is in an example is told in the README."""
+    """Joins annotations and frames; the README says what is in an example."""
 
     VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES = {

@@ -39,7 +39,7 @@ class FoldersConfig(ReleaseConfig):
 
 
 class Builder(ReleaseBuilder):
-    """Reads the set; what is in an example is told in the README."""
+    """Reads the set; the README says what is in an example."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}

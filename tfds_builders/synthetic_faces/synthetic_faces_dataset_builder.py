@@ -57,7 +57,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 
 
 class Builder(FacesBuilder):
-    """Renders the faces; what is in an example is told in the README."""
+    """Renders the faces; the README says what is in an example."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
