@@ -1,7 +1,7 @@
 """Writes small raw folders as every edition of Aff-Wild2 has them, with what is odd or broken in the real ones.
 
-The frames are rendered faces, never real ones; two grey squares in a corner tell which video and frame each is. `expected`
-says what a builder should make of them, row by row from the same story, without any of the package's code.
+The frames are rendered faces, never real ones; two grey squares in a corner tell which video and frame each is.
+`expected` says what a builder should make of them, row by row from the same story, without the package's code.
 """
 
 import collections

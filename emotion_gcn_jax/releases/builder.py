@@ -49,7 +49,7 @@ class ReleaseConfig(tfds.core.BuilderConfig):
 
 
 class FacesBuilder(tfds.core.GeneratorBasedBuilder):
-    """Writes array_record, which can be read in any order, unless another format is given; knows ~ and its configs' names."""
+    """Knows ~ and its configs' names, and writes array_record, which can be read in any order, if not asked otherwise."""
 
     def __init__(
         self,
