@@ -1,7 +1,7 @@
 """Writes small raw folders as every edition of Aff-Wild2 has them, with what is odd or broken in the real ones.
 
-The frames are rendered faces, never real ones; two grey squares in a corner tell which video and frame each is. What a
-builder should make of them is told by `expected`, row by row from the same story, without any of the package's code.
+The frames are rendered faces, never real ones; two grey squares in a corner tell which video and frame each is.
+`expected` says what a builder should make of them, row by row from the same story, without the package's code.
 """
 
 import collections
@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import io
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.rendering.synthetic import stored_face
 
 NAMES = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Other")
-OUR_ID = {0: 0, 1: 6, 2: 5, 3: 4, 4: 1, 5: 2, 6: 3}  # by the names: Neutral 0, Happy 1, Sad 2, ..., Anger 6
+OUR_ID = {0: 0, 1: 6, 2: 5, 3: 4, 4: 1, 5: 2, 6: 3, 7: 7}  # by the names: Neutral 0, Happy 1, Sad 2, ..., Anger 6
+OTHER = 7
 UNITS_8 = (1, 2, 4, 6, 12, 15, 20, 25)
 UNITS_12 = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
 
@@ -40,7 +42,6 @@ class Edition:
 
 
 _CHALLENGES = {"expr": "EXPR_Classification_Challenge", "va": "VA_Estimation_Challenge", "au": "AU_Detection_Challenge"}
-_RECOGNITION = {"expr": "EXPR_Recognition_Challenge"}
 _TABLES = {"train": "training_set_annotations.txt", "validation": "validation_set_annotations.txt"}
 _FIRST = {"expr": "EXPR_Set", "va": "VA_Set", "au": "AU_Set"}
 EDITIONS = {
@@ -102,30 +103,26 @@ def videos() -> list[Video]:
         }
         return Row(video, frame, **(usual | labels))
 
-    gaps = {
-        2: {"image": None},
-        3: {"image": None},
-        4: {"code": -1},
-        5: {"affect": (-5.0, -5.0)},
-        6: {"units": (-1,) * 12},
-    }
-    broken = {1: {"image": "empty"}, 2: {"image": "torn"}, 3: {"image": "grey"}, 4: {"code": "x"}}
-    past = {5: {"code": None, "affect": None, "units": ()}, 6: {"code": None, "affect": None, "units": ()}}
+    def video(name: str, frames: int, odd: Mapping[int, Mapping[str, Any]] | None = None, **places: Any) -> Video:
+        return Video(name, tuple(row(name, n, **(odd or {}).get(n, {})) for n in range(1, frames + 1)), **places)
+
+    no_affect, no_row = {"affect": (-5.0, -5.0)}, {"code": None, "affect": None, "units": ()}
+    gone = {"image": None}
     return [
-        Video("11-24-1920x1080", tuple(row("11-24-1920x1080", n) for n in range(1, 9)), new=True),
-        Video("12-24-1920x1080_left", tuple(row("12-24-1920x1080_left", n) for n in range(1, 8))),
-        Video("12-24-1920x1080_right", tuple(row("12-24-1920x1080_right", n) for n in range(1, 8))),
-        Video("gaps", tuple(row("gaps", n, **gaps.get(n, {})) for n in range(1, 9))),
+        video("11-24-1920x1080", 8, new=True),
+        video("12-24-1920x1080_left", 7),
+        video("12-24-1920x1080_right", 7),
+        video("gaps", 8, {2: gone, 3: gone, 4: {"code": -1}, 5: no_affect, 6: {"units": (-1,) * 12}}),
         # The list is one row shorter than the frames, and there are two more.
-        Video("past", tuple(row("past", n, **past.get(n, {})) for n in range(1, 7)), strays=("Thumbs.db", "notes.txt")),
+        video("past", 6, {5: no_row, 6: no_row}, strays=("Thumbs.db", "notes.txt")),
         # Valence and arousal end a frame earlier than the expressions do.
-        Video("short", tuple(row("short", n, **({"affect": None} if n == 4 else {})) for n in range(1, 5))),
-        Video("broken", tuple(row("broken", n, **broken.get(n, {})) for n in range(1, 6))),
-        Video("nowhere", tuple(row("nowhere", n) for n in range(1, 3)), folder=False),
-        Video("across", tuple(row("across", n) for n in range(1, 5)), va="validation"),
-        Video("faceless", tuple(row("faceless", n, affect=(-5.0, -5.0)) for n in range(1, 4)), va=None, au=None),
-        Video("val1", tuple(row("val1", n) for n in range(1, 9)), expr="validation", va="validation", au="validation"),
-        Video("val2", tuple(row("val2", n) for n in range(1, 5)), expr="validation", va="train", au="validation"),
+        video("short", 4, {4: {"affect": None}}),
+        video("broken", 5, {1: {"image": "empty"}, 2: {"image": "torn"}, 3: {"image": "grey"}, 4: {"code": "x"}}),
+        video("nowhere", 2, folder=False),
+        video("across", 4, va="validation"),
+        video("faceless", 3, dict.fromkeys((1, 2, 3), no_affect), va=None, au=None),
+        video("val1", 8, expr="validation", va="validation", au="validation"),
+        video("val2", 4, expr="validation", va="train", au="validation"),
     ]
 
 
@@ -176,7 +173,7 @@ class Expected:
     """What should become of a split.
 
     Attributes:
-        examples: by id; expression, other, valence, arousal (None for NaN), units (by number), marks of the image.
+        examples: by id; the labels that the task has (None for NaN, units by number), the video, marks of the image.
         skipped: ids by reason.
         others: how many rows are no examples by their nature, by kind.
     """
@@ -189,48 +186,44 @@ class Expected:
 def _judge(
     found: Expected, edition: Edition, task: str, video: Video, number: int, row: Row, with_affect: bool
 ) -> None:
-    if row.code is None and task != "mtl":
-        found.skipped["no annotation row"].add(row.id)
-        return
-    if task == "va" and row.affect is None:
-        found.skipped["no annotation row"].add(row.id)
-        return
-    if row.code == "x" and task in ("expr", "expr_va"):
-        found.skipped["row malformed"].add(row.id)
-        return
     uses = {"expr_va": "ea", "expr": "e", "va": "a", "au": "u", "mtl": "eau"}[task]
     code = row.code if isinstance(row.code, int) and "e" in uses else -1
-    other = code == 7 and edition.classes == 8
-    expression = OUR_ID.get(code, -1)
+    expression = -1 if code == OTHER and edition.classes == 7 else OUR_ID.get(code, -1)
     has_affect = "a" in uses and with_affect and row.affect not in (None, (-5.0, -5.0))
-    units = dict(zip(UNITS_12, row.units, strict=False)) if "u" in uses else {}
-    if edition.units == UNITS_8:
-        absent = min(units.values(), default=0)  # AU20: not active, or not annotated where the others are not
-        units = {unit: units.get(unit, min(absent, 0)) for unit in UNITS_8 if units}
-    active = any(value >= 0 for value in units.values())
-    if task == "expr_va" and not (expression >= 0 and has_affect):
-        kind = "of the class Other" if other else "without valence and arousal" if expression >= 0 else "not annotated"
-        found.others[kind] += 1
-        return
-    if not (expression >= 0 or other or has_affect or active):
-        found.others["not annotated"] += 1
-        return
-    reason = {None: "image missing", "empty": "image empty", "torn": "image unreadable"}.get(row.image)
-    if not video.folder:
-        reason = "video folder missing"
-    if reason:
-        found.skipped[reason].add(row.id)
-        return
-    found.examples[row.id] = {
-        "expression": expression,
-        "other": other,
-        "valence": row.affect[0] if has_affect else None,
-        "arousal": row.affect[1] if has_affect else None,
-        "units": units,
-        "marks": (20 * number, 20 * row.frame),
-        "video": video.name,
-        "recording": "12-24-1920x1080" if video.name.startswith("12-24") else video.name,
-    }
+    units = _units(edition, row) if "u" in uses else {}
+    labelled = expression >= 0 or has_affect or any(value >= 0 for value in units.values())
+    other = None
+    if task == "expr_va" and not (0 <= expression < OTHER and has_affect):
+        other = "of the class Other" if expression == OTHER else "without valence and arousal"
+    if not labelled or (other and expression < 0):
+        other = "not annotated"
+    missing = {None: "image missing", "empty": "image empty", "torn": "image unreadable"}.get(row.image)
+    if task != "mtl" and (row.code is None or (task == "va" and row.affect is None)):
+        found.skipped["no annotation row"].add(row.id)
+    elif row.code == "x" and task in ("expr", "expr_va"):
+        found.skipped["row malformed"].add(row.id)
+    elif other:
+        found.others[other] += 1
+    elif missing or not video.folder:
+        found.skipped[missing if video.folder else "video folder missing"].add(row.id)
+    else:
+        affect = row.affect if has_affect else (None, None)
+        labels = {"e": {"expression": expression}, "a": dict(zip(("valence", "arousal"), affect, strict=True))}
+        found.examples[row.id] = {
+            **{name: label for use in uses for name, label in labels.get(use, {}).items()},
+            **({"units": units} if "u" in uses else {}),
+            "marks": (20 * number, 20 * row.frame),
+            "video": video.name,
+            "recording": "12-24-1920x1080" if video.name.startswith("12-24") else video.name,
+        }
+
+
+def _units(edition: Edition, row: Row) -> dict[int, int]:
+    """The action units by number; AU20, which the story lacks, is 0, or -1 where the others are."""
+    units = dict(zip(UNITS_12, row.units, strict=False))
+    if edition.units == UNITS_8 and units:
+        return {unit: units.get(unit, min(*units.values(), 0)) for unit in UNITS_8}
+    return units
 
 
 def _lines(edition: Edition, kind: str, video: Video) -> list[str]:
@@ -242,13 +235,8 @@ def _lines(edition: Edition, kind: str, video: Video) -> list[str]:
     if kind == "va":
         pairs = [row.affect for row in video.rows if row.affect is not None]
         return ["valence,arousal", *(f"{v:g},{a:g}" for v, a in pairs)]
-    lines = [",".join(f"AU{unit}" for unit in edition.units)]
-    for row in video.rows:
-        if row.units:
-            value = dict(zip(UNITS_12, row.units, strict=True))
-            invalid = min(row.units) < 0
-            lines.append(",".join(str(value.get(unit, -1 if invalid else 0)) for unit in edition.units))
-    return lines
+    rows = [_units(edition, row) for row in video.rows if row.units]
+    return [",".join(f"AU{unit}" for unit in edition.units), *(",".join(map(str, units.values())) for units in rows)]
 
 
 def _in_multi_task(row: Row) -> bool:

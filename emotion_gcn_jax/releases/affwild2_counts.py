@@ -1,4 +1,4 @@
-"""How many annotated frames with an image the editions of Aff-Wild2 have, as public loaders of the set have told."""
+"""How many annotated frames with an image the editions of Aff-Wild2 have, from public loaders of the set."""
 
 import pathlib
 from collections.abc import Mapping

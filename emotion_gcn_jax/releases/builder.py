@@ -1,16 +1,35 @@
-"""What the TFDS builders of real releases share: array_record, the building, and mistakes in one sentence."""
+"""What this project's TFDS builders share: array_record, ~ for the home folder, and mistakes in one sentence.
+
+A builder of your own needs `_info`, by `FacesBuilder.describe`, and `_open_release`, see `ReleaseBuilder`;
+tfds_builders/folders is a short example.
+"""
 
 import abc
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.releases.building import Building, Example, ReleaseSplit
+
+COLUMNS: Mapping[str, Any] = MappingProxyType(
+    {
+        "expression": np.int64,
+        "valence": np.float32,
+        "arousal": np.float32,
+        "subject": tfds.features.Text(),
+        "video": tfds.features.Text(),
+        "recording": tfds.features.Text(),
+    }
+)
+"""The columns that a dataset may have beside `image` and `id`, and `action_units`, whose length differs."""
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -29,21 +48,78 @@ class ReleaseConfig(tfds.core.BuilderConfig):
             raise SystemExit(f"max_lost_share is a share of a split, 0 to 1, found {self.max_lost_share}: try 0.05.")
 
 
-class ReleaseBuilder(tfds.core.GeneratorBasedBuilder):
-    """Builds what `_open_release` of the dataset's own Builder has found in the folder of --manual_dir."""
+class FacesBuilder(tfds.core.GeneratorBasedBuilder):
+    """Knows ~ and its configs' names, and writes array_record, which can be read in any order, if not asked otherwise."""
 
-    builder_config: ReleaseConfig
-
-    def __init__(self, *, file_format: str | tfds.core.FileFormat | None = None, **kwargs: Any) -> None:
-        """Writes array_record, which can be read in any order, unless told otherwise; knows its configs' names."""
+    def __init__(
+        self,
+        *,
+        data_dir: str | pathlib.Path | None = None,
+        file_format: str | tfds.core.FileFormat | None = None,
+        **kwargs: Any,
+    ) -> None:
         config = kwargs.get("config")
         if isinstance(config, str) and config not in self.builder_configs:
             raise SystemExit(f"{self.name} has no config {config!r}: choose one of {', '.join(self.builder_configs)}.")
-        super().__init__(file_format=file_format or "array_record", **kwargs)
+        # TFDS itself expands ~ in --manual_dir and --download_dir, but neither in --data_dir nor in $TFDS_DATA_DIR.
+        folder = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+        super().__init__(data_dir=folder, file_format=file_format or "array_record", **kwargs)
+
+    def describe(
+        self,
+        columns: Iterable[str],
+        *,
+        homepage: str | None = None,
+        label_names: Sequence[str] = (),
+        action_units: Sequence[str] = (),
+        crop: Crop | None = None,
+        features: Mapping[str, Any] = MappingProxyType({}),
+        metadata: Mapping[str, Any] = MappingProxyType({}),
+    ) -> tfds.core.DatasetInfo:
+        """What `_info` returns: the features of an example and the metadata that explain them.
+
+        Args:
+            columns: what examples have beside `image` (a JPEG) and `id`: "action_units" or a key of COLUMNS.
+            homepage: the dataset's page.
+            label_names: the words that the numbers in `expression` stand for, of `emotion_gcn_jax.labels`.
+            action_units: the names in the order of `action_units`, such as "AU1".
+            crop: how the faces were cut out, where that is known.
+            features: more features, or others in the place of those above.
+            metadata: more metadata.
+        """
+        units = tfds.features.Tensor(shape=(len(action_units),), dtype=np.int8)
+        known = {**COLUMNS, "action_units": units}
+        found = {"label_names": list(label_names), "action_units": list(action_units), "crop": crop and crop.to_dict()}
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+                    "id": tfds.features.Text(),
+                    **{name: known[name] for name in columns},
+                    **features,
+                }
+            ),
+            supervised_keys=("image", "expression") if label_names else None,
+            homepage=homepage,
+            metadata=tfds.core.MetadataDict({key: value for key, value in found.items() if value} | dict(metadata)),
+        )
+
+
+class ReleaseBuilder(FacesBuilder):
+    """Builds what `_open_release` of the dataset's own Builder has found in the folder of --manual_dir."""
+
+    BUILDER_CONFIGS = [ReleaseConfig(name="all")]
+    builder_config: ReleaseConfig
+    _info_of_release: tfds.core.DatasetInfo | None = None
 
     @abc.abstractmethod
-    def _open_release(self, root: epath.Path) -> Mapping[str, ReleaseSplit]:
+    def _open_release(self, root: pathlib.Path) -> Mapping[str, ReleaseSplit]:
         """Returns the splits by name; raises UserError where `root` does not hold the release."""
+
+    @property
+    def info(self) -> tfds.core.DatasetInfo:
+        """As `_info` describes the dataset; while building, as it does once the release is open."""
+        return self._info_of_release or super().info
 
     def _download_and_prepare(
         self, dl_manager: tfds.download.DownloadManager, download_config: tfds.download.DownloadConfig
@@ -52,18 +128,29 @@ class ReleaseBuilder(tfds.core.GeneratorBasedBuilder):
         try:
             with Building.start(own_folder.parent, own_folder.name, self.builder_config.max_lost_share) as building:
                 self._building = building
+                self._splits = self._open_release(_manual_dir(dl_manager))
+                file_format = self.info.file_format
+                self._info_of_release = self._info()
+                self._info_of_release.set_file_format(file_format)
                 super()._download_and_prepare(dl_manager, download_config)
         except UserError as error:
             raise SystemExit(str(error)) from None  # one line, where TFDS would print a long traceback
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[Any]]:
-        try:
-            root = dl_manager.manual_dir
-        except AssertionError as error:  # TFDS's, in a sentence and a page of instructions
-            problem = str(error).partition(". ")[0]
-            raise UserError(f"{problem}: name the folder that holds the release by --manual_dir.") from None
-        splits = self._open_release(root)
-        return {name: self._generate_examples(name, split) for name, split in splits.items()}
+        del dl_manager  # the release is open
+        return {name: self._generate_examples(name, split) for name, split in self._splits.items()}
 
     def _generate_examples(self, name: str, split: ReleaseSplit) -> Iterator[tuple[str, Example]]:
         return self._building.examples(name, split)
+
+
+def _manual_dir(dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
+    try:
+        return pathlib.Path(dl_manager.manual_dir)
+    except AssertionError as error:  # TFDS's, in a sentence and a page of instructions
+        problem = str(error).partition(". ")[0]
+        raise UserError(f"{problem}: name the folder that holds the release by --manual_dir.") from None
+    except NotADirectoryError as error:
+        raise UserError(
+            f"Expected a folder by --manual_dir, and found the file {error.filename}: name the folder that holds it."
+        ) from None

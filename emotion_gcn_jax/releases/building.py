@@ -1,4 +1,4 @@
-"""Building a real release: all cores, a report of every entry that becomes no example, no half build left behind.
+"""Building a real release: all cores, a report of what is skipped or doubtful, no half build left behind.
 
 A reader (such as `affectnet`) describes each split as entries and a function that makes an example of one; `Building`
 does the rest, alike for every release, and `builder.ReleaseBuilder` ties it to TFDS.
@@ -47,6 +47,20 @@ class Skip(Exception):
         self.reason, self.detail, self.lost = reason, detail, lost
 
 
+class Doubtful(NamedTuple):
+    """An example that is kept although something speaks against it; the summary warns of it.
+
+    Attributes:
+        example: its features.
+        reason: a few words, the same for all examples of a kind.
+        detail: what was found.
+    """
+
+    example: Example
+    reason: str
+    detail: str
+
+
 class Entry(NamedTuple):
     """What a release says of one example-to-be.
 
@@ -68,14 +82,15 @@ class ReleaseSplit:
     Attributes:
         entries: all that should become examples, in the release's order; iterated once.
         total: how many they are.
-        make: the features of an example, without its id, from an entry's content; runs in threads, may raise Skip.
+        make: the features of an example, without its id, from an entry's content, or a Doubtful with them; runs in
+            threads, may raise Skip.
         not_examples: how many more the release holds that are no examples by their nature, by a word for the kind.
         warnings: sentences about the split to print before it is built, as of `unlikely_counts`.
     """
 
     entries: Iterable[Entry]
     total: int
-    make: Callable[[Any], Example]
+    make: Callable[[Any], Example | Doubtful]
     not_examples: Mapping[str, int] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -137,22 +152,26 @@ class Building:
         report = csv.writer(self._report)
         results = in_order(lambda entry: _made(split, entry), split.entries)
         with contextlib.closing(results):  # now, not when one of its own threads collects it
-            for entry, example in tqdm.tqdm(
+            for entry, made in tqdm.tqdm(
                 results, total=split.total, desc=tally.title, unit=" entries", mininterval=1.0, leave=False
             ):
-                if isinstance(example, Skip):
-                    report.writerow((name, entry.where, entry.id, example.reason, example.detail))
-                    (tally.lost if example.lost else tally.left_aside)[example.reason] += 1
+                if isinstance(made, Skip):
+                    report.writerow((name, entry.where, entry.id, made.reason, made.detail))
+                    (tally.lost if made.lost else tally.left_aside)[made.reason] += 1
                     self._check_losses(tally)
-                else:
-                    tally.examples += 1
-                    yield entry.id, {"id": entry.id, **example}
+                    continue
+                if isinstance(made, Doubtful):
+                    report.writerow((name, entry.where, entry.id, f"kept: {made.reason}", made.detail))
+                    tally.doubtful[made.reason] += 1
+                    made = made.example
+                tally.examples += 1
+                yield entry.id, {"id": entry.id, **made}
         if not tally.examples:
             raise UserError(f"{tally}: expected examples, and found none: see {self._report.name}.")
 
     def summary(self) -> str:
         """What became of every split so far, a line each, and where the report is."""
-        return "\n".join([*map(str, self._tallies), f"The entries that became no example: {self._report.name}"])
+        return "\n".join([*map(str, self._tallies), f"What was skipped, and why: {self._report.name}"])
 
     def _check_losses(self, tally: "_Tally") -> None:
         if tally.lost.total() > self._max_lost_share * tally.split.total:
@@ -169,20 +188,26 @@ class _Tally:
     title: str
     split: ReleaseSplit
     examples: int = 0
+    doubtful: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     lost: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     left_aside: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     def __str__(self) -> str:
         parts = [f"{self.examples:,} examples"]
+        if total := self.doubtful.total():
+            parts.append(f"Warning: {total:,} of them doubtful, look at their images ({_listed(self.doubtful)})")
         for what, counts in (
             ("lost", self.lost),
             ("left aside", self.left_aside),
             ("no examples by their nature", self.split.not_examples),
         ):
             if total := sum(counts.values()):
-                reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
-                parts.append(f"{total:,} {what} ({reasons})")
+                parts.append(f"{total:,} {what} ({_listed(counts)})")
         return f"{self.title}: {'; '.join(parts)}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(counts.items()))
 
 
 def in_order(
@@ -218,7 +243,7 @@ def unlikely_counts(expected: Mapping[str, int], found: Mapping[str, int], *, sl
 
     Args:
         expected: the release's own, by class.
-        found: those at hand.
+        found: those of this copy.
         slack: the difference up to which a count is taken for the release's.
 
     Returns:
@@ -234,7 +259,7 @@ def unlikely_counts(expected: Mapping[str, int], found: Mapping[str, int], *, sl
     return (f"Warning: the counts cannot be the known release's: expected {'; '.join(different)}.",)
 
 
-def _made(split: ReleaseSplit, entry: Entry) -> Example | Skip:
+def _made(split: ReleaseSplit, entry: Entry) -> Example | Doubtful | Skip:
     if isinstance(entry.content, Skip):
         return entry.content
     try:

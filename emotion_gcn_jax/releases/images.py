@@ -1,7 +1,8 @@
 """Reads a release's image files; what is wrong with one is a reason to skip its entry."""
 
+import pathlib
+
 import numpy as np
-from etils import epath
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import pictures
@@ -12,7 +13,7 @@ IMAGE_EMPTY = "image empty"
 IMAGE_UNREADABLE = "image unreadable"
 
 
-def read_image(path: epath.Path) -> np.ndarray:
+def read_image(path: pathlib.Path) -> np.ndarray:
     """Returns an image file as uint8 RGB [height, width, 3], as `faces.pictures.decode` does.
 
     Raises:
@@ -21,11 +22,11 @@ def read_image(path: epath.Path) -> np.ndarray:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise Skip(IMAGE_MISSING) from None
-    except OSError as error:
-        raise Skip(IMAGE_UNREADABLE, str(error)) from None
+        raise Skip(IMAGE_MISSING, f"no {path}") from None
+    except (OSError, ValueError) as error:  # of a name with a zero byte Python says ValueError
+        raise Skip(IMAGE_UNREADABLE, f"{path}: {error}") from None
     if not data:
-        raise Skip(IMAGE_EMPTY)
+        raise Skip(IMAGE_EMPTY, f"no bytes in {path}")
     try:
         return pictures.decode(data)
     except UserError as error:

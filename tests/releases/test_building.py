@@ -12,6 +12,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.releases.building import (
     REPORT_COLUMNS,
     Building,
+    Doubtful,
     Entry,
     ReleaseSplit,
     Skip,
@@ -65,8 +66,24 @@ def test_examples_come_in_order_and_the_others_are_reported(config_dir, report, 
         "faces/small train: Warning: odd counts.",
         "faces/small train: 2 examples; 2 lost (1 no box, 1 odd); 1 left aside (1 odd); "
         "1,200 no examples by their nature (1,200 Uncertain)",
-        f"The entries that became no example: {report}",
+        f"What was skipped, and why: {report}",
     ]
+
+
+def test_doubtful_examples_are_kept_and_warned_of(config_dir, report, capsys):
+    def doubt(number):
+        return Doubtful(make(number), "too small", f"found {number}") if number < 4 else make(number)
+
+    split = ReleaseSplit([Entry(f"n{number}", "", number) for number in (0, 2, 4)], 3, doubt)
+    with Building.start(config_dir, "", max_lost_share=0) as building:
+        assert [example for _, example in building.examples("train", split)] == [
+            {"id": f"n{number}", "half": number // 2} for number in (0, 2, 4)
+        ]
+    assert [(row["id"], row["reason"], row["detail"]) for row in rows(report)] == [
+        ("n0", "kept: too small", "found 0"),
+        ("n2", "kept: too small", "found 2"),
+    ]
+    assert "3 examples; Warning: 2 of them doubtful, look at their images (2 too small)" in capsys.readouterr().out
 
 
 def test_the_report_is_written_while_building(config_dir, report):

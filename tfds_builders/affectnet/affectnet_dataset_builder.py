@@ -6,15 +6,15 @@ tfds build tfds_builders/affectnet --config='{"name": "part", "recipe": "csv", "
 
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow_datasets as tfds
-from etils import epath
 
 from emotion_gcn_jax.faces.pictures import encode_jpeg, encode_png
-from emotion_gcn_jax.labels import expression_names
 from emotion_gcn_jax.releases import affectnet
+from emotion_gcn_jax.releases.affectnet_annotation import LABEL_NAMES, Annotation
 from emotion_gcn_jax.releases.affectnet_faces import CROP, aligned_face, levelled_image, official_face
 from emotion_gcn_jax.releases.builder import ReleaseBuilder, ReleaseConfig
 from emotion_gcn_jax.releases.building import ReleaseSplit
@@ -48,10 +48,13 @@ class AffectNetConfig(ReleaseConfig):
 
 
 class Builder(ReleaseBuilder):
-    """Reads AffectNet; what is in an example is told in the README."""
+    """Reads AffectNet; the README says what is in an example."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "Initial release.",
+        "1.1.0": "Lists in more forms are read; an id is always the numbered folder and the file's name.",
+    }
     BUILDER_CONFIGS = [AffectNetConfig(name=recipe) for recipe in RECIPES]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     AffectNet is given out by its authors on request (mohammadmahoor.com). Unpack what you received and name the folder
@@ -62,26 +65,17 @@ class Builder(ReleaseBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         recipe = self.builder_config.recipe
         size = OFFICIAL_SIZES.get(recipe)
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png" if size else "jpeg"),
-                    "expression": np.int64,
-                    "valence": np.float32,
-                    "arousal": np.float32,
-                    "id": tfds.features.Text(),
-                }
-            ),
-            supervised_keys=("image", "expression"),
+        # Also what comes nearest to an official crop: the same one on a level head with a square box.
+        crop = dataclasses.replace(CROP, size=size, enlarge=True) if size else CROP
+        return self.describe(
+            ("expression", "valence", "arousal"),
             homepage="http://mohammadmahoor.com/affectnet/",
-            metadata=tfds.core.MetadataDict(
-                # Also what comes nearest to an official crop: the same one on a level head with a square box.
-                crop=(dataclasses.replace(CROP, size=size, enlarge=True) if size else CROP).to_dict(),
-                label_names=list(expression_names(8)),
-            ),
+            label_names=LABEL_NAMES,
+            crop=crop,
+            features={"image": tfds.features.Image(shape=(None, None, 3), encoding_format="png")} if size else {},
         )
 
-    def _open_release(self, root: epath.Path) -> Mapping[str, ReleaseSplit]:
+    def _open_release(self, root: pathlib.Path) -> Mapping[str, ReleaseSplit]:
         recipe = self.builder_config.recipe
         if recipe == "npy":
             return affectnet.read_arrays(root, _levelled)
@@ -90,13 +84,13 @@ class Builder(ReleaseBuilder):
         return affectnet.read_lists(root, _aligned)
 
 
-def _aligned(image_HxWx3: np.ndarray, annotation: affectnet.Annotation) -> bytes:
+def _aligned(image_HxWx3: np.ndarray, annotation: Annotation) -> bytes:
     return encode_jpeg(aligned_face(image_HxWx3, annotation.box, annotation.eyes))
 
 
-def _official(image_HxWx3: np.ndarray, annotation: affectnet.Annotation, size: int) -> bytes:
+def _official(image_HxWx3: np.ndarray, annotation: Annotation, size: int) -> bytes:
     return encode_png(official_face(image_HxWx3, annotation.box, annotation.eyes, size))
 
 
-def _levelled(image_HxWx3: np.ndarray, annotation: affectnet.Annotation) -> bytes:
+def _levelled(image_HxWx3: np.ndarray, annotation: Annotation) -> bytes:
     return encode_jpeg(levelled_image(image_HxWx3, annotation.eyes))

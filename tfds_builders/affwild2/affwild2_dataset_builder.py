@@ -7,14 +7,12 @@ import dataclasses
 import pathlib
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow_datasets as tfds
-from etils import epath
 
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.releases import affwild2
-from emotion_gcn_jax.releases.affwild2_annotations import ACTION_UNITS
+from emotion_gcn_jax.releases.affwild2_annotations import UNITS
+from emotion_gcn_jax.releases.affwild2_layout import SPLITS, TASKS, Task, find
 from emotion_gcn_jax.releases.builder import ReleaseBuilder, ReleaseConfig
 from emotion_gcn_jax.releases.building import ReleaseSplit
 
@@ -35,7 +33,7 @@ class Affwild2Config(ReleaseConfig):
         max_lost_share: about 2 % of the annotated frames of every edition have no image, where no face was found.
     """
 
-    task: affwild2.Task = "expr_va"
+    task: Task = "expr_va"
     merge_va: bool = False
     edition: str = ""
     max_lost_share: float = 0.05
@@ -43,17 +41,21 @@ class Affwild2Config(ReleaseConfig):
     def __post_init__(self) -> None:
         """Leaves with a sentence if there is no such task: for an error, `tfds build` would print a long traceback."""
         super().__post_init__()
-        if self.task not in affwild2.TASKS:
-            raise SystemExit(f"affwild2 knows the tasks {', '.join(affwild2.TASKS)}, found {self.task!r}: choose one.")
+        if self.task not in TASKS:
+            raise SystemExit(f"affwild2 knows the tasks {', '.join(TASKS)}, found {self.task!r}: choose one.")
         if self.merge_va and self.task != "expr_va":
             raise SystemExit(f"merge_va is for the task expr_va only, found {self.task}: leave it out.")
 
 
 class Builder(ReleaseBuilder):
-    """Joins annotations and frames; what is in an example is told in the README."""
+    """Joins annotations and frames; the README says what is in an example."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {
+        "1.0.0": "Initial release.",
+        "2.0.0": "Other is the class 7 of expr and mtl, in place of the column `other`; a config has only the columns "
+        "that it reads; files with other separators or orders of columns are read; videos with a frame 0 are lost.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Aff-Wild2 is given to researchers who sign its agreement (its page is
     sites.google.com/view/dimitrioskollias/databases/aff-wild2).
@@ -62,38 +64,24 @@ class Builder(ReleaseBuilder):
     """
     BUILDER_CONFIGS = [
         Affwild2Config(name="expr_va", description="Frames with one of seven expressions, valence and arousal."),
-        Affwild2Config(name="expr", task="expr", description="Frames with an expression, or Other."),
+        Affwild2Config(name="expr", task="expr", description="Frames with one of eight expressions: seven and Other."),
         Affwild2Config(name="va", task="va", description="Frames with valence and arousal."),
         Affwild2Config(name="au", task="au", description="Frames with action units."),
         Affwild2Config(name="mtl", task="mtl", description="The multi-task set: frames with some of these."),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-            "expression": np.int64,
-            "other": np.bool_,
-            "valence": np.float32,
-            "arousal": np.float32,
-            "id": tfds.features.Text(),
-            "video": tfds.features.Text(),
-            "recording": tfds.features.Text(),
-        }
-        metadata = {"crop": _CROP.to_dict(), "label_names": list(EXPRESSIONS)}
-        if self.builder_config.task in ("au", "mtl"):
-            features["action_units"] = tfds.features.Tensor(shape=(len(ACTION_UNITS),), dtype=np.int8)
-            metadata["action_units"] = list(ACTION_UNITS)
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", "expression"),
+        task = self.builder_config.task
+        columns = affwild2.COLUMNS[task]
+        return self.describe(
+            (*columns, "video", "recording"),
             homepage="https://sites.google.com/view/dimitrioskollias/databases/aff-wild2",
-            metadata=tfds.core.MetadataDict(metadata),
+            label_names=affwild2.LABEL_NAMES[task],
+            action_units=UNITS if "action_units" in columns else (),
+            crop=_CROP,
         )
 
-    def _open_release(self, root: epath.Path) -> Mapping[str, ReleaseSplit]:
+    def _open_release(self, root: pathlib.Path) -> Mapping[str, ReleaseSplit]:
         config = self.builder_config
-        release = affwild2.find(pathlib.Path(root), config.task, config.edition)
-        return {
-            split: affwild2.read_split(release, config.task, split, merge_va=config.merge_va)
-            for split in affwild2.SPLITS
-        }
+        release = find(root, config.task, config.edition)
+        return {split: affwild2.read_split(release, config.task, split, merge_va=config.merge_va) for split in SPLITS}

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from emotion_gcn_jax import cli
 from emotion_gcn_jax.data.source import open_split
-from emotion_gcn_jax.graph import adjacency
+from emotion_gcn_jax.releases.affwild2_layout import TASKS
 from tests import raw_affwild2
 from tfds_builders.affwild2.affwild2_dataset_builder import Affwild2Config, Builder
 
@@ -65,36 +64,59 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def data_dir(raw: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The TFDS directory in which expr_va and expr are built."""
-    directory = tmp_path_factory.mktemp("tfds")
-    for task in ("expr_va", "expr"):
+    """The TFDS directory in which every task of the sixth edition, and mtl of the seventh, is built."""
+    directory, multi_task = tmp_path_factory.mktemp("tfds"), tmp_path_factory.mktemp("7th")
+    raw_affwild2.write(multi_task, "7th")
+    for task in TASKS:
         builder = Builder(data_dir=directory, config=tolerant(task))
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=raw))
+        manual_dir = multi_task if task == "mtl" else raw
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
     return directory
 
 
+SEVEN = ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
+UNITS = [f"AU{unit}" for unit in (1, 2, 4, 6, 7, 10, 12, 15, 20, 23, 24, 25, 26)]
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_round_trip_through_the_loading_path(data_dir: pathlib.Path, split: str) -> None:
-    built = open_split("affwild2", split, config="expr_va_tolerant", data_dir=str(data_dir))
-    truth = raw_affwild2.expected("6th", "expr_va", split).examples
-    assert set(built.ids) == set(truth) and len(built) == len(truth)
-    for row, name in enumerate(built.ids.tolist()):
-        found = (built.expression[row], built.valence[row], built.arousal[row], built.columns["video"][row].decode())
-        expected = (truth[name][key] for key in ("expression", "valence", "arousal", "video"))
-        assert found == tuple(np.float32(x) if isinstance(x, float) else x for x in expected)
-    assert built.label_names == ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
+@pytest.mark.parametrize(
+    ("task", "columns", "metadata"),
+    [
+        ("expr_va", ("expression", "valence", "arousal"), {"label_names": SEVEN}),
+        ("expr", ("expression",), {"label_names": [*SEVEN, "Other"]}),
+        ("va", ("valence", "arousal"), {}),
+        ("au", ("action_units",), {"action_units": UNITS}),
+        (
+            "mtl",
+            ("expression", "valence", "arousal", "action_units"),
+            {"label_names": [*SEVEN, "Other"], "action_units": UNITS},
+        ),
+    ],
+)
+def test_round_trip(
+    task: str, columns: tuple[str, ...], metadata: dict[str, list[str]], split: str, data_dir: pathlib.Path
+) -> None:
+    """A config has the columns that its task reads, and their words."""
+    built = tfds.builder_from_directory(data_dir / "affwild2" / f"{task}_tolerant" / "2.0.0")
+    assert set(built.info.features) == {"image", "id", "video", "recording", *columns}
+    assert {key: value for key, value in built.info.metadata.items() if key != "crop"} == metadata
+    source = built.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    found = {example["id"].decode(): example for example in source}
+    truths = raw_affwild2.expected("7th" if task == "mtl" else "6th", task, split).examples
+    assert found.keys() == truths.keys()
+    for name, truth in truths.items():
+        example = found[name]
+        assert (example["video"].decode(), example["recording"].decode()) == (truth["video"], truth["recording"])
+        for key in {"expression", "valence", "arousal"} & truth.keys():
+            kind = np.int64 if key == "expression" else np.float32
+            np.testing.assert_array_equal(example[key], np.asarray(truth[key], kind))  # None is NaN
+
+
+def test_expr_va_is_opened_by_the_loader(data_dir: pathlib.Path) -> None:
+    built = open_split("affwild2", "train", config="expr_va_tolerant", data_dir=str(data_dir))
+    assert built.label_names == tuple(SEVEN)
     left = built.select(np.isin(built.columns["recording"], [b"12-24-1920x1080"]))
-    assert set(left.columns["video"]) == (
-        {b"12-24-1920x1080_left", b"12-24-1920x1080_right"} if split == "train" else set()
-    )
-
-
-def test_other_is_kept_apart(data_dir: pathlib.Path) -> None:
-    built = open_split("affwild2", "train", config="expr_tolerant", data_dir=str(data_dir))
-    truth = raw_affwild2.expected("6th", "expr", "train").examples
-    assert built.columns["other"].sum() == sum(example["other"] for example in truth.values()) > 0
-    assert set(built.expression[built.columns["other"]]) == {-1}
-    assert np.isnan(built.valence).all()
+    assert set(left.columns["video"]) == {b"12-24-1920x1080_left", b"12-24-1920x1080_right"}
 
 
 def test_report_names_every_entry_that_became_no_example(data_dir: pathlib.Path) -> None:
@@ -113,17 +135,6 @@ def test_report_names_every_entry_that_became_no_example(data_dir: pathlib.Path)
     assert found == expected and len(rows) == sum(map(len, expected.values()))
     torn = next(row for row in rows if row["reason"] == "image unreadable")
     assert torn["where"] == "6th ABAW Annotations/EXPR_Recognition_Challenge/Train_Set/broken.txt line 3"
-
-
-def test_graph_of_the_annotations(data_dir: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    output = tmp_path / "adjacency.csv"
-    arguments = ["graph", "--dataset=affwild2", "--config=expr_va_tolerant", f"--data-dir={data_dir}"]
-    assert cli.main([*arguments, f"--output={output}"]) == 0
-    truth = raw_affwild2.expected("6th", "expr_va", "train").examples.values()
-    expected = adjacency.spearman_correlations(
-        *(np.asarray([example[key] for example in truth]) for key in ("expression", "valence", "arousal"))
-    )
-    np.testing.assert_allclose(adjacency.read_correlations(output), expected, atol=1e-6)
 
 
 def test_command_line(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.labels import EXPRESSIONS
+from emotion_gcn_jax.releases.builder import FacesBuilder
 from emotion_gcn_jax.rendering.sampling import FACES_PER_SUBJECT
 from emotion_gcn_jax.rendering.synthetic import stored_faces
 
@@ -55,40 +56,30 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
             )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
-    """Renders the faces; what is in an example is told in the README."""
+class Builder(FacesBuilder):
+    """Renders the faces; the README says what is in an example."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
     BUILDER_CONFIGS = [SyntheticFacesConfig(name="demo", description="Small faces for a first training run.")]
 
-    def __init__(self, *, file_format: str | tfds.core.FileFormat | None = None, **kwargs: Any) -> None:
-        """Writes array_record, which can be read in any order, unless told otherwise."""
-        super().__init__(file_format=file_format or "array_record", **kwargs)
-
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
         point = tfds.features.Tensor(shape=(2,), dtype=np.float32)
-        return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(config.size, config.size, 3), encoding_format="png"),
-                    "expression": np.int64,
-                    "valence": np.float32,
-                    "arousal": np.float32,
-                    "id": tfds.features.Text(),
-                    "subject": np.int64,
-                    "intensity": np.float32,
-                    "left_eye": point,
-                    "right_eye": point,
-                    "head_center": point,
-                }
-            ),
-            supervised_keys=("image", "expression"),
+        return self.describe(
+            ("expression", "valence", "arousal"),
             homepage="http://www.makehumancommunity.org",
-            metadata=tfds.core.MetadataDict(
-                crop=self._crop().to_dict(), label_names=list(EXPRESSIONS), seed=config.seed
-            ),
+            label_names=EXPRESSIONS,
+            crop=self._crop(),
+            features={
+                "image": tfds.features.Image(shape=(config.size, config.size, 3), encoding_format="png"),
+                "subject": np.int64,
+                "intensity": np.float32,
+                "left_eye": point,
+                "right_eye": point,
+                "head_center": point,
+            },
+            metadata={"seed": config.seed},
         )
 
     def _crop(self) -> Crop:

@@ -1,0 +1,135 @@
+"""A user's own table of images: the columns path, expression, valence, arousal, AU1 to AU26, subject, split ..."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.labels import class_word
+from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
+
+_AFFECT = ("valence", "arousal")
+_TEXTS = ("subject", "video", "recording")
+_UNITS = tuple(f"AU{unit}" for unit in range(1, 27))
+_KNOWN = {
+    **{name: name for name in ("path", "expression", "split", *_AFFECT, *_TEXTS)},
+    **{name.lower(): name for name in _UNITS},
+    **{f"au{unit:02d}": f"AU{unit}" for unit in range(1, 10)},
+}
+_LONGEST_WORD = 100  # characters of a class word; what is longer is a stray quote's work
+_EMPTY = frozenset({"", "nan", "na", "none", "null"})  # a cell without a label, in lower case
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """The images of a set and what is known of them, N of everything.
+
+    Attributes:
+        paths: the image files.
+        splits: train, validation or test.
+        words: class words, "" for none; empty where the set has no expressions.
+        columns: the other label columns by name, arrays whose first axis is N.
+        action_units: the names in the order of the column action_units.
+    """
+
+    paths: Sequence[pathlib.Path]
+    splits: Sequence[str]
+    words: Sequence[str]
+    columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    action_units: tuple[str, ...] = ()
+
+
+def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
+    """Reads a table; paths in it are absolute or relative to its folder, and an empty cell is a missing label.
+
+    Args:
+        path: the table.
+        splits: the names of a split, in lower case -> the split.
+
+    Raises:
+        UserError: a column or a row is missing, or a cell is not what its column holds; it names the line.
+    """
+    table = open_table(path, _KNOWN, ["path"])
+    units = tuple(unit for unit in _UNITS if unit in table.columns)
+    if not {"expression", *_AFFECT, *units} & set(table.columns):
+        raise UserError(
+            f"Expected a column expression, valence, arousal or AU1 to AU26 in {path}, and found "
+            f"{', '.join(table.columns)[:200]}: name at least one of these in the first line."
+        )
+    rows = list(table.rows())
+    columns = {
+        **{name: _affect(table, rows, name) for name in _AFFECT if name in table.columns},
+        **{name: np.asarray([row.cells.get(name, "") for row in rows]) for name in _TEXTS if name in table.columns},
+        **({"action_units": _action_units(table, rows, units)} if units else {}),
+    }
+    words = [_word(row.cells.get("expression", "")) for row in rows] if "expression" in table.columns else []
+    return Labels(_paths(table, rows), list(_splits(table, rows, splits)), words, columns, units)
+
+
+def _word(cell: str) -> str:
+    return "" if cell.lower() in _EMPTY else class_word(cell[:_LONGEST_WORD])
+
+
+def _paths(table: TextTable, rows: Sequence[Row]) -> list[pathlib.Path]:
+    line_of: dict[pathlib.Path, int] = {}
+    for row in rows:
+        cell = row.cells.get("path", "").replace("\\", "/")
+        if not cell:
+            raise _wrong(table, row, "a path", "none")
+        file = pathlib.Path(os.path.normpath(table.path.absolute().parent / pathlib.Path(cell).expanduser()))
+        if file in line_of:
+            raise _wrong(table, row, "every image once", f"{cell} again, which line {line_of[file]} names")
+        line_of[file] = row.line
+    if not any(_exists(file) for file in line_of):
+        found = f"no {str(next(iter(line_of)))[:300]} and none of the others" if line_of else "no row"
+        raise UserError(f"Expected images in {table.path}, and found {found}: write paths relative to its folder.")
+    return list(line_of)
+
+
+def _exists(file: pathlib.Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a name longer than the system takes
+        return False
+
+
+def _splits(table: TextTable, rows: Sequence[Row], splits: Mapping[str, str]) -> Iterator[str]:
+    for row in rows:
+        name = row.cells.get("split", "") if "split" in table.columns else "train"
+        if name.lower() not in splits:
+            raise _wrong(table, row, f"a split ({', '.join(splits)})", repr(name))
+        yield splits[name.lower()]
+
+
+def _affect(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarray:
+    """Valence or arousal: float32 N, NaN where the cell is empty."""
+    values_N = np.full(len(rows), np.nan, np.float32)
+    for place, row in enumerate(rows):
+        cell = row.cells.get(name, "")
+        if cell.lower() in _EMPTY:
+            continue
+        if not -1 <= number(cell) <= 1:
+            raise _wrong(table, row, f"a number from -1 to 1, or nothing, for {name}", repr(cell))
+        values_N[place] = number(cell)
+    return values_N
+
+
+def _action_units(table: TextTable, rows: Sequence[Row], units: Sequence[str]) -> np.ndarray:
+    """Action units: int8 [N, A], -1 where the cell is empty."""
+    values_NxA = np.full((len(rows), len(units)), -1, np.int8)
+    for place, row in enumerate(rows):
+        for column, unit in enumerate(units):
+            cell = row.cells.get(unit, "")
+            if cell.lower() in _EMPTY:
+                continue
+            if number(cell) not in (-1, 0, 1):
+                raise _wrong(table, row, f"0, 1, or -1 or nothing for a missing label, for {unit}", repr(cell))
+            values_NxA[place, column] = number(cell)
+    return values_NxA
+
+
+def _wrong(table: TextTable, row: Row, expected: str, found: str) -> UserError:
+    return UserError(f"Expected {expected}, and found {found[:200]} in line {row.line} of {table.path}: correct it.")

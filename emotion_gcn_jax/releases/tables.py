@@ -1,0 +1,154 @@
+"""Tables of text as people have them: their separator and their columns are found, not assumed.
+
+A table may have a header or none, an index column of pandas or R, any of three separators, stray quotes, separators at
+the end of a line, Windows line ends and a byte-order mark.
+"""
+
+import codecs
+import contextlib
+import csv
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from emotion_gcn_jax.errors import UserError
+
+_SEPARATORS = (",", "\t", ";")
+_SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Excel wrote
+_SHOWN = 100  # characters of a row or a header in messages
+
+
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        line: its line in the file, from 1.
+        cells: its cells by their column's name, without quotes and spaces around them; a short row lacks the last ones.
+        text: the beginning of the line, for messages.
+    """
+
+    line: int
+    cells: Mapping[str, str]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TextTable:
+    """A table whose form `open_table` has found.
+
+    Attributes:
+        path: the file.
+        columns: the names of its columns from left to right.
+        separator: what stands between two cells.
+        has_header: whether its first line names the columns.
+        list_column: the column whose cells are lists, see `open_table`.
+    """
+
+    path: pathlib.Path
+    columns: tuple[str, ...]
+    separator: str
+    has_header: bool
+    list_column: str
+
+    def rows(self) -> Iterator[Row]:
+        """Yields the rows below the header; blank lines are none."""
+        lines = _lines(self.path)
+        if self.has_header:
+            next(lines)
+        for line, text in lines:
+            cells = self._fitted(_cells(text, self.separator))
+            yield Row(line, dict(zip(self.columns, cells, strict=False)), text[:_SHOWN])
+
+    def _fitted(self, cells: list[str]) -> list[str]:
+        """Puts the cells of a row that has more of them than the header into their columns."""
+        surplus = len(cells) - len(self.columns)
+        if surplus == 1 and cells[0].isdigit():  # R numbers the rows, but does not name the column of the numbers
+            return cells[1:]
+        if surplus > 1 and self.list_column and self.separator == ";":  # the list is not quoted
+            start = self.columns.index(self.list_column)
+            end = start + surplus + 1
+            return [*cells[:start], ";".join(cells[start:end]), *cells[end:]]
+        return cells
+
+
+def open_table(
+    path: pathlib.Path,
+    known: Mapping[str, str],
+    needed: Sequence[str],
+    *,
+    order: Sequence[str] = (),
+    list_column: str = "",
+) -> TextTable:
+    """Finds the form of a table by its first line.
+
+    Args:
+        path: the file: UTF-8, or UTF-16 with a byte-order mark.
+        known: a column's name in a header, in lower case -> its name in the result. A first line with one of these is a
+            header; it may name other columns besides.
+        needed: names in the result without which the table is of no use.
+        order: the columns of a table without a header; empty where there must be one.
+        list_column: a column whose cells are lists separated by semicolons, perhaps without quotes around them.
+
+    Raises:
+        UserError: the file cannot be read, or its header lacks a needed column or names a known one twice.
+    """
+    try:
+        first = next((text for _, text in _lines(path)), "")
+    except OSError as error:
+        raise UserError(f"Expected a table in {path}, and it cannot be read ({error.strerror}): check it.") from None
+    cells = {separator: _cells(first, separator) for separator in _SEPARATORS}
+    separator = max(_SEPARATORS, key=lambda mark: sum(cell.lower() in known for cell in cells[mark]))
+    columns = tuple(known.get(cell.lower(), cell) for cell in cells[separator])
+    has_header = not known.keys().isdisjoint(cell.lower() for cell in cells[separator])
+    if has_header or not order:
+        _check_header(path, first, columns, known, needed)
+        return TextTable(path, columns, separator, True, list_column)
+    enough = (mark for mark in _SEPARATORS if len(cells[mark]) >= len(order))
+    separator = next(enough, max(_SEPARATORS, key=lambda mark: len(cells[mark])))
+    return TextTable(path, tuple(order), separator, False, list_column)
+
+
+def number(text: str) -> float:
+    """The number in a cell, or NaN: tables say NULL, or nothing, where they have none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def _check_header(
+    path: pathlib.Path, first: str, columns: Sequence[str], known: Mapping[str, str], needed: Sequence[str]
+) -> None:
+    if missing := [name for name in needed if name not in columns]:
+        raise UserError(
+            f"Expected the columns {', '.join(needed)} in {path}, and its header {first[:_SHOWN]!r} has no "
+            f"{', '.join(missing)}: name them in the first line."
+        )
+    if twice := sorted({name for name in columns if name in known.values() and columns.count(name) > 1}):
+        raise UserError(f"Expected every column once in {path}, and its header has {', '.join(twice)} twice: keep one.")
+
+
+def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """Yields the lines that are not blank, with their numbers."""
+    with path.open("rb") as file:
+        mark = file.read(2)
+    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    with path.open(encoding=encoding, errors="replace") as lines:
+        for line, text in enumerate(lines, start=1):
+            if text.strip() and not (line == 1 and _SEPARATOR_HINT.fullmatch(text.strip())):
+                yield line, text.rstrip("\n")
+
+
+def _cells(text: str, separator: str) -> list[str]:
+    """Splits one line; a line is always one row, so that a stray quote spoils no other."""
+    if text.count('"') % 2:
+        text = text.replace('"', "")
+    cells = text.split(separator)
+    if '"' in text:
+        with contextlib.suppress(csv.Error):  # a cell longer than the module takes
+            (cells,) = csv.reader([text], delimiter=separator)
+        if len(cells) == 1 and separator in cells[0]:  # the whole line is in quotes
+            return _cells(cells[0], separator)
+    return [cell.strip().strip("\"'").strip() for cell in cells]

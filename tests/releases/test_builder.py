@@ -1,0 +1,122 @@
+"""What all builders share: ~ for the home folder, the description of an example, sentences for mistakes."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces.alignment import Crop
+from emotion_gcn_jax.faces.pictures import encode_jpeg
+from emotion_gcn_jax.releases.builder import FacesBuilder, ReleaseBuilder
+from emotion_gcn_jax.releases.building import Entry, ReleaseSplit, Skip
+
+
+class OneFace(FacesBuilder):
+    """A dataset of one grey picture."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="grey")]
+
+    def _info(self):
+        return self.describe(
+            ("valence", "action_units"),
+            action_units=("AU1", "AU4"),
+            crop=Crop(),
+            metadata={"seed": 3},
+            homepage="a.org",
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        image = np.zeros((8, 8, 3), np.uint8)
+        yield "a", {"id": "a", "image": image, "valence": 0.5, "action_units": np.int8([1, -1])}
+
+
+class GreyLevels(ReleaseBuilder):
+    """A release of grey levels, a line each: all that a builder of one's own needs."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "--manual_dir holds levels.txt."
+
+    def _info(self):
+        return self.describe(("expression",), label_names=("Happy", "Sad"))
+
+    def _open_release(self, root):
+        if not (root / "levels.txt").exists():
+            raise UserError(f"Expected levels.txt in {root}: name its folder.")
+        levels = (root / "levels.txt").read_text().split()
+        entries = [Entry(f"level {level}", f"line {line}", level) for line, level in enumerate(levels, start=1)]
+        return {"train": ReleaseSplit(entries, len(entries), self._example)}
+
+    @staticmethod
+    def _example(level):
+        if not level.isdigit():
+            raise Skip("no number", level)
+        return {"image": encode_jpeg(np.full((4, 4, 3), int(level), np.uint8)), "expression": int(level) % 2}
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def test_a_tilde_is_the_home_folder(home):
+    OneFace(data_dir="~/td").download_and_prepare()
+    assert [path.name for path in home.parent.iterdir()] == ["home"]
+    (example,) = tfds.builder_from_directory(home / "td" / "one_face" / "grey" / "1.0.0").as_data_source("train")
+    assert example["valence"] == 0.5 and example["action_units"].tolist() == [1, -1]
+
+
+def test_a_tilde_in_tfds_own_setting_is_the_home_folder(home, monkeypatch):
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", "~/td")
+    assert pathlib.Path(OneFace().data_dir) == home / "td" / "one_face" / "grey" / "1.0.0"
+
+
+def test_an_example_is_described_by_its_columns(tmp_path):
+    info = OneFace(data_dir=tmp_path).info
+    assert set(info.features) == {"image", "id", "valence", "action_units"}
+    assert info.features["action_units"].shape == (2,) and info.features["action_units"].np_dtype == np.int8
+    assert dict(info.metadata) == {"action_units": ["AU1", "AU4"], "crop": Crop().to_dict(), "seed": 3}
+    assert info.supervised_keys is None and info.homepage == "a.org"
+
+
+def test_a_config_that_is_not_known_is_answered_with_those_that_are(tmp_path):
+    with pytest.raises(SystemExit, match=r"one_face has no config 'red': choose one of grey\."):
+        OneFace(data_dir=tmp_path, config="red")
+
+
+def built(raw, data_dir, **config):
+    """A build of GreyLevels, by id."""
+    builder = GreyLevels(data_dir=data_dir, **config)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=raw))
+    reader = tfds.builder_from_directory(data_dir / "grey_levels" / "all" / "1.0.0")
+    return {example["id"].decode(): example["expression"] for example in reader.as_data_source("train")}
+
+
+@pytest.mark.parametrize("manual_dir", ["raw", "~/raw"])
+def test_a_release_of_ones_own(manual_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "levels.txt").write_text("\n".join(map(str, range(200))))
+    assert built(manual_dir, tmp_path / "data") == {f"level {level}": level % 2 for level in range(200)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("levels.txt", "1 x 3", r"grey_levels/all train: .* 1 lost \(1 no number\): expected to lose at most 1\.00%"),
+        ("other.txt", "1", r"Expected levels\.txt in .*: name its folder\."),
+    ],
+)
+def test_a_mistake_stops_the_build_with_a_sentence(name, text, sentence, tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / name).write_text(text)
+    with pytest.raises(SystemExit, match=sentence):
+        built(tmp_path / "raw", tmp_path / "data")

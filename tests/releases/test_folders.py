@@ -1,0 +1,196 @@
+"""Sets of images of one's own: folders and tables. No image is opened, so that empty files do."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.releases import folders
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A function that writes empty files, by their paths, and returns the folder."""
+
+    def write(*paths):
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).touch()
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def table(make):
+    """A function that writes a table beside the images 1.jpg to 4.jpg and returns it."""
+
+    def write(text, name="labels.csv"):
+        path = make("1.jpg", "2.jpg", "3.jpg", "4.jpg") / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def words(found, split="train"):
+    """The class words of a split's images by their ids."""
+    names = (*found.label_names, None)
+    return {name: names[place] for name, place in zip(*_ids_and_places(found.splits[split]), strict=True)}
+
+
+def _ids_and_places(split):
+    assert split.columns["expression"].dtype == np.int64
+    return split.ids, split.columns["expression"].tolist()
+
+
+def test_one_folder_for_each_class(make):
+    root = make("happiness/1.jpg", "Happy.txt", "Bored/x/2.PNG", "Bored/Thumbs.db", "anger/1.jpg", ".git/1.jpg")
+    found = folders.read(root)
+    assert found.label_names == ("Happy", "Anger", "Bored")
+    assert words(found) == {"Bored/x/2.PNG": "Bored", "anger/1.jpg": "Anger", "happiness/1.jpg": "Happy"}
+    assert found.splits["train"].paths[0] == root / "Bored" / "x" / "2.PNG"
+    assert list(found.splits) == ["train"] and not found.action_units
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Validation"])
+def test_folders_of_splits(make, name):
+    found = folders.read(make(f"{name}/Sad/1.jpg", "test/Sad/1.jpg", "Train/Happy/1.jpg", "Train/Sad/2.jpg"))
+    assert list(found.splits) == ["train", "validation", "test"]
+    assert words(found) == {"Train/Happy/1.jpg": "Happy", "Train/Sad/2.jpg": "Sad"}
+    assert words(found, "validation") == {f"{name}/Sad/1.jpg": "Sad"}
+
+
+@pytest.mark.parametrize(
+    ("paths", "sentence"),
+    [
+        ((), r"Expected a folder for each class with images in it, .*, and found nothing"),
+        (("1.jpg", "a/2.txt"), r"Expected a folder for each class .*, and found 1\.jpg, a: see"),
+        (("train/Sad/1.jpg", "holdout/Sad/1.jpg"), r"only folders of splits \(train, .* and found holdout: rename"),
+        (("val/Sad/1.jpg", "valid/Sad/1.jpg"), r"one folder for the split validation in .*, and found val and valid"),
+        (
+            ("joy/1.jpg", "Happy/1.jpg"),
+            r"one folder for each class in .*, and found Happy and joy, which mean",
+        ),
+        (("train/Bored/1.jpg", "test/bored/1.jpg"), r"one spelling of each class in .*, and found Bored and bored"),
+    ],
+)
+def test_mistakes_in_folders_get_a_sentence(make, paths, sentence):
+    root = make(*paths)
+    with pytest.raises(UserError, match=sentence):
+        folders.read(root)
+
+
+def test_several_tables_of_which_none_is_the_labels_leave_the_folders(make):
+    assert words(folders.read(make("Sad/1.jpg", "a.csv", "b.csv"))) == {"Sad/1.jpg": "Sad"}
+
+
+def test_a_table_has_any_of_the_columns(table):
+    path = table(
+        "path,expression,valence,arousal,subject,split,AU12,AU01\n"
+        "1.jpg,happiness,0.5,-1,anna,train,1,0\n"
+        "2.jpg,,nan,,ben,train,-1,\n"
+        "3.jpg,Bored,1,0.25,anna,test\n"
+    )
+    found = folders.read(path)
+    assert found.label_names == ("Happy", "Bored") and found.action_units == ("AU1", "AU12")
+    train, test = found.splits["train"], found.splits["test"]
+    assert words(found) == {"1.jpg": "Happy", "2.jpg": None}
+    np.testing.assert_array_equal(train.columns["valence"], np.float32([0.5, np.nan]))
+    np.testing.assert_array_equal(train.columns["arousal"], np.float32([-1, np.nan]))
+    np.testing.assert_array_equal(train.columns["action_units"], np.int8([[0, 1], [-1, -1]]))
+    np.testing.assert_array_equal(test.columns["action_units"], [[-1, -1]])
+    assert train.columns["subject"].tolist() == ["anna", "ben"]
+    assert {name: column.dtype.kind for name, column in test.columns.items()} == {
+        **{"valence": "f", "arousal": "f", "subject": "U", "action_units": "i", "expression": "i"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("path,expression", {"expression"}),
+        ("valence;path", {"valence"}),
+        ("AU4\tpath", {"action_units"}),
+        ("path,arousal,video,recording,camera", {"arousal", "video", "recording"}),
+    ],
+)
+def test_only_the_columns_that_are_there(table, header, columns):
+    separator = next(mark for mark in ",;\t" if mark in header)
+    cells = {"path": "1.jpg", "expression": "Sad", "video": "v", "recording": "v", "camera": "x"}
+    row = separator.join(cells.get(name, "1") for name in header.split(separator))
+    found = folders.read(table(f"{header}\n{row}\n"))
+    assert set(found.splits["train"].columns) == columns
+    assert found.label_names == (("Sad",) if "expression" in columns else ())
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("labels.csv", ""), ("Labels.CSV", ""), ("mine.tsv", ""), ("mine.txt", "mine.txt")]
+)
+def test_where_a_table_may_be(table, name, given):
+    path = table("path,expression\n1.jpg,Sad\n", name)
+    assert words(folders.read(path.parent / given)) == {"1.jpg": "Sad"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("expression,valence\nSad,1\n", r"Expected the columns path in .*labels\.csv, .* has no path"),
+        ("path,age\n1.jpg,3\n", r"Expected a column expression, valence, .*, and found path, age: name"),
+        ("path,valence\n1.jpg,1.5\n", r"a number from -1 to 1, or nothing, for valence, and found '1\.5' in line 2 of"),
+        ("path,arousal\n1.jpg,high\n", r"for arousal, and found 'high' in line 2 of .*labels\.csv: correct it"),
+        ("path,AU4\n1.jpg,0\n2.jpg,3\n", r"for AU4, and found '3' in line 3"),
+        ("path,split,AU4\n1.jpg,dev,1\n", r"a split \(train, .*\), and found 'dev' in line 2"),
+        ("path,split,AU4\n1.jpg,,1\n", r"a split \(train, .*\), and found '' in line 2"),
+        (
+            "path,AU4\n1.jpg,0\n\n./1.jpg,1\n",
+            r"every image once, and found \./1\.jpg again, .* 2 names in line 4",
+        ),
+        ("path,AU4\n,0\n", r"a path, and found none in line 2"),
+        ("path,AU4\n", r"Expected images in .*labels\.csv, and found no row"),
+        ("path,AU4\n" + "x" * 5000 + ",0\n", r"found no .*x and none of the others: write paths"),
+        ("path,AU4\nx/1.jpg,0\n", r"found no .*x/1\.jpg and none of the others: write paths relative to its folder"),
+        ("path,expression\n1.jpg,Bored\n2.jpg,BORED\n", r"one spelling of each class in .*, and found BORED and Bored"),
+    ],
+)
+def test_mistakes_in_tables_get_a_sentence(table, text, sentence):
+    with pytest.raises(UserError, match=sentence) as raised:
+        folders.read(table(text))
+    assert len(str(raised.value)) < 2000 and "\n" not in str(raised.value)
+
+
+def test_what_does_not_exist_is_said(tmp_path):
+    with pytest.raises(UserError, match=r"Expected a folder of labelled images .* and .*nowhere does not exist"):
+        folders.read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("paths", "ids"),
+    [
+        (["a/1.jpg", "b\\1.jpg"], ["a/1.jpg", "b/1.jpg"]),
+        (["{root}/a/1.jpg", "./b/1.jpg"], ["a/1.jpg", "b/1.jpg"]),
+        (["{root}/../elsewhere/c/1.jpg", "a/1.jpg"], ["c/1.jpg", "a/1.jpg"]),
+        (["../elsewhere/a/1.jpg", "a/1.jpg"], ["elsewhere/a/1.jpg", "set/a/1.jpg"]),
+    ],
+    ids=["relative", "absolute", "elsewhere", "elsewhere with the same name"],
+)
+def test_no_id_has_the_machines_path(make, paths, ids):
+    root = make("set/a/1.jpg", "set/b/1.jpg", "elsewhere/c/1.jpg", "elsewhere/a/1.jpg") / "set"
+    lines = [f"{path.format(root=root)},Sad" for path in paths]
+    (root / "mine.csv").write_text("\n".join(["path,expression", *lines]))
+    split = folders.read(root).splits["train"]
+    assert list(split.ids) == ids and all(path.exists() for path in split.paths)
+
+
+def test_home_is_known(make, monkeypatch):
+    monkeypatch.setenv("HOME", str(make("set/Sad/1.jpg")))
+    assert words(folders.read(pathlib.Path("~/set"))) == {"Sad/1.jpg": "Sad"}
+
+
+def test_neither_tensorflow_nor_jax_is_needed():
+    code = "import sys, emotion_gcn_jax.releases.folders; print(*{m.partition('.')[0] for m in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"tensorflow", "tensorflow_datasets", "jax", "flax"} & set(loaded)
