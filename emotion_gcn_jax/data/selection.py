@@ -57,8 +57,8 @@ def required_tasks(tasks: Tasks, require: str) -> tuple[str, ...]:
     required = names if require == "all" else tuple(name.strip() for name in require.split(","))
     if unknown := [name for name in required if name not in names]:
         raise UserError(
-            f"config.dataset.require names {', '.join(unknown)}, which is no task of this run: choose from "
-            f"{', '.join(names)}, all or none."
+            f"Unknown tasks in config.dataset.require: expected {', '.join(names)}, all or none, found "
+            f"{', '.join(map(repr, unknown))}."
         )
     return required
 
