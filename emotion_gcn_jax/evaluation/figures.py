@@ -28,6 +28,9 @@ _FAINT = "#c9c9d1"
 _COLOURS = ("#7a7a85", "#e0a100", "#2f6fb5", "#35b3c7", "#8e4fb8", "#3f9a4a", "#d43d3d", "#7a4a21", "#b0b03a")
 """In the order of labels.CLASS_WORDS: grey for Neutral, then hues that stay apart in the common kinds of colour
 blindness. Other classes take what is left."""
+USUAL_NAMES = ("confusion.png", "valence_arousal.png", "action_units.png")
+"""The pictures of the tasks in presets.TASKS."""
+
 _MAX_LINKS = 150
 _DOTS_PER_INCH = 150
 
