@@ -11,11 +11,9 @@ import jax.numpy as jnp
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import layers
-from emotion_gcn_jax.models.layers import Dtype
+from emotion_gcn_jax.trees import Dtype
 
 SMALLEST_SIDE = 32  # five halvings leave a 1x1 map
-
-he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # torchvision.models.vgg.VGG
 
 
 class VGG(nn.Module):
@@ -93,7 +91,7 @@ class VGG(nn.Module):
                 features,
                 (3, 3),
                 padding=1,
-                kernel_init=he_normal_fan_out,
+                kernel_init=layers.he_normal_fan_out,
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
                 name=f"conv{block}_{number}",
