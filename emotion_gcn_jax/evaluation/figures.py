@@ -69,35 +69,40 @@ def of_predictions(predictions: Predictions, metrics: Mapping[str, Mapping[str, 
     """
     files: dict[str, bytes | None] = {}
     for task in predictions.tasks:
-        name, draw = _picture(task, predictions, metrics[task.name])
+        name = _name(task)
         has_labels = bool(task.known(predictions.labels[task.name]).any())
-        files[name if name not in files else f"{task.name}_{name}"] = draw() if has_labels else None
+        picture = _draw(task, predictions, metrics[task.name]) if has_labels else None
+        files[name if name not in files else f"{task.name}_{name}"] = picture
     return files
 
 
-def _picture(task: Task, predictions: Predictions, metrics: Mapping[str, Any]) -> tuple[str, Callable[[], bytes]]:
-    """A task's file name, and what draws it."""
-    subject = f"{predictions.dataset}, {predictions.split}"
-    labels, answers = predictions.labels[task.name], predictions.answers[task.name]
+def _name(task: Task) -> str:
     match task:
         case Classes():
-            title = f"accuracy {_percent(metrics['accuracy'])}, mean {_percent(metrics['mean_class_accuracy'])}"
-            matrix = np.asarray(metrics["confusion"]["matrix"])
-            return "confusion.png", lambda: confusion(matrix, task.vocabulary, f"{subject}: {title}")
+            return "confusion.png"
         case Values():
-            mean = metrics["ccc_mean"]
+            return f"{'_'.join(task.dimensions)}.png"
+        case _:
+            return f"{task.name}.png"
+
+
+def _draw(task: Task, predictions: Predictions, metrics: Mapping[str, Any]) -> bytes:
+    """A task's picture; some example has a label of it."""
+    subject = f"{predictions.dataset}, {predictions.split}"
+    match task:
+        case Classes():
+            title = f"accuracy {metrics['accuracy']:.1%}, mean {metrics['mean_class_accuracy']:.1%}"
+            return confusion(np.asarray(metrics["confusion"]["matrix"]), task.vocabulary, f"{subject}: {title}")
+        case Values():
+            labels, answers = predictions.labels[task.name], predictions.answers[task.name]
+            mean = metrics["ccc_mean"]  # there is none if a dimension has no label
             title = subject if mean is None else f"{subject}: mean CCC {mean:.3f}"
-            name = f"{'_'.join(task.dimensions)}.png"
-            return name, lambda: values(labels, answers, task.dimensions, _grouping(predictions), title)
+            return values(labels, answers, task.dimensions, _grouping(predictions), title)
         case Flags():
-            title = f"{subject}: mean F1 {metrics['f1_mean']:.3f}, of always true {metrics['always_true_f1_mean']:.3f}"
-            return f"{task.name}.png", lambda: flags(metrics["per_flag"], title)
+            title = f"mean F1 {metrics['f1_mean']:.3f}, of always true {metrics['always_true_f1_mean']:.3f}"
+            return flags(metrics["per_flag"], f"{subject}: {title}")
         case _:
             raise ValueError(f"No picture is known for the task {task.name} of kind {task.kind}.")
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
 
 
 def confusion(confusion_CxC: np.ndarray, label_names: Sequence[str], title: str) -> bytes:
@@ -194,7 +199,10 @@ def curves(tasks: Tasks, history: Sequence[Mapping[str, Any]]) -> bytes:
         history: a row an epoch: epoch, train_loss, learning_rate, and metrics by their short names.
     """
     wanted = {"training loss": ["train_loss"]}
-    wanted |= {task.name.replace("_", " "): [*dict.fromkeys((*task.selectable, *task.chief))][:3] for task in tasks}
+    for task in tasks:
+        names = [*dict.fromkeys((*task.selectable, *task.chief))][:3]
+        # A name that two tasks have stands in the history with the task's before it.
+        wanted[task.name.replace("_", " ")] = [key for name in names for key in (name, f"{task.name}/{name}")]
     wanted |= {"learning rate": ["learning_rate"]}
     panels = {title: [key for key in keys if any(_has(row, key) for row in history)] for title, keys in wanted.items()}
     panels = {title: keys for title, keys in panels.items() if keys}
@@ -304,7 +312,7 @@ def _scale(name: str) -> str:
 
 def _readable(key: str) -> str:
     """A metric's name as a reader has it."""
-    return key.replace("_", " ").replace("ccc", "CCC").replace("f1", "F1")
+    return key.rpartition("/")[2].replace("_", " ").replace("ccc", "CCC").replace("f1", "F1")
 
 
 def _grouping(predictions: Predictions) -> Grouping:
