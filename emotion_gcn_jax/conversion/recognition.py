@@ -59,18 +59,14 @@ def official(path: PathLike, trunk: str | None = None, model: str | None = None)
             f"{path} has a classifier of {_IMAGENET_CLASSES} classes, as torchvision's ImageNet files have: add "
             f"--imagenet to take its trunk alone."
         )
-    are_named = trunk is not None and model is not None
-    trunk = trunk or _likeliest_trunk(tensors, named_trunks)[0]
-    likeness = {
-        name: state_dicts.likeness(tensors, [t.name for t in names.official_tensors(trunk, name)])
-        for name in ([model] if model else names.OFFICIAL_MODELS)
-    }
-    model = max(likeness, key=lambda name: likeness[name])
-    if likeness[model][0] <= _LEAST_LIKENESS and not are_named:
-        raise UserError(
-            f"{path} is no official Emotion-GCN model: it has {len(tensors)} tensors such as {listed(tensors, 3)}; "
-            f"name --trunk and --model to see what differs."
-        )
+    if trunk is None or model is None:
+        trunk = trunk or _likeliest_trunk(tensors, named_trunks)[0]
+        model, share = _likeliest_model(tensors, trunk, [model] if model else names.OFFICIAL_MODELS)
+        if share <= _LEAST_LIKENESS:
+            raise UserError(
+                f"{path} is no official Emotion-GCN model: it has {len(tensors)} tensors such as {listed(tensors, 3)}; "
+                f"name --trunk and --model to see what differs."
+            )
     first_guess = names.official_tensors(trunk, model)
     matched = state_dicts.matched(tensors, {tensor.name for tensor in first_guess})
     expected = names.official_tensors(
@@ -125,6 +121,16 @@ def _likeliest_trunk(tensors: Mapping[str, np.ndarray], trunks: Sequence[str]) -
         for trunk in trunks
     }
     best = max(likeness, key=lambda trunk: likeness[trunk])
+    return best, likeness[best][0]
+
+
+def _likeliest_model(tensors: Mapping[str, np.ndarray], trunk: str, models: Sequence[str]) -> tuple[str, float]:
+    """The model on a trunk that has most tensors' names in common with a state dict, and their share in [0, 1]."""
+    likeness = {
+        model: state_dicts.likeness(tensors, [tensor.name for tensor in names.official_tensors(trunk, model)])
+        for model in models
+    }
+    best = max(likeness, key=lambda model: likeness[model])
     return best, likeness[best][0]
 
 
