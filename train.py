@@ -3,20 +3,26 @@
 python train.py --config=configs/synthetic_faces.py --workdir=runs/demo
 """
 
+import itertools
 import pathlib
 import re
+import runpy
 import sys
 
+import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from configs import common
-from emotion_gcn_jax import runtime
+from emotion_gcn_jax import old_formats, runtime
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import user_path
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file; configs/common.py has every field.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, TensorBoard's scalars and the report are written.")
-_RESUME = flags.DEFINE_bool("resume", False, "Go on from the working directory's last checkpoint, if it has one.")
+_RESUME = flags.DEFINE_bool("resume", False, "Continue from the working directory's last checkpoint, if it has one.")
+
+_CONFIG_OPTION = re.compile(r"--?config(?:\.(?P<field>[\w.]+))?(?:=(?P<value>.*))?", re.DOTALL)
+_HOME = re.compile(r"^(--?config=)(~.*)", re.DOTALL)
 
 
 def main(argv: list[str]) -> None:
@@ -33,31 +39,38 @@ def main(argv: list[str]) -> None:
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Answers an unknown config file or field with the known ones, which absl would do with a traceback."""
-    words = iter(argv[1:])
-    for word in words:
-        match = re.fullmatch(r"--?config(\.[\w.]+)?(?:=(.*))?", word, re.DOTALL)
-        if match is None:
-            continue
-        field, value = match.groups()
-        if field:
-            _check_field(field.removeprefix("."))
-        else:
-            _check_file(next(words, "") if value is None else value)
+    argv = [_HOME.sub(lambda found: found[1] + str(user_path(found[2])), word) for word in argv]
+    following = itertools.pairwise([*argv, ""])
+    options = [(match, after) for word, after in following if (match := _CONFIG_OPTION.fullmatch(word))]
+    files = [after if match["value"] is None else match["value"] for match, after in options if not match["field"]]
+    if files:
+        config = _read_config(files[-1])
+        for match, _ in options:
+            if match["field"]:
+                _check_field(config, match["field"])
     return app.parse_flags_with_usage(argv)
 
 
-def _check_file(value: str) -> None:
-    path = pathlib.Path(value.partition(":")[0])
+def _read_config(value: str) -> ml_collections.ConfigDict:
+    """The config of a file with its argument, FILE:ARGUMENT."""
+    file, _, argument = value.partition(":")
+    path = pathlib.Path(file)
     if path.suffix != ".py" or path.name == "common.py" or not path.is_file():
         known = ", ".join(str(file) for file in sorted(pathlib.Path("configs").glob("*.py")) if file.stem != "common")
         wrong = f"{path} names no dataset" if path.name == "common.py" else f"There is no config file {path}"
         raise UserError(f"{wrong}: choose one of {known or 'those in configs/'}.")
+    get_config = runpy.run_path(file).get("get_config")
+    if get_config is None:
+        raise UserError(f"{path} has no function get_config: see configs/synthetic_faces.py for what it returns.")
+    return get_config(argument) if argument else get_config()
 
 
-def _check_field(path: str) -> None:
-    fields, walked = common.get_config(), "config"
+def _check_field(config: ml_collections.ConfigDict, path: str) -> None:
+    fields, walked = config, "config"
     for name in path.split("."):
         if not hasattr(fields, "keys") or name not in fields:
+            if today := old_formats.todays_field(path):
+                raise UserError(f"The field config.{path} of earlier versions is now {today}.")
             known = f"choose one of {', '.join(fields.keys())}" if hasattr(fields, "keys") else "it is a value"
             raise UserError(f"Unknown field {name!r} of {walked}: {known}.")
         fields, walked = fields[name], f"{walked}.{name}"
@@ -71,5 +84,5 @@ if __name__ == "__main__":
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("\ntrain.py: stopped; --resume goes on from the last checkpoint, if there is one.", file=sys.stderr)
+        print("\ntrain.py: stopped; --resume continues from the last checkpoint, if there is one.", file=sys.stderr)
         sys.exit(130)

@@ -4,6 +4,7 @@ Format 1 (version 0.1) had the paper's three models written out: `config.model.n
 the side in `config.data`, and a collection "graph". Since format 2 a checkpoint lists its tasks and its input.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,29 @@ from emotion_gcn_jax import labels, presets
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.trees import Tree
 
-_IMAGENET = {"mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}  # what format 1 always normalised by
+MOVED: dict[str, str] = {
+    "data.image_size": "input.side",
+    "data.resize": "input.resize",
+    "loss.class_weights": "tasks.expression.class_weights",
+    "loss.affect_weight": "tasks.affect.weight",
+    "loss.ccc_variance": "tasks.affect.ccc_variance",
+}
+"""Fields of format 1's config -> the field that has the same value today."""
+
+_REPLACED = {
+    "model.name": "the config file's argument, --config=configs/NAME.py:TRUNK,MODEL",
+    "model.num_classes": "config.tasks.expression.vocabulary, the names of the classes with commas between them",
+}
+
+# What format 1 always did: the fields that it did not have, and what they say today.
+_INPUT = {"channels": 3, "mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
+_DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
 _REQUIREMENTS = {"both": "all"}  # the one word of config.dataset.require that has changed
+
+
+def todays_field(field: str) -> str | None:
+    """What stands today in the place of a field of format 1's config, such as "data.image_size"; None for others."""
+    return f"config.{MOVED[field]}" if field in MOVED else _REPLACED.get(field)
 
 
 def meta(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,24 +49,31 @@ def meta(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def config(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a run's config in today's form; of a config with a part of the fields that part."""
+    """Returns a run's config in today's form; of converted weights, whose config has fewer fields, those."""
     if "name" not in found.get("model", {}):
         return dict(found)
     old = {group: dict(fields) for group, fields in found.items()}
-    name, trunk = old["model"].pop("name"), old["model"]["trunk"]
-    loss, data = old.pop("loss", {}), old.get("data", {})
-    vocabulary = (*labels.EXPRESSIONS, "Contempt")[: old["model"].pop("num_classes")]
-    tasks = {task: dict(presets.TASKS[task]) for task in presets.preset(name).tasks}
-    tasks["expression"] |= {"vocabulary": ",".join(vocabulary), "class_weights": loss.get("class_weights", "none")}
-    if "affect" in tasks:
-        variance = loss.get("ccc_variance", "population")
-        tasks["affect"] |= {"weight": loss.get("affect_weight", 1.0), "ccc_variance": variance}
-    require = old["dataset"].get("require", "none")
-    dataset = {"streams": "", "folds": 0, "fold": 0, "group": "", **old["dataset"]}
-    dataset["require"] = _REQUIREMENTS.get(require, require)
-    model = {"readout": presets.readout(trunk, name), "head": presets.preset(name).head, **old["model"]}
-    inputs = {"side": data.pop("image_size"), "channels": 3, "resize": data.pop("resize"), **_IMAGENET}
-    return {**old, "dataset": dataset, "input": inputs, "model": model, "tasks": tasks}
+    name, classes = old["model"].pop("name"), old["model"].pop("num_classes")
+    preset = presets.preset(name)
+    today: dict[str, Any] = {
+        **old,
+        "dataset": _DATASET | old["dataset"],
+        "input": dict(_INPUT),
+        "model": {"readout": presets.readout(old["model"]["trunk"], name), "head": preset.head, **old["model"]},
+        "tasks": {task: dict(presets.TASKS[task]) for task in preset.tasks},
+    }
+    for before, now in MOVED.items():
+        group, field = before.split(".")
+        *place, moved = now.split(".")
+        if field in old.get(group, {}):
+            value = old[group].pop(field)
+            # A model without valence and arousal had the fields of their loss, too: they have no place today.
+            functools.reduce(lambda fields, part: fields.get(part, {}), place, today)[moved] = value
+    today.pop("loss", None)
+    today["tasks"]["expression"]["vocabulary"] = ",".join((*labels.EXPRESSIONS, "Contempt")[:classes])
+    require = today["dataset"].get("require", "none")
+    today["dataset"]["require"] = _REQUIREMENTS.get(require, require)
+    return today
 
 
 def variables(found: Tree, version: int) -> dict[str, Tree]:

@@ -4,8 +4,10 @@ python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
 """
 
 import logging
+import sys
 
 from emotion_gcn_jax import runtime
+from emotion_gcn_jax.errors import UserError, extra
 
 
 def main() -> None:
@@ -14,11 +16,16 @@ def main() -> None:
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # Beam warns of Google Cloud's missing client when it is imported
-    from tensorflow_datasets.scripts.cli.main import launch_cli
+    with extra("train", "building a dataset"):
+        from tensorflow_datasets.scripts.cli.main import launch_cli
 
     root.setLevel(level)
     launch_cli()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        print(f"tfds: {error}", file=sys.stderr)
+        sys.exit(2)

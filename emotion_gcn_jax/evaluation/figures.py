@@ -28,6 +28,9 @@ _FAINT = "#c9c9d1"
 _COLOURS = ("#7a7a85", "#e0a100", "#2f6fb5", "#35b3c7", "#8e4fb8", "#3f9a4a", "#d43d3d", "#7a4a21", "#b0b03a")
 """In the order of labels.CLASS_WORDS: grey for Neutral, then hues that stay apart in the common kinds of colour
 blindness. Other classes take what is left."""
+USUAL_NAMES = ("confusion.png", "valence_arousal.png", "action_units.png")
+"""The pictures of the tasks in presets.TASKS."""
+
 _MAX_LINKS = 150
 _DOTS_PER_INCH = 150
 
@@ -66,35 +69,40 @@ def of_predictions(predictions: Predictions, metrics: Mapping[str, Mapping[str, 
     """
     files: dict[str, bytes | None] = {}
     for task in predictions.tasks:
-        name, draw = _picture(task, predictions, metrics[task.name])
+        name = _name(task)
         has_labels = bool(task.known(predictions.labels[task.name]).any())
-        files[name if name not in files else f"{task.name}_{name}"] = draw() if has_labels else None
+        picture = _draw(task, predictions, metrics[task.name]) if has_labels else None
+        files[name if name not in files else f"{task.name}_{name}"] = picture
     return files
 
 
-def _picture(task: Task, predictions: Predictions, metrics: Mapping[str, Any]) -> tuple[str, Callable[[], bytes]]:
-    """A task's file name, and what draws it."""
-    subject = f"{predictions.dataset}, {predictions.split}"
-    labels, answers = predictions.labels[task.name], predictions.answers[task.name]
+def _name(task: Task) -> str:
     match task:
         case Classes():
-            title = f"accuracy {_percent(metrics['accuracy'])}, mean {_percent(metrics['mean_class_accuracy'])}"
-            matrix = np.asarray(metrics["confusion"]["matrix"])
-            return "confusion.png", lambda: confusion(matrix, task.vocabulary, f"{subject}: {title}")
+            return "confusion.png"
         case Values():
-            mean = metrics["ccc_mean"]
+            return f"{'_'.join(task.dimensions)}.png"
+        case _:
+            return f"{task.name}.png"
+
+
+def _draw(task: Task, predictions: Predictions, metrics: Mapping[str, Any]) -> bytes:
+    """A task's picture; some example has a label of it."""
+    subject = f"{predictions.dataset}, {predictions.split}"
+    match task:
+        case Classes():
+            title = f"accuracy {metrics['accuracy']:.1%}, mean {metrics['mean_class_accuracy']:.1%}"
+            return confusion(np.asarray(metrics["confusion"]["matrix"]), task.vocabulary, f"{subject}: {title}")
+        case Values():
+            labels, answers = predictions.labels[task.name], predictions.answers[task.name]
+            mean = metrics["ccc_mean"]  # there is none if a dimension has no label
             title = subject if mean is None else f"{subject}: mean CCC {mean:.3f}"
-            name = f"{'_'.join(task.dimensions)}.png"
-            return name, lambda: values(labels, answers, task.dimensions, _grouping(predictions), title)
+            return values(labels, answers, task.dimensions, _grouping(predictions), title)
         case Flags():
-            title = f"{subject}: mean F1 {metrics['f1_mean']:.3f}"
-            return f"{task.name}.png", lambda: flags(metrics["per_flag"], title)
+            title = f"mean F1 {metrics['f1_mean']:.3f}, of always true {metrics['always_true_f1_mean']:.3f}"
+            return flags(metrics["per_flag"], f"{subject}: {title}")
         case _:
             raise ValueError(f"No picture is known for the task {task.name} of kind {task.kind}.")
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}"
 
 
 def confusion(confusion_CxC: np.ndarray, label_names: Sequence[str], title: str) -> bytes:
@@ -160,23 +168,27 @@ def values(
 
 def flags(per_flag: Mapping[str, Mapping[str, Any]], title: str) -> bytes:
     """Draws every flag's F1 beside that of taking it always for true, which it must beat."""
-    names = [name for name, found in per_flag.items() if found["f1"] is not None]
-    figure = _figure(2.4 + 0.62 * len(names), 4.4)
+    names, found = list(per_flag), list(per_flag.values())
+    figure = _figure(7.4, 1.9 + 0.34 * len(names))
     axes = figure.add_subplot()
-    places = np.arange(len(names))
-    f1 = [per_flag[name]["f1"] for name in names]
-    always = [per_flag[name]["always_true_f1"] for name in names]
-    axes.bar(places, f1, width=0.62, color=_COLOURS[2], label="F1")
-    axes.plot(places, always, "_", color=_INK, ms=22, mew=2, label="F1 of always true")
-    for place, value in enumerate(f1):
-        axes.text(place, value + 0.015, f"{value:.2f}", ha="center", va="bottom", fontsize=9, color=_INK)
-    shares = [f"{name}\n{per_flag[name]['true'] / per_flag[name]['examples']:.0%} true" for name in names]
-    axes.set_xticks(places, shares, fontsize=9)
-    axes.set(ylim=(0, 1.05))
-    axes.legend(frameon=False, labelcolor=_INK, loc="upper right", ncols=2)
-    _tidy(axes, "", "F1")
+    places = [place for place, flag in enumerate(found) if flag["f1"] is not None]
+    f1, always = ([found[place][key] for place in places] for key in ("f1", "always_true_f1"))
+    axes.barh(places, f1, height=0.7, color=_COLOURS[2], label="F1")
+    mark = [withStroke(linewidth=4.5, foreground="white")]
+    axes.plot(always, places, "|", color=_INK, ms=15, mew=2.5, path_effects=mark, label="F1 of always true")
+    for place, value, other in zip(places, f1, always, strict=True):
+        axes.text(max(value, other) + 0.015, place, f"{value:.2f}", ha="left", va="center", fontsize=9, color=_INK)
+    axes.set_yticks(range(len(names)), [f"{name} ({_share_true(per_flag[name])})" for name in names])
+    axes.set(xlim=(0, 1.08), ylim=(len(names) - 0.4, -0.6))
+    _tidy(axes, "F1", "")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right", frameon=False, labelcolor=_INK, ncols=2)
     figure.suptitle(title, fontsize=12, color=_INK)
     return _png(figure)
+
+
+def _share_true(flag: Mapping[str, Any]) -> str:
+    """How often a flag is true, where it is annotated."""
+    return f"{flag['true'] / flag['examples']:.0%} true" if flag["examples"] else "not annotated"
 
 
 def curves(tasks: Tasks, history: Sequence[Mapping[str, Any]]) -> bytes:
@@ -187,7 +199,10 @@ def curves(tasks: Tasks, history: Sequence[Mapping[str, Any]]) -> bytes:
         history: a row an epoch: epoch, train_loss, learning_rate, and metrics by their short names.
     """
     wanted = {"training loss": ["train_loss"]}
-    wanted |= {task.name.replace("_", " "): [*dict.fromkeys((*task.selectable, *task.chief))][:3] for task in tasks}
+    for task in tasks:
+        names = [*dict.fromkeys((*task.selectable, *task.chief))][:3]
+        # A name that two tasks have stands in the history with the task's before it.
+        wanted[task.name.replace("_", " ")] = [key for name in names for key in (name, f"{task.name}/{name}")]
     wanted |= {"learning rate": ["learning_rate"]}
     panels = {title: [key for key in keys if any(_has(row, key) for row in history)] for title, keys in wanted.items()}
     panels = {title: keys for title, keys in panels.items() if keys}
@@ -297,7 +312,7 @@ def _scale(name: str) -> str:
 
 def _readable(key: str) -> str:
     """A metric's name as a reader has it."""
-    return key.replace("_", " ").replace("ccc", "CCC").replace("f1", "F1")
+    return key.rpartition("/")[2].replace("_", " ").replace("ccc", "CCC").replace("f1", "F1")
 
 
 def _grouping(predictions: Predictions) -> Grouping:
@@ -311,7 +326,10 @@ def _grouping(predictions: Predictions) -> Grouping:
 def _colour_of(words: Sequence[str], place: int) -> str:
     if words[place] in CLASS_WORDS:
         return _COLOURS[CLASS_WORDS.index(words[place])]
-    return _COLOURS[(1 + place) % len(_COLOURS)]
+    others = [word for word in words if word not in CLASS_WORDS]
+    pairs = list(zip(CLASS_WORDS, _COLOURS, strict=True))
+    left = [colour for word, colour in (*pairs[1:], pairs[0]) if word not in words] or _COLOURS  # grey comes last
+    return left[others.index(words[place]) % len(left)]
 
 
 def _blues() -> ListedColormap:

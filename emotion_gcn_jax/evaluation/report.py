@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from emotion_gcn_jax import presets
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import figures
 from emotion_gcn_jax.evaluation.predictions import (
@@ -19,26 +18,34 @@ from emotion_gcn_jax.evaluation.predictions import (
     with_short_names,
 )
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
-from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
+
+_ALWAYS = (
+    *("accuracy", "mean_class_accuracy", "macro_f1"),
+    *("ccc_valence", "ccc_arousal", "ccc_mean", "rmse_valence", "rmse_arousal", "pcc_valence", "pcc_arousal"),
+    *("sagr_valence", "sagr_arousal", "examples", "per_class", "confusion"),
+)
+"""What every metrics.json has at its top, in this order: the paper's two tasks, whatever the model predicts."""
+
+_ALWAYS_INTERVALS = ("accuracy", "ccc_valence", "ccc_arousal", "ccc_mean")
 
 
 def report_metrics(predictions: Predictions) -> dict[str, Any]:
     """Returns every metric of the predictions, ready for JSON.
 
     Returns:
-        "tasks": by the task's name its metrics; and the same by their short names beside it, where these are
-        unambiguous (accuracy, ccc_mean, per_class, confusion, ...); "examples" (all of the split, with a label or
-        without); "intervals_95", by short names. None stands for what is undefined: no example has such a label, or, of
-        the paper's two tasks, the model does not have it.
+        Metrics by their short names (accuracy, ccc_mean, per_class, confusion, ...), those of the paper's two tasks
+        always; "examples" (all of the split, with a label or without); "intervals_95", by short names; and "tasks":
+        by the task's name all its metrics. A short name that several tasks have stands for none of them: TASK/NAME
+        does. None stands for what is undefined: the model has no such output, or no example has such a label.
     """
     metrics = metrics_by_task(predictions)
     return _for_json(
         {
-            **_absent_metrics(predictions.tasks),
+            **dict.fromkeys(_ALWAYS),
             **with_short_names(metrics),
             "examples": len(predictions.ids),
-            "intervals_95": with_short_names(bootstrap_intervals(predictions)),
+            "intervals_95": dict.fromkeys(_ALWAYS_INTERVALS) | with_short_names(bootstrap_intervals(predictions)),
             "tasks": metrics,
         }
     )
@@ -51,7 +58,8 @@ def summary(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
         for name in task.selectable:
             value = metrics["tasks"][task.name][name]
             if value is not None:
-                short = name if name in metrics else f"{task.name}/{name}"
+                full = f"{task.name}/{name}"
+                short = full if full in metrics else name
                 interval = metrics["intervals_95"].get(short)
                 ends = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
                 parts.append(f"{short} {value:.3f}{ends}")
@@ -69,7 +77,7 @@ def write_report(
     """Writes metrics.json, predictions.csv and the pictures into a directory, which is created if absent.
 
     A task has its pictures where the split has labels of it (figures.py); curves.png is drawn where there is a history.
-    A file of the same name is replaced, in one go; a picture that no longer applies is removed.
+    A file of the same name is replaced, in one go; a usual picture that this model or split does not have is removed.
 
     Args:
         directory: where to write.
@@ -94,6 +102,7 @@ def write_report(
         "metrics.json": (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode(),
         "predictions.csv": _predictions_csv(predictions).encode(),
         "curves.png": figures.curves(predictions.tasks, history) if history else None,
+        **dict.fromkeys(figures.USUAL_NAMES),
         **figures.of_predictions(predictions, metrics["tasks"]),
     }
     directory = open_directory(directory)
@@ -123,18 +132,6 @@ def open_directory(directory: PathLike) -> PathLike:
     return directory
 
 
-def _absent_metrics(tasks: Tasks) -> dict[str, None]:
-    """The top-level names of the paper's tasks that the model does not have: metrics.json has had them all along."""
-    paper = registry.from_config({name: presets.TASKS[name] for name in presets.PRESETS["multi_task"].tasks})
-    present = {task.name for task in tasks}
-    nothing = {"id": np.zeros(0, bytes)}
-    absent: dict[str, None] = {}
-    for task in paper:
-        if task.name not in present:
-            absent |= dict.fromkeys(task.metrics(task.read(nothing, {}), np.zeros((0, len(task.outputs)))))
-    return absent
-
-
 def _for_json(value: Any) -> Any:
     """Turns arrays into lists, tuples too, and what JSON has no word for (NaN, infinity) into None."""
     match value:
@@ -153,10 +150,14 @@ def _for_json(value: Any) -> Any:
 
 
 def _predictions_csv(predictions: Predictions) -> str:
-    """One line per example; a cell is empty where there is no such label."""
+    """One line per example; a cell is empty where there is no such label.
+
+    A column's name that two tasks have, as classes that share a word do, has the second task's name before it.
+    """
     columns: dict[str, Sequence[str]] = {"id": predictions.ids}
     for task in predictions.tasks:
-        columns |= task.csv_columns(predictions.labels[task.name], predictions.answers[task.name])
+        of_task = task.csv_columns(predictions.labels[task.name], predictions.answers[task.name])
+        columns |= {name if name not in columns else f"{task.name}_{name}": cells for name, cells in of_task.items()}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -1,6 +1,7 @@
 """Draws what was said of the faces over their picture: box, eyes, answers, and a small plane of two values."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ _SMALLEST, _LARGEST = 960, 2400
 
 # Height of the writing, as a share of the face's side, and its limits as shares of the picture's longer side.
 _WRITING_PER_FACE, _SMALL_WRITING, _LARGE_WRITING = 0.14, 1 / 80, 1 / 45
+
+_LONGEST_LINE = 24  # characters; a longer one, as of many action units, is broken between words
 
 _MARK, _INK, _PAPER, _GRID = (255, 214, 64), (255, 255, 255), (16, 16, 22, 190), (150, 150, 160)
 
@@ -81,7 +84,9 @@ def _panel(face: FacePrediction, tasks: Tasks, writing: float) -> _Panel:
     lines, point = [], None
     for task in tasks:
         answer = face.answers[task.name]
-        lines += [(words, size * writing) for words, size in task.overlay_lines(answer)]
+        for words, size in task.overlay_lines(answer):
+            broken = textwrap.wrap(words, _LONGEST_LINE, break_long_words=False, break_on_hyphens=False)
+            lines += [(line, size * writing) for line in broken]
         if isinstance(task, Values) and len(task.dimensions) > 1 and point is None:
             point = answer[task.dimensions[0]], answer[task.dimensions[1]]
     return _Panel(lines, point)

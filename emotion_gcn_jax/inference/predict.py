@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -25,6 +26,8 @@ from emotion_gcn_jax.tasks.registry import Tasks
 _FACES, _FILES = 32, 16
 
 _LONGEST_NAME = 40
+
+_NUMBER = re.compile(r"[+-]?[\d.]+")
 
 
 def run(
@@ -146,7 +149,7 @@ class _Table:
     def _cells(self, face: FacePrediction) -> list[str]:
         cells = [cell for task in self._tasks for cell in task.table_cells(face.answers[task.name])]
         return [
-            f"{cell:>{width}}" if cell[-1:].isdigit() else f"{cell:{width}}"
+            f"{cell:>{width}}" if _NUMBER.fullmatch(cell) else f"{cell:{width}}"
             for cell, (_, width) in zip(cells, self._columns, strict=True)
         ]
 

@@ -33,10 +33,15 @@ class FacePrediction:
     answers: Mapping[str, Mapping[str, Any]]
 
     def said(self) -> dict[str, Any]:
-        """All answers in one dict; a word that two tasks use has the second task's name before it."""
+        """All answers in one dict.
+
+        A word that an earlier task or one of the fields above has gets its task's name before it: expression_box.
+        """
         merged: dict[str, Any] = {}
+        taken = {field.name for field in dataclasses.fields(self)}
         for task, answer in self.answers.items():
-            merged |= {key if key not in merged else f"{task}_{key}": value for key, value in answer.items()}
+            for key, value in answer.items():
+                merged[f"{task}_{key}" if key in merged or key in taken else key] = value
         return merged
 
     def __getattr__(self, name: str) -> Any:

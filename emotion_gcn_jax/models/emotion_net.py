@@ -1,11 +1,10 @@
 """A model: trunk, readout and head, chosen by their names.
 
 A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map. It is a Linen module of
-`__call__(images_BxHxWxC, train) -> map_BxH'xW'xD` with the fields remat, axis_name, dtype and param_dtype, and with
+`__call__(images_BxHxWxC, train) -> map_BxH'xW'xD` with the fields remat, axis_name, dtype and param_dtype. It may have
 
-- ACTIVATION: what an average takes of the map: "relu", "elu", or "none" if the map has been through it already;
-- FOLDS (and a field `folded`): by the name of a convolution the norm that directly follows it (folding.py); may be
-  left out, as what comes next;
+- ACTIVATION: what an average takes of the map: "relu", "elu", or "none" (the default: the map has been through it);
+- FOLDS, and a field `folded`: by the name of a convolution the norm that directly follows it (folding.py);
 - FAMILIES and torch_names(): whose weight files fit, and the layers' names there (conversion/names.py).
 
 The variables live in three collections: `params` (trained), `batch_stats` (running statistics) and `constants` (the
@@ -43,7 +42,13 @@ TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "bregnext_tiny": functools.partial(BReGNeXt, stages=((1, 8), (1, 16), (1, 16), (1, 32)), stem_width=8),
 }
 
-HEADS = ("linear", "graph")
+Widths = tuple[tuple[str, int], ...]
+
+HEADS: dict[str, Callable[[Widths, Dtype, Mapping[str, Any]], nn.Module]] = {
+    "linear": lambda widths, dtype, graph: LinearHead(widths, param_dtype=dtype),
+    "graph": lambda widths, dtype, graph: GraphHead(widths, **graph, param_dtype=dtype),
+}
+"""From (task, number of outputs) pairs, the parameters' dtype and the graph's options to a head; see heads.py."""
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"relu": nn.relu, "elu": nn.elu, "none": lambda x: x}
 
@@ -73,7 +78,7 @@ class EmotionNet(nn.Module):
             train: whether norms use the batch's moments; `batch_stats` must then be mutable.
         """
         trunk: Any = self.trunk
-        features_BxD = READOUTS[self.readout](trunk(images_BxHxWxC, train), trunk.ACTIVATION)
+        features_BxD = READOUTS[self.readout](trunk(images_BxHxWxC, train), getattr(trunk, "ACTIVATION", "none"))
         return self.head(features_BxD.astype(self.param_dtype))
 
 
@@ -94,7 +99,7 @@ def create_model(
     Args:
         trunk: a key of TRUNKS.
         tasks: what it predicts.
-        head: one of HEADS.
+        head: a key of HEADS.
         readout: a key of READOUTS.
         word_vector_width: F, for the graph.
         propagation: how the graph mixes its nodes, see graph.adjacency.propagation_matrix.
@@ -117,11 +122,9 @@ def create_model(
         raise UserError("dtype float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1 in the environment.")
     param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
     widths = tuple((task.name, len(task.outputs)) for task in tasks)
-    head_module: nn.Module = LinearHead(widths, param_dtype=param_dtype)
-    if head == "graph":
-        head_module = GraphHead(widths, word_vector_width, propagation, param_dtype)
+    graph = {"word_vector_width": word_vector_width, "propagation": propagation}
     body = TRUNKS[trunk](remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
-    return EmotionNet(body, head_module, readout, param_dtype)
+    return EmotionNet(body, HEADS[head](widths, param_dtype, graph), readout, param_dtype)
 
 
 def from_config(

@@ -49,7 +49,7 @@ class ReleaseConfig(tfds.core.BuilderConfig):
 
 
 class FacesBuilder(tfds.core.GeneratorBasedBuilder):
-    """Knows ~ and its configs' names, and writes array_record, which can be read in any order, if not asked otherwise."""
+    """Knows ~ and its configs' names, and writes array_record, which gives random access, unless asked otherwise."""
 
     def __init__(
         self,

@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import io
 import shutil
@@ -10,9 +11,10 @@ from PIL import Image
 import emotion_gcn_jax as eg
 from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
+from emotion_gcn_jax.faces.alignment import align_and_crop
 from emotion_gcn_jax.labels import EXPRESSIONS
 from tests.photographs import ASTRONAUT
+from tests.untrained import CROP
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -29,25 +31,73 @@ def faces():
 
 def test_a_checkpoint_says_all_that_is_needed(model, workdir):
     assert model.label_names == EXPRESSIONS
-    assert model.crop == Crop(side=1.05, size=48, enlarge=True)
+    assert model.crop == CROP
     assert model.config.model.trunk == "densenet_tiny"
+    assert [task.name for task in model.tasks] == ["expression", "affect"]
+    assert (model.input.side, model.input.channels) == (32, 3)
     with pytest.raises(AttributeError):
-        model.config.data.image_size = 64
+        model.config.input.side = 64
     by_folder = eg.load(str(workdir / "checkpoints" / "best" / "3"))
     jax.tree.map(np.testing.assert_array_equal, by_folder.variables, model.variables)
     with pytest.raises(UserError, match="No checkpoint was found"):
         eg.load(workdir.parent / "nowhere")
 
 
-def test_normalised_arrays_give_logits_and_affect(model, faces, single_task_workdir):
+def test_normalised_arrays_give_every_tasks_raw_outputs(model, faces):
     images = ((np.stack(faces[:3]) / 255 - MEAN) / DEVIATION).astype(np.float32)
-    logits, affect = model(images)
-    assert logits.shape == (3, 7) and affect.shape == (3, 2)
+    outputs = model(images)
+    assert {name: output.shape for name, output in outputs.items()} == {"expression": (3, 7), "affect": (3, 2)}
     expected = jax.jit(model.module.apply)(model.variables, images)
-    np.testing.assert_allclose(logits, expected.logits_BxC, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(affect, expected.affect_Bx2, rtol=1e-4, atol=1e-4)
-    logits, affect = eg.load(single_task_workdir)(images)
-    assert logits.shape == (3, 7) and affect is None
+    for name, output in outputs.items():
+        np.testing.assert_allclose(output, expected[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        ("single_task", {"expression": 7}),
+        ("multi_task", {"expression": 7, "affect": 2}),
+        ("emotion_gcn_au", {"expression": 7, "affect": 2, "action_units": 12}),
+        ("own", {"mood": 3, "energy": 1, "seen": 2}),
+    ],
+)
+def test_models_of_all_kinds_have_their_tasks_outputs(workdirs, name, widths):
+    model = eg.load(workdirs(name))
+    images = np.zeros((2, 32, 32, 3), np.float32)
+    outputs = jax.eval_shape(model.module.apply, model.variables, images)
+    assert {task: output.shape for task, output in outputs.items()} == {task: (2, w) for task, w in widths.items()}
+
+
+def test_a_faces_answers_are_attributes_and_a_dictionary(workdirs, faces):
+    (face,) = eg.load(workdirs("own")).predict_faces(faces[:1])
+    assert face.mood in ("Bored", "Engaged", "Happy")
+    assert face.mood == max(face.probabilities, key=face.probabilities.get)
+    assert face.seen.keys() == {"glasses", "hat"} and all(0 <= p <= 1 for p in face.seen.values())
+    assert isinstance(face.energy, float)
+    places = {"box": (0, 0, 40, 40), "left_eye": None, "right_eye": None, "score": None}
+    assert face.to_dict() == places | {
+        name: getattr(face, name) for name in ("mood", "probabilities", "seen", "energy")
+    }
+    assert not hasattr(face, "valence")
+    with pytest.raises(AttributeError, match="nothing of 'valence': it answers mood, probabilities, energy, seen"):
+        face.valence  # noqa: B018
+    assert copy.deepcopy(face) == face
+
+
+def test_a_grey_model_sees_a_pictures_luminance(workdirs, faces):
+    model = eg.load(workdirs("grey"))
+    assert model.input.channels == 1
+    # Rec. 601's luminance, which OpenCV rounds to 8 bits.
+    grey = [np.repeat((face @ (0.299, 0.587, 0.114) + 0.5).astype(np.uint8)[..., None], 3, -1) for face in faces[:2]]
+    small = [np.asarray(Image.fromarray(face).resize((32, 32), Image.Resampling.BILINEAR)) for face in faces[:2]]
+    for coloured, of_grey in zip(model.predict_faces(faces[:2]), model.predict_faces(grey), strict=True):
+        assert coloured.valence == pytest.approx(of_grey.valence, abs=0.02)  # resized and rounded in another order
+    images = np.stack([face @ (0.299, 0.587, 0.114) for face in small])[..., None]
+    outputs = model(((images / 255 - MEAN[0]) / DEVIATION[0]).astype(np.float32))
+    for face, affect in zip(model.predict_faces(faces[:2]), np.asarray(outputs["affect"]), strict=True):
+        assert [face.valence, face.arousal] == pytest.approx(affect.tolist(), abs=0.02)  # not rounded to 8 bits
+    with pytest.raises(UserError, match=r"shape \[batch, height, width, 1\]"):
+        model(np.zeros((1, 32, 32, 3), np.float32))
 
 
 @pytest.mark.parametrize("images", [np.zeros((2, 32, 32, 3), np.uint8), np.zeros((32, 32, 3), np.float32)])
@@ -67,11 +117,12 @@ def test_faces_are_judged_alike_alone_and_together_by_few_programs(model, faces)
     assert model._apply._cache_size() - compiled <= 3
     # by hand: Pillow's bilinear, ImageNet's normalisation, a softmax
     resized = np.asarray(Image.fromarray(faces[40]).resize((32, 32), Image.Resampling.BILINEAR))
-    logits, affect = model(((resized[None] / 255 - MEAN) / DEVIATION).astype(np.float32))
-    probabilities = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    outputs = model(((resized[None] / 255 - MEAN) / DEVIATION).astype(np.float32))
+    logits, affect = (np.asarray(outputs[name][0], np.float64) for name in ("expression", "affect"))
+    probabilities = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(list(together[40].probabilities.values()), probabilities, rtol=1e-3, atol=1e-6)
     assert together[40].expression == EXPRESSIONS[int(np.argmax(probabilities))]
-    assert (together[40].valence, together[40].arousal) == pytest.approx(tuple(affect[0].tolist()), rel=1e-3)
+    assert (together[40].valence, together[40].arousal) == pytest.approx(tuple(affect), rel=1e-3)
     assert (together[40].box, together[40].left_eye, together[40].score) == ((0, 0, 40, 40), None, None)
 
 
@@ -87,31 +138,34 @@ def test_a_picture_without_a_face(model):
 
 
 @pytest.mark.parametrize(
-    "picture",
+    ("picture", "message"),
     [
-        *(
-            np.zeros((8, 8), np.uint8),
-            np.zeros((8, 8, 3)),
-            np.zeros((8, 8, 1), np.uint8),
-            np.zeros((0, 8, 3), np.uint8),
-        ),
-        *(None, b"photo.jpg", 3, [[1]]),
+        (np.zeros((0, 8, 3), np.uint8), r"A picture is an array of shape .* found ndarray of uint8 \[0, 8, 3\]"),
+        (np.zeros((8, 8, 2), np.uint8), r"found ndarray of uint8 \[8, 8, 2\]"),
+        (3, "found int of int64"),
+        (None, "found NoneType of object"),
+        (b"photo.jpg", "in no image format known here"),
+        ([[1], [1, 2]], "The list cannot be read as a picture"),
+        ("a\0b.jpg", "cannot be read"),
     ],
 )
-def test_other_pictures_are_refused(model, picture):
-    for judge in (model.predict, model.find_faces, lambda picture: model.predict_faces([picture])):
-        with pytest.raises(UserError, match=r"uint8 RGB array of shape \[height, width, 3\], found"):
-            judge(picture)
+@pytest.mark.parametrize("judge", ["predict", "find_faces", "predict_faces"])
+def test_what_is_no_picture_is_refused(model, picture, message, judge):
+    with pytest.raises(UserError, match=message):
+        getattr(model, judge)([picture] if judge == "predict_faces" else picture)
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (40, 40, 1)])
+def test_grey_arrays_are_read_as_grey_pictures(model, faces, shape):
+    grey = np.ascontiguousarray(faces[0][..., 0]).reshape(shape)
+    expected = model.predict_faces([np.repeat(faces[0][..., :1], 3, -1)])
+    assert model.predict_faces([grey]) == expected
 
 
 def test_pictures_that_other_libraries_hold(model, faces):
     expected = model.predict_faces([faces[0]])
     assert model.predict_faces([Image.fromarray(faces[0])]) == model.predict_faces([jax.numpy.asarray(faces[0])])
     assert model.predict_faces(face for face in [faces[0]]) == expected
-    with pytest.raises(UserError, match="cannot be read"):
-        model.predict("a\0b.jpg")
-    with pytest.raises(UserError, match="The list cannot be read as a picture"):
-        model.predict([[1], [1, 2]])
 
 
 def test_a_picture_of_pillow_is_turned_upright(model, faces):
@@ -128,7 +182,7 @@ def test_only_arrays_go_through_the_network(model, images):
         model(images)
 
 
-def test_a_damaged_checkpoint_is_told(workdir, tmp_path):
+def test_a_damaged_checkpoint_gets_a_sentence(workdir, tmp_path):
     shutil.copytree(workdir, tmp_path / "run")
     (folder,) = (tmp_path / "run" / "checkpoints" / "best").iterdir()
     (data,) = [path for path in (folder / "variables").rglob("*") if path.is_file() and path.stat().st_size > 100_000]
@@ -138,6 +192,13 @@ def test_a_damaged_checkpoint_is_told(workdir, tmp_path):
     shutil.rmtree(folder / "meta")
     with pytest.raises(UserError, match="is incomplete or damaged"):
         eg.load(tmp_path / "run")
+
+
+def test_a_trunk_alone_is_no_model(model, tmp_path):
+    variables = {"params": {"trunk": jax.tree.map(np.array, model.variables["params"]["trunk"])}}
+    checkpoints.write(tmp_path / "trunk", variables, {"config": {"model": {"trunk": "densenet_tiny"}}})
+    with pytest.raises(UserError, match=r"holds a trunk without a head: train from it, with config.init.trunk"):
+        eg.load(tmp_path / "trunk")
 
 
 def test_weights_that_are_not_finite_are_not_loaded(model, tmp_path):
@@ -152,7 +213,7 @@ def test_answers_that_are_not_finite_are_not_given(model, faces, monkeypatch):
     monkeypatch.setattr(
         eg.EmotionModel,
         "__call__",
-        lambda self, images: (np.zeros((len(images), 7)), np.full((len(images), 2), np.nan)),
+        lambda self, images: {"expression": np.zeros((len(images), 7)), "affect": np.full((len(images), 2), np.nan)},
     )
     with pytest.raises(UserError, match="not finite"):
         model.predict_faces(faces[:1])

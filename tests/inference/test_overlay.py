@@ -3,18 +3,32 @@ import pytest
 
 from emotion_gcn_jax.inference.overlay import draw_faces
 from emotion_gcn_jax.inference.results import FacePrediction
+from emotion_gcn_jax.tasks.classes import Classes
+from emotion_gcn_jax.tasks.flags import Flags
+from emotion_gcn_jax.tasks.values import Values
+
+EXPRESSION = Classes(name="expression", vocabulary=("Happy", "Sad"))
+AFFECT = Values(name="affect", dimensions=("valence", "arousal"))
+ENERGY = Values(name="energy", dimensions=("energy",))
+UNITS = Flags(name="action_units", names=tuple(f"AU{number}" for number in range(1, 13)))
+ANSWERS = {
+    "expression": {"expression": "Happy", "probabilities": {"Happy": 0.75, "Sad": 0.25}},
+    "energy": {"energy": -0.5},
+    "action_units": {"action_units": dict.fromkeys(UNITS.names, 0.9)},
+}
+PAPERS = (EXPRESSION, AFFECT)
 
 
 def face(box, tilt=0.0, affect=(0.5, -0.3)):
     (x0, y0, x1, y1), dy = box, tilt * (box[2] - box[0]) / 4
     middle, third = (x0 + x1) / 2, y0 + (y1 - y0) / 3
     eyes = ((middle - (x1 - x0) / 4, third - dy), (middle + (x1 - x0) / 4, third + dy))
-    return FacePrediction(box, *eyes, 0.9, "Happy", {"Happy": 0.75, "Sad": 0.25}, *affect)
+    return FacePrediction(box, *eyes, 0.9, ANSWERS | {"affect": dict(zip(AFFECT.dimensions, affect, strict=True))})
 
 
-def drawn_parts(shape, faces):
+def drawn_parts(shape, faces, tasks=PAPERS):
     """Where a grey picture of this shape is changed, and the scale of the drawing."""
-    drawn = draw_faces(np.full((*shape, 3), 120, np.uint8), faces)
+    drawn = draw_faces(np.full((*shape, 3), 120, np.uint8), faces, tasks)
     assert drawn.dtype == np.uint8
     changed = (drawn != 120).any(-1)
     return drawn, changed, max(drawn.shape) / max(shape)
@@ -36,8 +50,8 @@ def test_marks_are_as_large_in_tiny_and_in_huge_pictures(side):
 
 def test_a_tilted_face_has_a_tilted_box():
     box = (400, 400, 600, 600)
-    _, level, _ = drawn_parts((1000, 1000), [face(box, affect=(None, None))])
-    _, tilted, _ = drawn_parts((1000, 1000), [face(box, tilt=np.tan(np.radians(45)), affect=(None, None))])
+    _, level, _ = drawn_parts((1000, 1000), [face(box)], (EXPRESSION,))
+    _, tilted, _ = drawn_parts((1000, 1000), [face(box, tilt=np.tan(np.radians(45)))], (EXPRESSION,))
     assert np.nonzero(level)[0].min() == pytest.approx(400, abs=6)
     assert np.nonzero(tilted)[0].min() == pytest.approx(500 - 100 * 2**0.5, abs=6)
 
@@ -49,11 +63,34 @@ def test_writing_stays_inside_and_apart():
     assert together.sum() == pytest.approx(sum(single), rel=0.02)
 
 
-def test_a_model_without_affect_has_no_plane_and_a_cut_face_no_eyes():
-    plain = FacePrediction((0.0, 0.0, 50.0, 50.0), None, None, None, "Sad", {"Sad": 1.0}, None, None)
-    _, without, _ = drawn_parts((50, 50), [plain])
-    _, everything, _ = drawn_parts((50, 50), [face((0, 0, 50, 50))])
-    assert 0.005 < without.mean() < 0.7 * everything.mean()
+def test_a_cut_face_has_no_eyes():
+    box = (0.0, 0.0, 50.0, 50.0)
+    cut = FacePrediction(box, None, None, None, ANSWERS)
+    _, without, _ = drawn_parts((50, 50), [cut], (EXPRESSION,))
+    _, everything, _ = drawn_parts((50, 50), [face(box)], (EXPRESSION,))
+    assert 0.005 < without.mean() < everything.mean()
+
+
+@pytest.mark.parametrize(
+    ("fewer", "more"),
+    [
+        ((EXPRESSION,), PAPERS),  # a line more for each value, and the plane
+        ((EXPRESSION,), (EXPRESSION, ENERGY)),  # a line more
+        ((EXPRESSION, ENERGY), PAPERS),  # one value makes no plane
+        ((ENERGY,), (ENERGY, UNITS)),
+    ],
+)
+def test_what_a_model_says_more_is_written_more(fewer, more):
+    sizes = [drawn_parts((960, 960), [face((300, 300, 500, 500))], tasks)[1].sum() for tasks in (fewer, more)]
+    assert sizes[1] > 1.05 * sizes[0]
+
+
+def test_many_flags_are_written_on_several_lines():
+    _, changed, _ = drawn_parts((960, 960), [face((100, 300, 300, 500))], (UNITS,))
+    rows, columns = np.nonzero(changed[:, 302:])
+    # Letters are 0.7 * 960 / 45 = 15 pixels high and about half as wide: all 43 characters would take more than 320.
+    assert 100 < np.ptp(columns) < 250
+    assert np.ptp(rows) > 1.5 * 15  # two lines
 
 
 def test_the_dot_follows_valence_and_arousal():

@@ -13,6 +13,7 @@ from emotion_gcn_jax import cli
 from emotion_gcn_jax.inference import predict
 from emotion_gcn_jax.labels import EXPRESSIONS
 from tests.photographs import ASTRONAUT, GRACE_HOPPER
+from tests.untrained import write_checkpoint
 
 
 def run(workdir, *arguments):
@@ -110,20 +111,20 @@ def test_files_that_fail_do_not_keep_the_others_from_their_answers(workdir, tmp_
     save(np.full((90, 120, 3), 90, np.uint8), tmp_path / "wall.png")
     names = ["text.jpg", "empty.png", "cut.jpg", "one_pixel.png", "wall.png", "missing.png"]
     files = [tmp_path / name for name in names]
-    arguments = (*files[:3], ASTRONAUT, *files[3:], tmp_path, "--json", tmp_path / "faces.json")
+    arguments = (*files[:3], ASTRONAUT, *files[3:], "--json", tmp_path / "faces.json")
     assert run(workdir, *arguments, "--overlay", tmp_path / "out") == 1
     printed = capsys.readouterr()
     lines = printed.err.splitlines()
     for line, file, said in zip(
         lines,
-        [*files, tmp_path],
-        ["no image format", "found an empty one", "truncated", "No face", "No face", "No such file", "Is a directory"],
+        files,
+        ["no image format", "found an empty one", "truncated", "No face", "No face", "No such file"],
         strict=True,
     ):
         assert line.startswith(str(file)) and said in line and line.endswith(".") and "0x" not in line
     assert "astronaut.png" in printed.out
     predictions = json.loads((tmp_path / "faces.json").read_text())
-    assert [len(prediction["faces"]) for prediction in predictions] == [0, 0, 0, 1, 0, 0, 0, 0]
+    assert [len(prediction["faces"]) for prediction in predictions] == [0, 0, 0, 1, 0, 0, 0]
     assert [prediction.get("error") for prediction in predictions] == [*lines[:3], None, *lines[3:]]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["astronaut_faces.png"]
 
@@ -142,7 +143,7 @@ def test_answers_are_kept_when_the_run_is_stopped(workdir, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("option", "value"), [("--json", "nowhere/faces.json"), ("--overlay", "file/out"), ("--checkpoint", "nowhere")]
 )
-def test_mistakes_are_told_before_any_work(workdir, tmp_path, capsys, monkeypatch, option, value):
+def test_mistakes_are_answered_before_any_work(workdir, tmp_path, capsys, monkeypatch, option, value):
     monkeypatch.setattr(predict, "predict_files", None)
     (tmp_path / "file").touch()
     (tmp_path / "faces.json").write_text("old")
@@ -192,16 +193,73 @@ def test_a_mistake_leaves_nothing_behind(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_faces_that_are_cut_already_and_a_model_without_affect(single_task_workdir, tmp_path, capsys):
+TABLES = [
+    ("single_task", ["expression", "probability"]),
+    ("multi_task", ["expression", "probability", "valence", "arousal"]),
+    ("emotion_gcn", ["expression", "probability", "valence", "arousal"]),
+    ("emotion_gcn_au", ["expression", "probability", "valence", "arousal", "action_units"]),
+    ("own", ["mood", "probability", "energy", "seen"]),
+    ("grey", ["expression", "probability", "valence", "arousal"]),
+]
+
+
+@pytest.mark.parametrize(("name", "columns"), TABLES)
+def test_cut_faces_and_models_of_every_kind(workdirs, tmp_path, capsys, name, columns):
     sizes = [(48, 48), (20, 31), (1, 1)]
     files = [save(np.full((*size, 3), 99, np.uint8), tmp_path / f"{size[0]}.png") for size in sizes]
-    assert run(single_task_workdir, *files, "--no-detect", "--json", tmp_path / "faces.json") == 0
-    for (height, width), entry in zip(sizes, json.loads((tmp_path / "faces.json").read_text()), strict=True):
+    results = ("--json", tmp_path / "faces.json", "--overlay", tmp_path / "out")
+    assert run(workdirs(name), *files, "--no-detect", *results) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["image", "face", *columns, "box"]
+    assert len(rows) == 6  # of each picture its face and its overlay
+    for (height, width), entry, row in zip(
+        sizes, json.loads((tmp_path / "faces.json").read_text()), rows[::2], strict=True
+    ):
         (face,) = entry["faces"]
         assert face["box"] == [0, 0, width, height]
-        assert all(face[name] is None for name in ("left_eye", "right_eye", "score", "valence", "arousal"))
-        assert face["expression"] in EXPRESSIONS
-    assert capsys.readouterr().out.splitlines()[1].split()[4:6] == ["-", "-"]
+        assert all(face[place] is None for place in ("left_eye", "right_eye", "score"))
+        assert list(face)[4:] == [column.replace("probability", "probabilities") for column in columns]
+        assert face[columns[0]] == max(face["probabilities"], key=face["probabilities"].get)
+        assert all(written(face[column]) in row for column in columns if column != "probability")
+        assert f"{face['probabilities'][face[columns[0]]]:.2f}" in row
+
+
+def written(answer):
+    """How the table writes a class, a value and flags."""
+    if isinstance(answer, dict):
+        return " ".join(flag for flag, probability in answer.items() if probability >= 0.5) or "-"
+    return answer if isinstance(answer, str) else f"{answer:+.2f}"
+
+
+def test_classes_that_two_tasks_share_keep_both_answers(tmp_path, capsys):
+    vocabularies = {"guess": "Happy,Sad", "second": "Sad,Happy"}
+    tasks = {name: {"kind": "classes", "vocabulary": words} for name, words in vocabularies.items()}
+    workdir = write_checkpoint(tmp_path / "run", "single_task", tasks=tasks)
+    picture = save(np.full((40, 40, 3), 99, np.uint8), tmp_path / "a.png")
+    ((face,),) = faces_of(workdir, tmp_path, picture, "--no-detect")
+    assert list(face)[4:] == ["guess", "probabilities", "second", "second_probabilities"]
+    assert [list(face[name]) for name in ("probabilities", "second_probabilities")] == [
+        ["Happy", "Sad"],
+        ["Sad", "Happy"],
+    ]
+
+
+def test_a_folder_stands_for_its_pictures(workdir, tmp_path):
+    (tmp_path / "set" / "deeper").mkdir(parents=True)
+    for name in ("b.png", "a.PNG", ".hidden.png", "deeper/c.png"):
+        save(np.full((40, 40, 3), 99, np.uint8), tmp_path / "set" / name)
+    (tmp_path / "set" / "notes.txt").touch()
+    single = save(np.full((40, 40, 3), 9, np.uint8), tmp_path / "single.png")
+    assert run(workdir, tmp_path / "set", single, "--no-detect", "--json", tmp_path / "faces.json") == 0
+    images = [entry["image"] for entry in json.loads((tmp_path / "faces.json").read_text())]
+    assert images == [str(tmp_path / "set" / "a.PNG"), str(tmp_path / "set" / "b.png"), str(single)]
+
+
+def test_a_folder_without_pictures_gets_a_sentence(workdir, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(workdir, tmp_path / "empty", ASTRONAUT) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and "A folder of image files was expected, found none" in printed.err
 
 
 def test_many_files_go_through_in_groups(workdir, tmp_path):

@@ -1,0 +1,63 @@
+"""One summary of several runs: the folds of a cross-validation, or the seeds of a comparison."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import PathLike, user_path
+from emotion_gcn_jax.tasks import registry
+
+_REPORT = "report/metrics.json"
+
+
+def summarise(runs: Sequence[PathLike]) -> str:
+    """A table of the scores that the runs may be selected by: a line for each run, then mean and standard deviation.
+
+    Args:
+        runs: working directories of finished runs with the same tasks, two or more; or folders with a metrics.json.
+
+    Raises:
+        UserError: a run has no report, or other tasks than the first.
+    """
+    if len(runs) < 2:
+        raise UserError("A summary is of two or more runs: name their working directories.")
+    reports = [_read(run) for run in runs]
+    tasks = reports[0]["config"]["tasks"]
+    for run, report in zip(runs, reports, strict=True):
+        if report["tasks"].keys() != reports[0]["tasks"].keys():
+            raise UserError(
+                f"{run} has the tasks {', '.join(report['tasks'])}, and {runs[0]} has "
+                f"{', '.join(reports[0]['tasks'])}: runs are summarised if they have the same."
+            )
+    names = registry.selectable(registry.from_config(tasks))
+    scores_RxS = np.asarray([[_score(report, name) for name in names] for report in reports])
+    spread = [*scores_RxS, scores_RxS.mean(axis=0), scores_RxS.std(axis=0, ddof=1)]
+    return _table(["run", *names, "examples"], [*map(str, runs), "mean", "deviation"], spread, reports)
+
+
+def _read(run: PathLike) -> dict[str, Any]:
+    for path in (user_path(run) / _REPORT, user_path(run) / "metrics.json"):
+        if path.is_file():
+            return json.loads(path.read_text())
+    raise UserError(f"{run} has no {_REPORT}: name the working directory of a run that has ended.")
+
+
+def _score(report: dict[str, Any], name: str) -> float:
+    task, _, metric = name.partition("/")
+    value = report["tasks"][task].get(metric)
+    return np.nan if value is None else value
+
+
+def _table(
+    heading: list[str], names: list[str], scores: Sequence[np.ndarray], reports: Sequence[dict[str, Any]]
+) -> str:
+    examples = [str(report["examples"]) for report in reports] + [""] * (len(names) - len(reports))
+    rows = [[n, *(f"{s:.4f}" for s in row), e] for n, row, e in zip(names, scores, examples, strict=True)]
+    widths = [max(len(row[i]) for row in [heading, *rows]) for i in range(len(heading))]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
+        for row in [heading, *rows]
+    )

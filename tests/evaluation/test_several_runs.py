@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from emotion_gcn_jax import presets
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.evaluation.several_runs import summarise
+
+
+def write_run(folder, accuracy, ccc_mean, tasks=("expression", "affect")):
+    """A run's report, as far as a summary reads it."""
+    scores = {
+        "expression": {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": 0.5},
+        "affect": {"ccc_mean": ccc_mean},
+    }
+    metrics = {
+        "examples": 10,
+        "tasks": {name: scores[name] for name in tasks},
+        "config": {"tasks": {name: presets.TASKS[name] for name in tasks}},
+    }
+    (folder / "report").mkdir(parents=True)
+    (folder / "report" / "metrics.json").write_text(json.dumps(metrics))
+    return folder
+
+
+def test_runs_are_listed_with_their_mean_and_standard_deviation(tmp_path):
+    first, second = write_run(tmp_path / "0", 0.6, 0.2), write_run(tmp_path / "1", 0.8, 0.4)
+    heading, *rows = [line.split() for line in summarise([first, second]).splitlines()]
+    assert heading[:2] == ["run", "expression/accuracy"] and heading[-2:] == ["affect/ccc_mean", "examples"]
+    assert rows[0][1] == "0.6000" and rows[1][-1] == "10"
+    assert rows[2][:2] == ["mean", "0.7000"] and rows[2][4] == "0.3000"
+    assert rows[3][:2] == ["deviation", "0.1414"]  # of two values 0.2 apart: 0.2 / sqrt(2)
+
+
+def test_a_score_that_is_undefined_in_a_run_is_so_in_the_mean(tmp_path):
+    rows = summarise([write_run(tmp_path / "0", 0.6, None), write_run(tmp_path / "1", 0.8, 0.4)]).splitlines()
+    assert rows[3].split()[4] == "nan"
+
+
+def test_mistakes_get_a_sentence(tmp_path):
+    run = write_run(tmp_path / "0", 0.6, 0.2)
+    with pytest.raises(UserError, match="two or more runs"):
+        summarise([run])
+    with pytest.raises(UserError, match="has no report"):
+        summarise([run, tmp_path / "none"])
+    with pytest.raises(UserError, match="the tasks expression, and"):
+        summarise([run, write_run(tmp_path / "1", 0.6, 0.2, tasks=("expression",))])

@@ -1,0 +1,78 @@
+"""Checkpoints of small, untrained models, written as training writes them."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import synthetic_faces
+from emotion_gcn_jax.checkpoints import Checkpoints
+from emotion_gcn_jax.data.inputs import Input
+from emotion_gcn_jax.faces.alignment import Crop
+from emotion_gcn_jax.graph import adjacency
+from emotion_gcn_jax.graph.nodes import nodes_of
+from emotion_gcn_jax.models.emotion_net import create_model
+from emotion_gcn_jax.tasks import registry
+
+CROP = Crop(side=1.05, size=48, enlarge=True)
+OWN_TASKS = {
+    "mood": {"kind": "classes", "vocabulary": "Bored,Engaged,Happy"},
+    "seen": {"kind": "flags", "names": "glasses,hat"},
+    "energy": {"kind": "values", "dimensions": "energy"},
+}
+"""What a user's own model may say."""
+
+
+def write_checkpoint(workdir, model, *, tasks=None, channels=3):
+    """A run's working directory with one best checkpoint, at step 3.
+
+    Args:
+        workdir: where.
+        model: the preset.
+        tasks: in place of the preset's, as a config has them.
+        channels: of the input, which is 32 pixels wide.
+    """
+    config = synthetic_faces.get_config(f"densenet_tiny,{model}")
+    config.input.update(side=32, channels=channels, mean=(0.485, 0.456, 0.406)[:channels])
+    config.input.deviation = (0.229, 0.224, 0.225)[:channels]
+    if tasks:
+        with config.unlocked():
+            config.tasks = tasks
+    tasks = registry.from_config(config.tasks)
+    net = create_model(
+        "densenet_tiny", tasks, head=config.model.head, readout=config.model.readout, word_vector_width=100
+    )
+    variables = random_variables(net, channels)
+    if config.model.head == "graph":
+        nodes = nodes_of(tasks)
+        correlations = np.random.default_rng(1).uniform(-1, 1, (len(nodes), len(nodes)))
+        correlations = np.where(nodes.excluding_NxN, 0, (correlations + correlations.T) / 2)
+        np.fill_diagonal(correlations, 1)
+        edges = adjacency.adjacency_from_correlations(correlations, nodes)
+        variables["constants"]["head"]["adjacency"] = edges.astype(np.float32)
+    meta = {
+        "config": json.loads(config.to_json()),
+        "tasks": registry.to_dicts(tasks),
+        "input": Input.from_dict(config.input).to_dict(),
+        "crop": CROP.to_dict(),
+        "dataset": "synthetic_faces",
+    }
+    saved = Checkpoints(workdir)
+    saved.save_best(3, variables, meta)
+    saved.close()
+    return workdir
+
+
+def random_variables(net, channels=3):
+    """Small numbers around 0, and around 1 for what scales: nothing is compiled for them."""
+    images = jnp.zeros((1, 32, 32, channels))
+    shapes = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images)
+    rng = np.random.default_rng(0)
+
+    def draw(path, shape):
+        about = 1.0 if path[-1].key in ("var", "scale") else 0.0
+        return (about + rng.uniform(-0.3, 0.3, shape.shape)).astype(np.float32)
+
+    return {"constants": {}, **jax.tree_util.tree_map_with_path(draw, shapes)}
