@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,12 +27,9 @@ def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
             or "none".
 
     Raises:
-        UserError: the split cannot mean by its labels what a task does, an unknown task is required, or no example is
-            left.
+        UserError: an unknown task is required, or no example is left.
     """
     required = required_tasks(tasks, require)
-    for task in tasks:
-        task.check(split.metadata, repr(split))
     labels = read_labels(tasks, split.columns, split.metadata)
     usable_N = np.zeros(len(split), bool)
     for task in tasks:
@@ -47,6 +45,19 @@ def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
             f"tasks, or another config.dataset.require."
         )
     return split if usable_N.all() else split.select(usable_N)
+
+
+def check_known(splits: Sequence[Split], tasks: Tasks) -> None:
+    """Raises UserError for a class or a flag of a task that none of the splits knows, as after a slip of the pen."""
+    for task in tasks:
+        mistakes = []
+        for split in splits:
+            try:
+                task.check(split.metadata, repr(split))
+            except UserError as error:
+                mistakes.append(error)
+        if len(mistakes) == len(splits):
+            raise mistakes[0]
 
 
 def required_tasks(tasks: Tasks, require: str) -> tuple[str, ...]:
