@@ -18,7 +18,7 @@ The paper selects the best epoch on the 3,500 validation images that it also rep
 --config.dataset.held_out_share=0.05 selects on a part of the training split, and `emotion-gcn evaluate` then reports on
 images that have chosen nothing.
 
-Not run: AffectNet is licensed and was not at hand. No accuracy of these configs has been measured here.
+Not run: AffectNet is licensed and could not be had. No accuracy of these configs has been measured here.
 """
 
 import ml_collections

@@ -21,7 +21,7 @@ has 300-dimensional word vectors, --config.graph.word_vectors=glove.6B.300d.txt.
 --config.tasks.affect.ccc_variance=unbiased is the official loss to the digit. --config.dataset.held_out_share=0.1
 selects the best epoch on a tenth of the training videos instead of the validation set.
 
-Not run: Aff-Wild2 is licensed and was not at hand. No accuracy of these configs has been measured here.
+Not run: Aff-Wild2 is licensed and could not be had. No accuracy of these configs has been measured here.
 """
 
 import ml_collections

@@ -17,7 +17,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
             presets.PRESETS, and sets the tasks, the readout and the head.
     """
     trunk, _, model = arg.partition(",")
-    preset = presets.preset(model or "emotion_gcn")
+    trunk, model = trunk or "densenet121", model or "emotion_gcn"
+    preset = presets.preset(model)
     config = ml_collections.ConfigDict()
 
     config.dataset = ml_collections.ConfigDict()
@@ -26,10 +27,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.dataset.data_dir = ""  # where it was built; "" is TFDS's own default, TFDS_DATA_DIR or ~/tensorflow_datasets
     config.dataset.train_split = "train"
     config.dataset.validation_split = "validation"  # evaluated every epoch; early stopping and `best` go by it
-    config.dataset.held_out_share = (
-        0.0  # > 0: of the training split, held out and used in place of the validation split
-    )
-    config.dataset.folds = 0  # > 0: the training split is divided into so many folds, and one takes validation's place
+    config.dataset.held_out_share = 0.0  # > 0: this share of the training split takes the validation split's place
+    config.dataset.folds = 0  # > 0: the training split is divided into so many folds, and one takes its place
     config.dataset.fold = 0  # which one, from 0
     config.dataset.group = ""  # held out together: a column; "" takes subject, recording, video or id
     config.dataset.require = "none"  # tasks whose labels an example must have: none, all, or names: "expression,affect"
@@ -57,10 +56,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.augmentation.erase_probability = 0.0  # random erasing of one rectangle
 
     config.model = ml_collections.ConfigDict()
-    config.model.trunk = trunk or "densenet121"
-    config.model.readout = presets.readout(
-        config.model.trunk, model or "emotion_gcn"
-    )  # average or max, of the last map
+    config.model.trunk = trunk
+    config.model.readout = presets.readout(trunk, model)  # of the last map: average or max
     config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
@@ -80,9 +77,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.graph.threshold = 0.1  # a smaller absolute correlation is no edge
     config.graph.neighbour_share = 0.5  # what a node gives to (or takes from) all its neighbours together
     config.graph.propagation = "transposed"  # the official one; "row" for ablation
-    config.graph.word_vectors = (
-        ""  # "" is the embedded 100-d GloVe; or a GloVe text file, or an array file, row by node
-    )
+    config.graph.word_vectors = ""  # "" is the embedded 100-d GloVe; or a GloVe text file, or an array, row by node
 
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.name = "sgd"  # torch's SGD; or adamw

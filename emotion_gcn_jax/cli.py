@@ -295,7 +295,31 @@ def _convert(arguments: argparse.Namespace) -> int:
     return 0
 
 
-SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = (_add_predict, _add_evaluate, _add_graph, _add_convert)
+def _add_summarise(subparsers: Subparsers) -> None:
+    parser = _add(
+        subparsers,
+        "summarise",
+        _summarise,
+        "compare finished runs, such as the folds of a cross-validation: their scores, mean and deviation",
+        "emotion-gcn summarise runs/fold_*",
+    )
+    parser.add_argument("runs", nargs="+", metavar="DIR", help="a training run's working directory")
+
+
+def _summarise(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax.evaluation.several_runs import summarise
+
+    print(summarise(arguments.runs))
+    return 0
+
+
+SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = (
+    _add_predict,
+    _add_evaluate,
+    _add_summarise,
+    _add_graph,
+    _add_convert,
+)
 
 
 if __name__ == "__main__":

@@ -193,8 +193,8 @@ def class_order(text: str, count: int) -> tuple[str, ...]:
     """The classes of a model's `count` outputs, in their order.
 
     Args:
-        text: a key of CLASS_ORDERS, whose first `count` classes are meant; or `count` class names with commas between
-            them, in any case, such as "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise".
+        text: a key of CLASS_ORDERS, without its last classes if those are Contempt or Other; or `count` class names
+            with commas between them, in any case, such as "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise".
         count: the number of outputs.
 
     Raises:
@@ -202,8 +202,11 @@ def class_order(text: str, count: int) -> tuple[str, ...]:
     """
     if text in CLASS_ORDERS:
         known = CLASS_ORDERS[text].vocabulary
-        if len(known) < count:
-            raise UserError(f"The class order {text} has {len(known)} classes, and {count} are needed: name them all.")
+        if len(known) < count or set(known[count:]) & set(EXPRESSIONS):
+            raise UserError(
+                f"The class order {text} is {','.join(known)}, and {count} classes are needed: name those, with commas "
+                f"between them."
+            )
         return known[:count]
     words = tuple(class_word(name) for name in text.split(","))
     if not all(words) or len(words) != count or len(set(words)) != count:
@@ -221,8 +224,10 @@ def vocabulary(text: str) -> tuple[str, ...]:
         UserError: a name stands there twice, or there are fewer than two.
     """
     words = tuple(class_word(name) for name in text.split(",") if name.strip())
-    if len(set(words)) != len(words) or len(words) < 2:
-        raise UserError(f"A vocabulary has two or more different classes, with commas between them, found {text!r}.")
+    if len({word.casefold() for word in words}) != len(words) or len(words) < 2:
+        raise UserError(
+            f"A vocabulary has two or more different classes, with commas between them, found {text[:200]!r}."
+        )
     return words
 
 

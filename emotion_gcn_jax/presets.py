@@ -71,4 +71,4 @@ def preset(name: str) -> Preset:
 
 def readout(trunk: str, name: str) -> str:
     """The readout of a preset on a trunk: "max" or "average"."""
-    return "max" if trunk.startswith(preset(name).max_readout or "\0") else "average"
+    return "max" if trunk.startswith(preset(name).max_readout) else "average"

@@ -4,7 +4,6 @@ A converted checkpoint is one that evaluate, predict and training take. Its meta
 that file's SHA-256, the licence of published weights, and the order that its classes had.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +12,8 @@ import jax
 import numpy as np
 
 from emotion_gcn_jax import checkpoints, labels, presets
-from emotion_gcn_jax.conversion import names, state_dicts
-from emotion_gcn_jax.conversion.names import TorchTensor
+from emotion_gcn_jax.conversion import names, recognition
+from emotion_gcn_jax.conversion.recognition import Recognised
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.faces.alignment import Crop
@@ -22,37 +21,15 @@ from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.graph import word_vectors
 from emotion_gcn_jax.models.emotion_net import TRUNKS
 from emotion_gcn_jax.tasks import registry
+from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.torch_files import writing
+from emotion_gcn_jax.trees import Tree
 
 OFFICIAL_LICENCE = "GPL-3.0, if these are the weights published with the official implementation of Emotion-GCN"
 IMAGENET_LICENCE = "BSD-3-Clause, torchvision's"
 
 # The image sides of the official models (Emotion-GCN spec, section 5).
 _SMALL_SIDE, _LARGE_SIDE = 112, 227
-_LEAST_LIKENESS = 0.5  # of two sets of names, the share that they have in common: less is another model
-_CLASSIFIERS = ("classifier.", "fc.")  # torchvision's, of a thousand classes
-_MOST_CLASSES = 64  # more rows than these are no expressions: ImageNet's classifier has a thousand
-
-
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    """A state dict that was recognised.
-
-    Attributes:
-        trunk: a key of TRUNKS.
-        model: one of names.OFFICIAL_MODELS.
-        tensors: the file's, under the model's names.
-        left_out: what the file had besides.
-        classes: the number of its classes.
-        width: of its graph's word vectors.
-    """
-
-    trunk: str
-    model: str
-    tensors: Mapping[str, np.ndarray]
-    left_out: tuple[str, ...]
-    classes: int
-    width: int
 
 
 def from_official(
@@ -88,33 +65,33 @@ def from_official(
             written then.
     """
     checkpoints.check_new(output)
-    found = _recognised(weights, trunk, model)
-    file_words = labels.class_order(label_order, found.classes)
+    found = recognition.official(weights, trunk, model)
+    file_words = labels.class_order(label_order, names.class_count(found.tensors, found.expected))
     words = labels.in_usual_order(file_words)
-    order = [file_words.index(word) for word in words]
-    expected = names.official_tensors(
-        found.trunk, found.model, word_vector_width=found.width, num_classes=found.classes
-    )
-    tensors = _checked(weights, found.tensors, expected)
-    variables, extras = names.to_variables(names.permuted_classes(tensors, expected, order), expected)
+    file_rows = [file_words.index(word) for word in words]
+    tensors = names.permuted_classes(found.tensors, found.expected, file_rows)
+    variables, extras = names.to_variables(tensors, found.expected)
     if found.model == "emotion_gcn":
-        vectors_NxF = _word_vectors(vectors, found.width, (*words, "Valence", "Arousal"))
-        places = [*order, *range(len(order), len(vectors_NxF))]  # the i-th is of the file's i-th node
-        variables["constants"]["head"]["word_vectors"] = vectors_NxF[places]
+        nodes = (*words, *names.VALUES)
+        vectors_NxF = _word_vectors(vectors, names.word_vector_width(tensors), nodes)
+        variables["constants"]["head"]["word_vectors"] = vectors_NxF[_with_values(file_rows)]
     elif vectors:
         raise UserError(f"{weights} holds a {found.model}, which has no graph: leave --word-vectors out.")
-    origin = _origin(weights, OFFICIAL_LICENCE) | {"label_order": label_order, "file_rows": order}
+    origin = _origin(weights, OFFICIAL_LICENCE) | {"label_order": label_order, "file_rows": file_rows}
     meta = _meta(found, words, label_order, origin)
     checkpoints.write(output, variables, meta, extras)
-    lines = _report(f"{weights}: {found.model} on {found.trunk}", variables, origin, found.left_out)
-    lines.append(
-        f"the file does not say what it was trained on, so it is taken for an official model: {meta['input']['side']} "
-        f"pixels, faces cut as {meta['dataset']}'s by the builder config {meta['config']['dataset']['config']}"
+    moved = ", ".join(f"row {row} to {i}" for i, row in enumerate(file_rows) if row != i)
+    return "\n".join(
+        [
+            *_report(f"{weights}: {found.model} on {found.trunk}", variables, origin, found.left_out),
+            f"the file does not say what it was trained on, so it is taken for an official model: "
+            f"{meta['input']['side']} pixels, faces cut as {meta['dataset']}'s by the builder config "
+            f"{meta['config']['dataset']['config']}",
+            f"classes in the file: {', '.join(file_words)} (--label-order names another order)",
+            *([f"classes put into our order, {', '.join(words)}: {moved}"] if moved else []),
+            f"checkpoint: {output}",
+        ]
     )
-    lines.append(f"classes in the file: {', '.join(file_words)} (--label-order names another order)")
-    if moved := ", ".join(f"row {row} to {i}" for i, row in enumerate(order) if row != i):
-        lines.append(f"classes put into our order, {', '.join(words)}: {moved}")
-    return "\n".join([*lines, f"checkpoint: {output}"])
 
 
 def from_imagenet(weights: PathLike, output: PathLike, *, trunk: str | None = None) -> str:
@@ -132,19 +109,12 @@ def from_imagenet(weights: PathLike, output: PathLike, *, trunk: str | None = No
         UserError: as `from_official`.
     """
     checkpoints.check_new(output)
-    tensors = state_dicts.read(weights)
-    trunks = [name for name in TRUNKS if "torchvision" in TRUNKS[name]().FAMILIES and not name.endswith("_tiny")]
-    if trunk is not None and trunk not in trunks:
-        raise UserError(f"torchvision has no weights of {trunk!r}: choose --trunk from {', '.join(trunks)}.")
-    expected_of = {name: names.trunk_tensors(name) for name in ([trunk] if trunk else trunks)}
-    matched = {name: state_dicts.matched(tensors, {t.name for t in ts}) for name, ts in expected_of.items()}
-    best = max(matched, key=lambda name: _likeness(set(matched[name].tensors), {t.name for t in expected_of[name]}))
-    kept = {n: t for n, t in matched[best].tensors.items() if not n.startswith(_CLASSIFIERS)}
-    variables, _ = names.to_variables(_checked(weights, kept, expected_of[best]), expected_of[best])
+    found = recognition.imagenet(weights, trunk)
+    variables, _ = names.to_variables(found.tensors, found.expected)
     origin = _origin(weights, IMAGENET_LICENCE)
-    checkpoints.write(output, variables, {"config": {"model": {"trunk": best}}, "origin": origin})
-    left_out = [name for name in matched[best].left_out if not name.startswith(_CLASSIFIERS)]
-    return "\n".join([*_report(f"{weights}: {best}", variables, origin, left_out), f"trunk weights: {output}"])
+    checkpoints.write(output, variables, {"config": {"model": {"trunk": found.trunk}}, "origin": origin})
+    report = _report(f"{weights}: {found.trunk}", variables, origin, found.left_out)
+    return "\n".join([*report, f"trunk weights: {output}"])
 
 
 def to_torch(checkpoint: PathLike, output: PathLike) -> str:
@@ -170,98 +140,60 @@ def to_torch(checkpoint: PathLike, output: PathLike) -> str:
     read = checkpoints.read(checkpoint)
     if "head" not in read.variables["params"]:
         raise UserError(f"{checkpoint} holds the weights of a trunk alone, and no model that could be written.")
-    model = _official_model(checkpoint, read.meta)
-    config, constants = read.meta["config"], read.variables["constants"].get("head")
-    classes = len(registry.from_dicts(read.meta["tasks"])[0].outputs)
+    tasks = registry.from_dicts(read.meta["tasks"])
+    trunk, model = read.meta["config"]["model"]["trunk"], _official_model(checkpoint, read.meta["config"], tasks)
+    words = tasks[0].outputs
+    graph = read.variables["constants"].get("head")
     expected = names.official_tensors(
-        config["model"]["trunk"],
+        trunk,
         model,
-        word_vector_width=constants["word_vectors"].shape[1] if constants else 0,
-        num_classes=classes,
+        word_vector_width=graph["word_vectors"].shape[1] if graph else 0,
+        num_classes=len(words),
         channels=read.meta["input"]["channels"],
     )
     tensors = names.to_state_dict(read.variables, read.extras, expected)
-    tensors = {t.name: tensors[t.name].astype(t.dtype) for t in expected}
-    order = np.argsort(read.meta.get("origin", {}).get("file_rows", range(classes))).tolist()
-    writing.save(output, names.permuted_classes(tensors, expected, order))
-    lines = [f"{checkpoint}: {model} on {config['model']['trunk']}, {len(tensors)} tensors", f"state dict: {output}"]
-    if constants:
-        vectors_NxF = np.asarray(constants["word_vectors"], np.float32)
-        writing.save(beside, vectors_NxF[[*order, *range(len(order), len(vectors_NxF))]])
+    tensors = {tensor.name: tensors[tensor.name].astype(tensor.dtype) for tensor in expected}
+    file_rows = read.meta.get("origin", {}).get("file_rows", range(len(words)))
+    our_rows = np.argsort(file_rows).tolist()  # the one that belongs into each row of the file
+    writing.save(output, names.permuted_classes(tensors, expected, our_rows))
+    lines = [
+        f"{checkpoint}: {model} on {trunk}, {len(tensors)} tensors",
+        f"classes in the file: {', '.join(words[row] for row in our_rows)}",
+        f"state dict: {output}",
+    ]
+    if graph:
+        writing.save(beside, np.asarray(graph["word_vectors"], np.float32)[_with_values(our_rows)])
         lines.append(f"word vectors: {beside}")
     return "\n".join(lines)
 
 
-def _recognised(path: PathLike, trunk: str | None, model: str | None) -> _Found:
-    """The state dict of a file as that of the official model whose names it has, as nearly as any."""
-    tensors = state_dicts.read(path)
-    for what, name, known in (("trunk", trunk, tuple(TRUNKS)), ("model", model, names.OFFICIAL_MODELS)):
-        if name is not None and name not in known:
-            raise UserError(f"Unknown --{what} {name!r}: choose one of {', '.join(known)}.")
-    trunks = (trunk,) if trunk else tuple(name for name in TRUNKS if not name.endswith("_tiny"))
-    candidates = [(t, m) for t in trunks for m in ((model,) if model else names.OFFICIAL_MODELS)]
-
-    def likeness(candidate: tuple[str, str]) -> float:
-        wanted = names.layer_names(*candidate)
-        found = state_dicts.matched(tensors, {f"{layer}.{leaf}" for layer in wanted for leaf in names.TORCH_LEAVES})
-        return _likeness({name.rpartition(".")[0] for name in found.tensors} - {""}, wanted)
-
-    best = candidates[0] if len(candidates) == 1 else max(candidates, key=likeness)
-    if len(candidates) > 1 and likeness(best) <= _LEAST_LIKENESS:
+def _official_model(checkpoint: PathLike, config: Mapping[str, Any], tasks: Tasks) -> str:
+    """The official model that a checkpoint's is; raises UserError if it is none, or would give other answers there."""
+    trunk, head, readout = (config["model"][field] for field in ("trunk", "head", "readout"))
+    if not hasattr(TRUNKS[trunk](), "torch_names"):
+        raise UserError(f"{checkpoint} is on {trunk}, which has no names in PyTorch: such a model cannot be written.")
+    ours = tuple(task.name for task in tasks), head
+    known = {model: presets.preset(model) for model in names.OFFICIAL_MODELS}
+    model = next((model for model, preset in known.items() if (preset.tasks, preset.head) == ours), None)
+    if model is None or not tasks[0].exclusive or any(task.outputs != names.VALUES for task in tasks[1:]):
         raise UserError(
-            f"{path} is no official Emotion-GCN model: it has {len(tensors)} tensors such as {listed(tensors, 3)}; "
-            f"name --trunk and --model to be told what differs from one."
+            f"{checkpoint} predicts {', '.join(ours[0])} by the head {head}, and the official layout holds the classes "
+            f"of expression and, always with a graph, the affect of {' and '.join(names.VALUES)}: such a model cannot "
+            f"be written for PyTorch."
         )
-    first = {t.name for t in names.official_tensors(*best)}
-    matched = state_dicts.matched(tensors, first)
-    layer = matched.tensors.get("gc1.weight")
-    width = layer.shape[0] if layer is not None and layer.ndim == 2 else 300
-    return _Found(*best, matched.tensors, matched.left_out, _class_count(best, matched.tensors), width)
-
-
-def _class_count(candidate: tuple[str, str], tensors: Mapping[str, np.ndarray]) -> int:
-    """How many classes a state dict has; 7, the official number, if it does not tell."""
-    expected = names.official_tensors(*candidate)
-    name = next(t.name for t in expected if t.classes)
-    rows = tensors[name].shape[0] if name in tensors and tensors[name].ndim else 7
-    count = rows - names.VALUES if name == "A" else rows
-    return count if 1 < count <= _MOST_CLASSES else len(labels.EXPRESSIONS)
-
-
-def _likeness(found: set[str], wanted: set[str]) -> float:
-    return len(found & wanted) / max(len(found | wanted), 1)
-
-
-def _checked(path: PathLike, tensors: Mapping[str, Any], expected: Sequence[TorchTensor]) -> dict[str, np.ndarray]:
-    """The tensors in the official types, if they are those of the model."""
-    if problems := names.problems(tensors, expected):
-        classifier = tensors.get("classifier.weight")
-        is_imagenet = isinstance(classifier, np.ndarray) and classifier.shape[:1] == (1000,)
-        hint = "; it seems to be torchvision's ImageNet file: add --imagenet" if is_imagenet else ""
-        raise UserError(f"{path} does not fit, and nothing was written: {'; '.join(problems)}{hint}.")
-    return {t.name: tensors[t.name].astype(t.dtype) for t in expected if t.name in tensors}
-
-
-def _official_model(checkpoint: PathLike, meta: Mapping[str, Any]) -> str:
-    """The name of a checkpoint's model in the official layout, if there is one."""
-    config, tasks = meta["config"], registry.from_dicts(meta["tasks"])
-    kinds = tuple((task.name, task.kind) for task in tasks)
-    paper = (("expression", "classes"), ("affect", "values"))
-    if kinds not in (paper, paper[:1]) or (len(kinds) > 1 and len(tasks[1].outputs) != names.VALUES):
+    propagation = config["graph"]["propagation"] if head == "graph" else "transposed"
+    if (readout, propagation) != (presets.readout(trunk, model), "transposed"):
         raise UserError(
-            f"{checkpoint} predicts {', '.join(name for name, _ in kinds)}, and the official layout holds expression, "
-            f"or expression and affect: such a model cannot be written for PyTorch."
+            f"{checkpoint} has config.model.readout={readout} and config.graph.propagation={propagation}, and the "
+            f"official {model} has {presets.readout(trunk, model)} and transposed: with these weights it would give "
+            f"other answers."
         )
-    if not hasattr(TRUNKS[config["model"]["trunk"]](), "torch_names"):
-        raise UserError(f"{checkpoint} is on {config['model']['trunk']}, which has no PyTorch names (torch_names).")
-    if config["model"]["head"] == "linear":
-        return "single_task" if len(kinds) == 1 else "multi_task"
-    if config["graph"]["propagation"] != "transposed" or len(kinds) == 1:
-        raise UserError(
-            f"{checkpoint} has a graph that the official code does not know (propagated by rows, or without affect): "
-            f"with these weights it would give other answers."
-        )
-    return "emotion_gcn"
+    return model
+
+
+def _with_values(class_rows: Sequence[int]) -> list[int]:
+    """The rows of all nodes: those of the classes in another order, then those of valence and arousal."""
+    return [*class_rows, *range(len(class_rows), len(class_rows) + len(names.VALUES))]
 
 
 def _word_vectors(path: PathLike | None, width: int, nodes: Sequence[str]) -> np.ndarray:
@@ -281,7 +213,7 @@ def _origin(path: PathLike, licence: str) -> dict[str, Any]:
     return {"file": user_path(path).name, "sha256": digest, "licence": licence}
 
 
-def _meta(found: _Found, words: tuple[str, ...], label_order: str, origin: dict[str, Any]) -> dict[str, Any]:
+def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     """What the training loop writes, as far as it is known of a model trained elsewhere (see configs/common.py)."""
     dataset = "affwild2" if label_order == "affwild2" else "affectnet"
     large = dataset == "affectnet" and not found.trunk.startswith("bregnext")
@@ -322,7 +254,11 @@ def _meta(found: _Found, words: tuple[str, ...], label_order: str, origin: dict[
     }
 
 
-def _report(what: str, variables: dict[str, Any], origin: dict[str, Any], left_out: Sequence[str]) -> list[str]:
+def _report(what: str, variables: Tree, origin: Mapping[str, Any], left_out: Sequence[str]) -> list[str]:
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
-    lines = [f"{what}, {parameters:,} parameters", f"sha256: {origin['sha256']}", f"licence: {origin['licence']}"]
-    return [*lines, *([f"left out: {listed(left_out)}"] if left_out else [])]
+    return [
+        f"{what}, {parameters:,} parameters",
+        f"sha256: {origin['sha256']}",
+        f"licence: {origin['licence']}",
+        *([f"left out: {listed(left_out)}"] if left_out else []),
+    ]

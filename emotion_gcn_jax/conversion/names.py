@@ -15,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from emotion_gcn_jax.errors import listed
+from emotion_gcn_jax.conversion.state_dicts import convertible
+from emotion_gcn_jax.errors import listed, shown
+from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import gcn
 from emotion_gcn_jax.models.emotion_net import TRUNKS
 from emotion_gcn_jax.trees import Variables
@@ -58,71 +60,92 @@ class TorchTensor(NamedTuple):
 
 
 class Scheme(NamedTuple):
-    """How the official models of one trunk are laid out.
+    """What an official model has around the trunk.
 
     Attributes:
-        prefixes: what stands before the trunk's own names, by the model.
-        linear: the linear layers and the places of their outputs (0: classes, 1: values), by the model, in the file's
-            order.
-        unused: a final layer that the graph model has and does not use.
+        prefix: stands before the trunk's own names.
+        heads: the linear layers in the file's order: their names, and the tasks whose outputs they make.
+        unused: a final layer that the model has and does not use.
     """
 
-    prefixes: Mapping[str, str]
-    linear: Mapping[str, tuple[tuple[str, int], ...]]
-    unused: str = ""
+    prefix: str
+    heads: tuple[tuple[str, str], ...] = ()
+    unused: str | None = None
 
 
-_DENSENET = Scheme(
-    prefixes={"single_task": "features.", "multi_task": "model_base.", "emotion_gcn": "features."},
-    linear={"single_task": (("classifier", 0),), "multi_task": (("lin_cat", 0), ("lin_cont", 1)), "emotion_gcn": ()},
+_DENSENET = {
+    "single_task": Scheme("features.", (("classifier", "expression"),)),
+    "multi_task": Scheme("model_base.", (("lin_cat", "expression"), ("lin_cont", "affect"))),
+    "emotion_gcn": Scheme("features."),
+}
+_BREGNEXT = {
+    "single_task": Scheme("", (("_fc0", "expression"),)),
+    "multi_task": Scheme("", (("fc_cont", "affect"), ("fc_cat", "expression"))),
+    "emotion_gcn": Scheme("model.", unused="model._fc0"),
+}
+
+OFFICIAL_MODELS = tuple(_DENSENET)
+VALUES = ("Valence", "Arousal")
+"""The outputs of the official models' task `affect`, in their order."""
+
+_ADJACENCY, _GRAPH_LAYERS = "A", ("gc1.weight", "gc2.weight")
+_OFFICIAL_CLASSES, _OFFICIAL_WIDTH = len(EXPRESSIONS), 300  # of the word vectors
+_COUNTER = "num_batches_tracked"  # of a norm; torch before 0.4.1 had none
+_MOST_PROBLEMS = 5  # of each kind that a message names: with the longest names it has less than 2,000 characters
+
+# A layer's arrays in torch's order: our collection and name, and torch's name.
+_LEAVES = (
+    ("params", "kernel", "weight"),
+    ("params", "a", "_a"),
+    ("params", "c", "_c"),
+    ("params", "scale", "weight"),
+    ("params", "bias", "bias"),
+    ("batch_stats", "mean", "running_mean"),
+    ("batch_stats", "var", "running_var"),
 )
-_BREGNEXT = Scheme(
-    prefixes={"single_task": "", "multi_task": "", "emotion_gcn": "model."},
-    linear={"single_task": (("_fc0", 0),), "multi_task": (("fc_cont", 1), ("fc_cat", 0)), "emotion_gcn": ()},
-    unused="model._fc0",
-)
-
-VALUES = 2  # valence and arousal
-HEAD_NAMES = ("expression", "affect")  # the tasks of the official models, in our order
-OFFICIAL_MODELS = tuple(_DENSENET.prefixes)
+_LAYOUT_OF_AXES = {1: AS_IS, 2: POINTWISE, 4: CONV}
 
 
 def official_tensors(
-    trunk: str, model: str, *, word_vector_width: int = 300, num_classes: int = 7, channels: int = 3
+    trunk: str,
+    model: str,
+    *,
+    word_vector_width: int = _OFFICIAL_WIDTH,
+    num_classes: int = _OFFICIAL_CLASSES,
+    channels: int = 3,
 ) -> tuple[TorchTensor, ...]:
     """The tensors of the official state dict of a model, in its order.
 
     The official models are on densenet121 and bregnext50; the others are laid out as densenet121's.
 
     Args:
-        trunk: a key of models.emotion_net.TRUNKS.
+        trunk: a key of models.emotion_net.TRUNKS, of a trunk with torch_names.
         model: one of OFFICIAL_MODELS.
         word_vector_width: F, for emotion_gcn.
         num_classes: C.
         channels: of the input.
     """
-    scheme, features = _scheme(trunk), _feature_count(trunk)
-    body = trunk_tensors(trunk, scheme.prefixes[model], channels)
+    scheme = (_BREGNEXT if trunk.startswith("bregnext") else _DENSENET)[model]
+    body, features = trunk_tensors(trunk, scheme.prefix, channels), _traced(trunk, channels).features
+    outputs = {"expression": num_classes, "affect": len(VALUES)}
     if model != "emotion_gcn":
-        return (
-            *body,
-            *(t for name, place in scheme.linear[model] for t in _linear(name, place, num_classes, features)),
-        )
-    nodes = num_classes + VALUES
+        return (*body, *(t for name, task in scheme.heads for t in _linear(name, task, outputs[task], features)))
+    nodes = sum(outputs.values())
     # Row-normalised, not transposed: the same as ours.
-    adjacency = TorchTensor("A", (nodes, nodes), ("constants", "head", "adjacency"), classes=True)
-    unused: list[TorchTensor] = []
-    if scheme.unused:  # the official one has 7 rows, whatever the graph has
-        unused = [TorchTensor(f"{scheme.unused}.weight", (7, features)), TorchTensor(f"{scheme.unused}.bias", (7,))]
-    ours = ("params", "head", "gcn")
-    layers = [
-        TorchTensor("gc1.weight", (word_vector_width, gcn.HIDDEN_WIDTH), (*ours, "layer1")),
-        TorchTensor("gc2.weight", (gcn.HIDDEN_WIDTH, features), (*ours, "layer2")),
-    ]
+    adjacency = TorchTensor(_ADJACENCY, (nodes, nodes), ("constants", "head", "adjacency"), classes=True)
+    unused: tuple[TorchTensor, ...] = ()
+    if scheme.unused:  # it has 7 rows, whatever the graph has
+        shapes = {"weight": (_OFFICIAL_CLASSES, features), "bias": (_OFFICIAL_CLASSES,)}
+        unused = tuple(TorchTensor(f"{scheme.unused}.{leaf}", shape) for leaf, shape in shapes.items())
+    first, second = _GRAPH_LAYERS
+    layers = (
+        TorchTensor(first, (word_vector_width, gcn.HIDDEN_WIDTH), ("params", "head", "gcn", "layer1")),
+        TorchTensor(second, (gcn.HIDDEN_WIDTH, features), ("params", "head", "gcn", "layer2")),
+    )
     return (adjacency, *body, *unused, *layers)
 
 
-def trunk_tensors(trunk: str, prefix: str = "", channels: int = 3) -> list[TorchTensor]:
+def trunk_tensors(trunk: str, prefix: str = "", channels: int = 3) -> tuple[TorchTensor, ...]:
     """A trunk's tensors, in the order of its state dict.
 
     Args:
@@ -130,47 +153,52 @@ def trunk_tensors(trunk: str, prefix: str = "", channels: int = 3) -> list[Torch
         prefix: stands before the names.
         channels: of the input.
     """
-    shapes, tensors = _shapes(trunk, channels), []
-    for theirs, ours in TRUNKS[trunk]().torch_names():
-        path = tuple(ours.split("/"))
-        for leaf, their_leaf in _LEAVES.items():
-            found = next((c for c in ("params", "batch_stats") if (c, *path, leaf) in shapes), None)
-            if found is None:
-                continue
-            shape = shapes[found, *path, leaf]
-            layout = {4: CONV, 2: POINTWISE}.get(len(shape), AS_IS)
-            their_shape = {4: lambda s: (s[3], s[2], s[0], s[1]), 2: lambda s: (s[1], s[0], 1, 1)}.get(
-                len(shape), tuple
-            )
-            place = (found, "trunk", *path, leaf)
-            tensors.append(TorchTensor(f"{prefix}{theirs}.{their_leaf}", their_shape(shape), place, layout))
-            if leaf == "var":
-                tensors.append(TorchTensor(f"{prefix}{theirs}.num_batches_tracked", (), dtype="int64"))
-    return tensors
+    shapes = _traced(trunk, channels).shapes
+    return tuple(
+        tensor
+        for theirs, ours in TRUNKS[trunk]().torch_names()
+        for tensor in _layer(f"{prefix}{theirs}", tuple(ours.split("/")), shapes)
+    )
 
 
-def layer_names(trunk: str, model: str) -> set[str]:
-    """The names of an official model's layers; found without building it."""
-    scheme = _scheme(trunk)
-    body = {f"{scheme.prefixes[model]}{theirs}" for theirs, _ in TRUNKS[trunk]().torch_names()}
-    head = {"gc1", "gc2"} if model == "emotion_gcn" else {name for name, _ in scheme.linear[model]}
-    return body | head
+def class_count(tensors: Arrays, official: Sequence[TorchTensor]) -> int:
+    """How many classes a state dict has, by its adjacency or its classifier.
+
+    Args:
+        tensors: the state dict.
+        official: the tensors of the same model with any number of classes.
+
+    Returns:
+        2 or more; 7, the official number, where the state dict does not tell.
+    """
+    name = next(tensor.name for tensor in official if tensor.classes)
+    outputs = tensors[name].shape[0] if name in tensors and tensors[name].ndim else 0
+    count = outputs - len(VALUES) if name == _ADJACENCY else outputs
+    return count if count > 1 else _OFFICIAL_CLASSES
+
+
+def word_vector_width(tensors: Arrays) -> int:
+    """The width of the word vectors that a state dict's graph takes; 300, the official one, where it does not tell."""
+    first = tensors.get(_GRAPH_LAYERS[0])
+    return first.shape[0] if first is not None and first.ndim == 2 else _OFFICIAL_WIDTH
 
 
 def problems(tensors: Mapping[str, Any], expected: Sequence[TorchTensor]) -> list[str]:
     """What keeps a state dict from being that of a model: what is missing, unexpected or not sound.
 
-    Counters may be missing: torch before 0.4.1 had none.
+    Counters may be missing. Numbers of another precision are sound, if they are finite in the expected one.
     """
-    found = []
     names = {tensor.name for tensor in expected}
-    missing = [t.name for t in expected if t.name not in tensors and not t.name.endswith("num_batches_tracked")]
-    if missing:
-        found.append(f"missing: {listed(missing)}")
-    if unexpected := [name for name in tensors if name not in names]:
-        found.append(f"unexpected: {listed(unexpected)}")
-    wrong = [problem for tensor in expected if (problem := _problem(tensor, tensors.get(tensor.name)))]
-    return [*found, *([listed(wrong)] if wrong else [])]
+    missing = [tensor.name for tensor in expected if tensor.name not in tensors and not _is_counter(tensor)]
+    unexpected = [name for name in tensors if name not in names]
+    unsound = [p for tensor in expected if tensor.name in tensors and (p := _problem(tensor, tensors[tensor.name]))]
+    more = len(unsound) - _MOST_PROBLEMS
+    return [
+        *([f"missing: {listed(missing, _MOST_PROBLEMS)}"] if missing else []),
+        *([f"unexpected: {listed(unexpected, _MOST_PROBLEMS)}"] if unexpected else []),
+        *unsound[:_MOST_PROBLEMS],
+        *([f"and {more} more that are not sound"] if more > 0 else []),
+    ]
 
 
 def to_variables(tensors: Arrays, expected: Sequence[TorchTensor]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -212,69 +240,71 @@ def permuted_classes(tensors: Arrays, expected: Sequence[TorchTensor], order: Se
         if tensor.classes:
             array = tensors[tensor.name]
             places = [*order, *range(len(order), len(array))]
-            permuted[tensor.name] = array[np.ix_(places, places)] if tensor.name == "A" else array[places]
+            permuted[tensor.name] = array[np.ix_(places, places)] if tensor.name == _ADJACENCY else array[places]
     return permuted
 
 
-# Our arrays in the order that torch keeps a layer's, and torch's names of them.
-_LEAVES = {
-    "kernel": "weight",
-    "a": "_a",
-    "c": "_c",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
+class _Traced(NamedTuple):
+    """What is known of a trunk without computing anything.
 
-TORCH_LEAVES = tuple(dict.fromkeys(_LEAVES.values()))
-"""The names of a layer's tensors in torch, counters apart."""
+    Attributes:
+        shapes: of its arrays, by collection and path.
+        features: the channels of its last map.
+    """
+
+    shapes: Mapping[Path, tuple[int, ...]]
+    features: int
 
 
 @functools.cache
-def _shapes(trunk: str, channels: int) -> dict[Path, tuple[int, ...]]:
-    """The shape of every array of a trunk, by collection and path; nothing is computed for it."""
-    module = TRUNKS[trunk]()
+def _traced(trunk: str, channels: int) -> _Traced:
+    """Traces a trunk, which takes seconds for hundreds of layers."""
+    run = functools.partial(TRUNKS[trunk]().init_with_output, train=False)
     images = jax.ShapeDtypeStruct((1, 64, 64, channels), jnp.float32)
-    variables = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), images)
-    return {path: leaf.shape for path, leaf in traverse_util.flatten_dict(dict(variables)).items()}
+    last, variables = jax.eval_shape(run, jax.random.key(0), images)
+    flat = traverse_util.flatten_dict(dict(variables))
+    return _Traced({path: leaf.shape for path, leaf in flat.items()}, last.shape[-1])
 
 
-@functools.cache
-def _feature_count(trunk: str) -> int:
-    module = TRUNKS[trunk]()
-    images = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    features, _ = jax.eval_shape(functools.partial(module.init_with_output, train=False), jax.random.key(0), images)
-    return features.shape[-1]
+def _layer(name: str, path: Path, shapes: Mapping[Path, tuple[int, ...]]) -> list[TorchTensor]:
+    """The tensors of a trunk's layer, by torch's name of it and our path in the trunk."""
+    tensors = []
+    for collection, leaf, their_leaf in _LEAVES:
+        shape = shapes.get((collection, *path, leaf))
+        if shape is not None:
+            layout = _LAYOUT_OF_AXES[len(shape)]
+            their_shape = layout.to_theirs(np.broadcast_to(0, shape)).shape  # a view of one number
+            tensors.append(TorchTensor(f"{name}.{their_leaf}", their_shape, (collection, "trunk", *path, leaf), layout))
+    if ("batch_stats", *path, "var") in shapes:
+        tensors.append(TorchTensor(f"{name}.{_COUNTER}", (), dtype="int64"))
+    return tensors
 
 
-def _scheme(trunk: str) -> Scheme:
-    return _BREGNEXT if trunk.startswith("bregnext") else _DENSENET
+def _linear(name: str, task: str, outputs: int, features: int) -> tuple[TorchTensor, TorchTensor]:
+    """A linear layer's tensors, by its name in torch and the task whose outputs it makes."""
+    path, classes = ("params", "head", task), task == "expression"
+    return (
+        TorchTensor(f"{name}.weight", (outputs, features), (*path, "kernel"), LINEAR, classes=classes),
+        TorchTensor(f"{name}.bias", (outputs,), (*path, "bias"), classes=classes),
+    )
 
 
-def _linear(name: str, place: int, num_classes: int, features: int) -> list[TorchTensor]:
-    outputs = (num_classes, VALUES)[place]
-    ours = ("params", "head", HEAD_NAMES[place])
-    return [
-        TorchTensor(f"{name}.weight", (outputs, features), (*ours, "kernel"), LINEAR, classes=place == 0),
-        TorchTensor(f"{name}.bias", (outputs,), (*ours, "bias"), classes=place == 0),
-    ]
+def _is_counter(tensor: TorchTensor) -> bool:
+    return tensor.name.endswith(_COUNTER)
 
 
 def _problem(tensor: TorchTensor, array: Any) -> str | None:
     """What is not sound about a tensor of the file, if anything is."""
-    if array is None:
-        return None
     if not isinstance(array, np.ndarray):
         return f"{tensor.name} is no tensor"
     if array.shape != tensor.shape:
         return f"{tensor.name} has shape {_times(array.shape)} instead of {_times(tensor.shape)}"
-    if array.dtype.kind != np.dtype(tensor.dtype).kind:  # half and double precision are cast
+    if not convertible(array.dtype, np.dtype(tensor.dtype)):
         return f"{tensor.name} holds {array.dtype} instead of {tensor.dtype}"
-    if not np.isfinite(array.astype(tensor.dtype)).all():
-        return f"{tensor.name} has numbers that are not finite in {tensor.dtype}"
-    return None
+    with np.errstate(over="ignore"):  # what overflows is found on the same line
+        is_finite = np.isfinite(array.astype(tensor.dtype)).all()
+    return None if is_finite else f"{tensor.name} has numbers that are not finite in {tensor.dtype}"
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "of a scalar"
+    return shown("x".join(map(str, shape))) or "of a scalar"

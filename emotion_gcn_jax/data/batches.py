@@ -44,11 +44,11 @@ class Loader:
     def __post_init__(self) -> None:
         """Raises UserError for a batch that the processes cannot share equally."""
         if self.batch_size < 1 or self.batch_size % self.process_count:
-            below = self.batch_size - self.batch_size % self.process_count
-            nearest = " and ".join(str(size) for size in (below, below + self.process_count) if size > 0)
+            below = max(self.batch_size, 0) // self.process_count * self.process_count
+            nearest = " or ".join(str(size) for size in (below, below + self.process_count) if size > 0)
             raise UserError(
-                f"A batch of {self.batch_size} cannot be shared equally by {self.process_count} processes: the nearest "
-                f"sizes that can are {nearest}."
+                f"A batch of {self.batch_size} cannot be shared equally by {self.process_count} processes: choose "
+                f"{nearest}."
             )
 
     def share(self, rows: np.ndarray) -> np.ndarray:

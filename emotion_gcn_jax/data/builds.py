@@ -16,6 +16,7 @@ import numpy as np
 from emotion_gcn_jax.data.label_index import indexed_columns
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError, extra
+from emotion_gcn_jax.files import user_path
 
 with extra("train", "a built dataset"):
     import tensorflow_datasets as tfds
@@ -37,7 +38,7 @@ def open_split(name: str, split: str, *, config: str | None = None, data_dir: st
         UserError: for a dataset, config or split that is not there or is empty, one that was not written for random
             access, and one without images or ids.
     """
-    root = pathlib.Path(data_dir or tfds.core.constants.get_default_data_dir()).expanduser()
+    root = user_path(data_dir or tfds.core.constants.get_default_data_dir())
     config, build = _find_build(root, name, config)
     builder = tfds.builder_from_directory(build)
     rebuild = _build_command(name, config, "--overwrite", "--file_format=array_record")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emotion_gcn_jax.data.source import Split
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, shown
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.releases import folders
@@ -27,7 +27,9 @@ def open_folder(path: PathLike, split: str | None = None) -> Split:
     found = folders.read(user_path(path))
     split = next(iter(found.splits)) if split is None and len(found.splits) == 1 else split
     if split is None or split not in found.splits:
-        raise UserError(f"{path} has the splits {', '.join(found.splits)}, found --split {split}: name one of them.")
+        raise UserError(
+            f"--split must name one of {', '.join(found.splits)}, which {path} has, found {shown(split or 'none')}."
+        )
     chosen = found.splits[split]
     columns = {name: _stored(column) for name, column in chosen.columns.items()}
     return Split(

@@ -57,8 +57,8 @@ def required_tasks(tasks: Tasks, require: str) -> tuple[str, ...]:
     required = names if require == "all" else tuple(name.strip() for name in require.split(","))
     if unknown := [name for name in required if name not in names]:
         raise UserError(
-            f"config.dataset.require names {', '.join(unknown)}, which is no task of this run: choose from "
-            f"{', '.join(names)}, all or none."
+            f"Unknown tasks in config.dataset.require: expected {', '.join(names)}, all or none, found "
+            f"{', '.join(map(repr, unknown))}."
         )
     return required
 
@@ -103,14 +103,16 @@ def fold(split: Split, number: int, count: int, *, group: str = "") -> tuple[Spl
         group: as for `hold_out`.
 
     Raises:
-        UserError: there is no such column or fold, or there are fewer groups than folds.
+        UserError: there is no such column or fold, or there are fewer groups than folds, or fewer than two folds.
     """
     by, groups, group_of_N = _groups(split, group)
-    if not 0 <= number < count or count > len(groups):
+    if not 2 <= count <= len(groups):
         raise UserError(
-            f"config.dataset.fold={number} of {count} folds: the folds are numbered from 0, and {split!r} has "
-            f"{len(groups)} groups by {by}, which are the most folds that there can be."
+            f"config.dataset.folds must lie in 2..{len(groups)}, since {split!r} has {len(groups)} groups by {by}, "
+            f"found {count}."
         )
+    if not 0 <= number < count:
+        raise UserError(f"config.dataset.fold must lie in 0..{count - 1} for {count} folds, found {number}.")
     rank_of = np.argsort(np.argsort([_hash_fraction(name) for name in groups], kind="stable"), kind="stable")
     held_out_N = (rank_of % count == number)[group_of_N]
     held_out = dataclasses.replace(split.select(held_out_N), name=f"{split.name}, fold {number} of {count} by {by}")
@@ -120,9 +122,12 @@ def fold(split: Split, number: int, count: int, *, group: str = "") -> tuple[Spl
 def _groups(split: Split, group: str) -> tuple[str, list[bytes | int], np.ndarray]:
     """The grouping column, its different names, and for every example the place of its own among them."""
     by = group or next(name for name in GROUPS if name in split.columns)
-    if by not in split.columns:
-        known = ", ".join(name for name in split.columns)
-        raise UserError(f"config.dataset.group={by} is no column of {split!r}: choose one of {known}.")
+    known = [name for name, column in split.columns.items() if column.ndim == 1 and column.dtype.kind in "Siu"]
+    if by not in known:
+        raise UserError(
+            f"config.dataset.group must be a column of text or whole numbers of {split!r}, found {by}: choose one of "
+            f"{', '.join(known)}."
+        )
     names_N = split.columns[by]
     if by == "id":
         names_N = np.asarray([name.rpartition(b"/")[2] for name in names_N.tolist()])

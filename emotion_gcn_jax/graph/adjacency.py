@@ -7,7 +7,6 @@ of any dataset whose faces have labels of several tasks.
 import csv
 import io
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,10 @@ def spearman_correlations(targets_ExN: np.ndarray, nodes: Nodes) -> np.ndarray:
 
     Only examples with every label count, so that every entry speaks of the same faces. These are the examples of the
     official matrices too: Contempt and what has no expression is left out of AffectNet's, and Aff-Wild2's frames are
-    those valid in both label sets. Where no two examples have every label, as with action units from other videos, each
-    pair of tasks is correlated over the examples that have all labels of both. The correlation of a label that never
-    changes is undefined and counts as 0, except with itself; so does that of tasks that no examples share.
+    those valid in both label sets. Where no two examples have every label, as with action units from other videos, the
+    nodes of two tasks are correlated over the examples that have all labels of both, and those of one task over the
+    examples that have all of its own. The correlation of a label that never changes is undefined and counts as 0,
+    except with itself; so does that of tasks that no two examples share.
 
     Args:
         targets_ExN: from `nodes.targets`; NaN where there is no label.
@@ -62,20 +62,20 @@ def spearman_correlations(targets_ExN: np.ndarray, nodes: Nodes) -> np.ndarray:
     tasks_N = np.asarray(nodes.tasks)
     known_ExN = np.isfinite(targets_ExN)
     numbers = sorted(set(nodes.tasks))
-    groups: list[Sequence[int]] = [numbers]
-    if known_ExN.all(1).sum() < 2:
-        groups = [*itertools.combinations(numbers, 2)] or [numbers]
-    correlated = False
+    groups: list[tuple[int, ...]] = [tuple(numbers)]
+    if known_ExN.all(1).sum() < 2:  # each task by itself comes last: it replaces what its pairs had of it
+        groups = [*itertools.combinations(numbers, 2), *((number,) for number in numbers)]
+    most_tasks = 0
     for group in groups:
         columns = np.flatnonzero(np.isin(tasks_N, group))
         complete_E = known_ExN[:, columns].all(1)
         if complete_E.sum() >= 2:
-            correlated = True
+            most_tasks = max(most_tasks, len(group))
             correlations_NxN[np.ix_(columns, columns)] = _spearman(targets_ExN[np.ix_(complete_E, columns)])
-    if not correlated:
+    if most_tasks < min(2, len(numbers)):
         raise UserError(
-            f"Correlations need examples with labels of two tasks, and none of the {len(targets_ExN)} given has any: "
-            f"choose another dataset, or a correlation file."
+            f"Correlations need two examples or more with all labels of two tasks, found fewer among "
+            f"{len(targets_ExN)}: choose another dataset, or a correlation file."
         )
     return correlations_NxN
 
@@ -87,8 +87,8 @@ def read_correlations(path: PathLike, nodes: Nodes) -> np.ndarray:
     order and any case; then it may have more nodes than are needed.
 
     Raises:
-        UserError: the file is missing, a pickle, not square, or lacks a node, or holds text, NaN, a correlation outside
-            [-1, 1] or two mirrored entries that differ.
+        UserError: the file is missing, a pickle or not square, lacks a node or names one twice, or holds text, NaN, a
+            correlation outside [-1, 1] or two mirrored entries that differ.
     """
     table = _read(path)
     size = len(nodes)
@@ -212,6 +212,8 @@ def _in_node_order(table: Table, nodes: Nodes, path: PathLike) -> np.ndarray:
 def _node_positions(names: tuple[str, ...], nodes: Nodes, what: str, path: PathLike) -> list[int]:
     """Finds every node among the names, whatever their case."""
     lower = [name.lower() for name in names]
+    if twice := sorted({name for name in lower if lower.count(name) > 1}):
+        raise UserError(f"The {what} of {path} should have different names, and {', '.join(twice)} stands there twice.")
     missing = [node for node in nodes.names if node.lower() not in lower]
     if missing:
         raise UserError(

@@ -1,5 +1,6 @@
 """A trained model, ready to use: `load` it, and hand it normalised arrays, cropped faces or whole photographs."""
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +20,6 @@ from emotion_gcn_jax.files import PathLike
 from emotion_gcn_jax.inference.results import FacePrediction
 from emotion_gcn_jax.models import emotion_net, folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
-from emotion_gcn_jax.models.heads import Outputs
 from emotion_gcn_jax.tasks import registry
 
 # Faces go through the network in batches of these sizes, the last one padded: few programs serve any number of faces.
@@ -48,9 +48,10 @@ class EmotionModel:
         self.label_names: tuple[str, ...] = next((task.outputs for task in self.tasks if task.exclusive), ())
         self.input = Input.from_dict(meta["input"])
         self.crop = Crop.from_dict(meta["crop"] or {})  # unknown for a dataset of a user's own: then the usual one
+        self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks])
         self._apply = jax.jit(lambda variables, images: module.apply(variables, images, train=False))
 
-    def __call__(self, images_BxHxWxC: jax.Array | np.ndarray) -> Outputs:
+    def __call__(self, images_BxHxWxC: jax.Array | np.ndarray) -> Any:
         """Runs the network; every new shape is compiled once.
 
         Args:
@@ -58,7 +59,8 @@ class EmotionModel:
                 that the model was trained with, `input.side`.
 
         Returns:
-            The raw outputs [B, W] of every task by its name; task.answer makes probabilities of them.
+            A named tuple of every task's raw outputs [B, W]: `logits_Bx7, va_Bx2 = model(images)`, or
+            `model(images).expression`. task.answer makes probabilities of classes' and flags'.
 
         Raises:
             UserError: the images are not such an array.
@@ -72,7 +74,7 @@ class EmotionModel:
                 f"{list(shape)}: give pictures as they are to its predict or, if they are cut faces, predict_faces."
             )
         outputs: Any = self._apply(self.variables, images_BxHxWxC)
-        return outputs
+        return self._named(**outputs)
 
     def folded(self) -> "EmotionModel":
         """The same model made ready for inference: its graph and the norms inside its layers are folded into weights.
@@ -126,6 +128,8 @@ class EmotionModel:
         Raises:
             UserError: a picture cannot be read.
         """
+        if getattr(faces, "ndim", 4) < 4:
+            raise UserError("predict_faces takes a list of faces, found one picture: put it into a list.")
         images = [pictures.read(face) for face in faces]
         return tuple(
             FacePrediction(
@@ -148,7 +152,7 @@ class EmotionModel:
             for place, face in enumerate(some):
                 batch_BxSxSxC[place] = self.input.fit(face)
             outputs = self(self.input.normalise(jnp.asarray(batch_BxSxSxC)))
-            answers = {task.name: np.asarray(task.answer(outputs[task.name])) for task in self.tasks}
+            answers = {t.name: np.asarray(t.answer(raw)) for t, raw in zip(self.tasks, outputs, strict=True)}
             if not all(np.isfinite(answer[: len(some)]).all() for answer in answers.values()):
                 raise UserError("The model's answers are not finite: it diverged while it was trained; use another.")
             for place in range(len(some)):

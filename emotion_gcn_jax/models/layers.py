@@ -21,6 +21,7 @@ NORM_EPSILON = 1e-5  # Emotion-GCN spec: torch's default, in both trunks
 NORM_MOMENTUM = 0.9  # weight of the old running average; torch writes it as momentum 0.1
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # torchvision's, of ResNet and VGG
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # U(+-1 / sqrt(fan_in)), torch's default
 
 
@@ -103,17 +104,26 @@ class BatchNorm(nn.Module):
 
 
 class PointwiseConv(nn.Module):
-    """A 1x1 convolution as a matrix product (about 1.5 times faster than lax.conv on a CPU); a bias starts at 0."""
+    """A 1x1 convolution as a matrix product (about 1.5 times faster than lax.conv on a CPU).
+
+    Attributes:
+        features: output channels.
+        bias: whether a bias is added; it starts at 0.
+        kernel_init: the kernel's initialiser.
+        dtype: of the computation.
+        param_dtype: of the parameters.
+    """
 
     features: int
     bias: bool = False
+    kernel_init: nn.initializers.Initializer = he_normal
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns B x H x W x features."""
-        kernel_CxF = self.param("kernel", he_normal, (x_BxHxWxC.shape[-1], self.features), self.param_dtype)
+        kernel_CxF = self.param("kernel", self.kernel_init, (x_BxHxWxC.shape[-1], self.features), self.param_dtype)
         y_BxHxWxF = x_BxHxWxC.astype(self.dtype) @ kernel_CxF.astype(self.dtype)
         if not self.bias:
             return y_BxHxWxF

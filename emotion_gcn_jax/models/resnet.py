@@ -5,6 +5,7 @@ would skip. The stem's ReLU comes after its max pool: the two commute, and the R
 """
 
 from types import MappingProxyType
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,12 +13,11 @@ import jax.numpy as jnp
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import layers
-from emotion_gcn_jax.models.layers import BatchNorm, Conv, Dtype
+from emotion_gcn_jax.models.layers import BatchNorm, Conv, PointwiseConv
+from emotion_gcn_jax.trees import Dtype
 
 EXPANSION = 4  # He et al., table 1: a bottleneck's last convolution has four times the channels of the others
 SMALLEST_SIDE = 32  # five halvings leave a 1x1 map
-
-he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # torchvision.models.resnet.ResNet
 
 
 class Block(nn.Module):
@@ -113,7 +113,7 @@ class ResNet(nn.Module):
         if min(images_BxHxWxC.shape[1:3]) < SMALLEST_SIDE:
             raise UserError(
                 f"ResNet needs images of at least {SMALLEST_SIDE} pixels a side, "
-                f"found {images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger data.image_size."
+                f"found {images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side."
             )
         layers.refuse_to_train_folded(self.folded, train)
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
@@ -165,17 +165,13 @@ class ResNet(nn.Module):
 def _conv_and_norm(
     parent: Block | ResNet, name: str, x_BxHxWxC: jax.Array, train: bool, features: int, size: int, stride: int = 1
 ) -> jax.Array:
-    """A convolution and its norm, or their fold, as children of the module that is being called.
-
-    A 1x1 convolution is Flax's Dense and not layers.PointwiseConv, which starts as He normal over the fan *in*.
-    """
+    """A convolution and its norm, or their fold, as children of the module that is being called."""
     types = {"dtype": parent.dtype, "param_dtype": parent.param_dtype}
+    options: dict[str, Any] = {"bias": parent.folded, "kernel_init": layers.he_normal_fan_out, **types, "name": name}
     if size == 1:
-        dense = nn.Dense(features, use_bias=parent.folded, kernel_init=he_normal_fan_out, **types, name=name)
-        y = dense(x_BxHxWxC[:, ::stride, ::stride])
+        y = PointwiseConv(features, **options)(x_BxHxWxC[:, ::stride, ::stride])
     else:
-        conv = Conv(features, size, stride, bias=parent.folded, kernel_init=he_normal_fan_out, **types, name=name)
-        y = conv(x_BxHxWxC)
+        y = Conv(features, size, stride, **options)(x_BxHxWxC)
     if parent.folded:
         return y
     moments = layers.batch_moments(y, parent.axis_name) if train else None

@@ -11,11 +11,9 @@ import jax.numpy as jnp
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import layers
-from emotion_gcn_jax.models.layers import Dtype
+from emotion_gcn_jax.trees import Dtype
 
 SMALLEST_SIDE = 32  # five halvings leave a 1x1 map
-
-he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # torchvision.models.vgg.VGG
 
 
 class VGG(nn.Module):
@@ -60,7 +58,7 @@ class VGG(nn.Module):
         if min(images_BxHxWxC.shape[1:3]) < SMALLEST_SIDE:
             raise UserError(
                 f"VGG needs images of at least {SMALLEST_SIDE} pixels a side, "
-                f"found {images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger data.image_size."
+                f"found {images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side."
             )
         layers.refuse_to_train_folded(self.folded, train)
         run_block = nn.remat(VGG._run_block, static_argnums=(2,)) if self.remat else VGG._run_block
@@ -93,7 +91,7 @@ class VGG(nn.Module):
                 features,
                 (3, 3),
                 padding=1,
-                kernel_init=he_normal_fan_out,
+                kernel_init=layers.he_normal_fan_out,
                 dtype=self.dtype,
                 param_dtype=self.param_dtype,
                 name=f"conv{block}_{number}",

@@ -1,5 +1,6 @@
 """The kinds of tasks by name: from a config, to and from a checkpoint; and what is true of several tasks together."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -75,21 +76,39 @@ def selectable(tasks: Tasks) -> list[str]:
 
 
 def _from_fields(name: str, fields: dict[str, Any]) -> Task:
+    if not name.isidentifier() or name == "image":
+        raise UserError(
+            f"A task's name is one word, such as expression, and not image, which a batch has besides; found {name!r}."
+        )
     kind = fields.pop("kind", "")
     if kind not in KINDS:
         raise UserError(f"Unknown config.tasks.{name}.kind {kind!r}: choose one of {', '.join(KINDS)}.")
+    _check_fields(name, kind, fields)
     for field in _LISTS:
         if field in fields:
-            fields[field] = _read_list(field, fields[field])
-    try:
-        return KINDS[kind](name=name, **{_RENAMED.get(field, field): value for field, value in fields.items()})
-    except TypeError:
+            fields[field] = _read_list(f"config.tasks.{name}.{field}", fields[field])
+    return KINDS[kind](name=name, **{_RENAMED.get(field, field): value for field, value in fields.items()})
+
+
+def _check_fields(name: str, kind: str, fields: Mapping[str, Any]) -> None:
+    """Raises UserError, which names them, for fields that are missing and for those that the kind does not have."""
+    in_config = {task: config for config, task in _RENAMED.items()}
+    wanted = [field for field in dataclasses.fields(KINDS[kind]) if field.name != "name"]
+    known = [in_config.get(field.name, field.name) for field in wanted]
+    missing = [field.name for field in wanted if field.default is dataclasses.MISSING and field.name not in fields]
+    surplus = [field for field in fields if field not in known]
+    if missing or surplus:
+        wrong = [*(f"no {field}" for field in missing), *surplus]
         raise UserError(
-            f"config.tasks.{name} has other fields than a task of kind {kind}: {', '.join(fields)}."
-        ) from None
+            f"config.tasks.{name} is of kind {kind}, whose fields are {', '.join(known)}; found {', '.join(wrong)}."
+        )
 
 
 def _read_list(field: str, text: str) -> tuple[str, ...]:
-    if field == "vocabulary":
+    """Reads different names with commas between them; the classes' by any of their usual names."""
+    if field.endswith(".vocabulary"):
         return labels.vocabulary(text)
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names or len(set(names)) != len(names):
+        raise UserError(f"{field} has one or more different names, with commas between them, found {text!r}.")
+    return names

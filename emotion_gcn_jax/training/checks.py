@@ -38,7 +38,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("training.devices", 0, unlimited),
         ("training.log_every_steps", 1, unlimited),
         ("training.checkpoint_every_steps", 0, unlimited),
-        *((f"tasks.{name}.weight", 0, unlimited) for name in config.tasks),
+        *((f"tasks.{name}.weight", 0, unlimited) for name, task in config.tasks.items() if "weight" in task),
     ):
         *groups, name = field.split(".")
         value = config

@@ -2,27 +2,19 @@
 
 import io
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
 
-from emotion_gcn_jax.data.source import Split, open_split
+from emotion_gcn_jax.data import label_index
+from emotion_gcn_jax.data.builds import open_split
+from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.labels import EXPRESSIONS
+from tests.data.splits import encoded, pixels
 
-LABEL_NAMES = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
 CROP = {"size": 12, "margin": 0.25}
-
-
-def encoded(image: np.ndarray, image_format: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, image_format, **options)
-    return buffer.getvalue()
-
-
-def pixels(number: int, shape: tuple[int, ...] = (12, 12, 3)) -> np.ndarray:
-    """Returns the image of example `number`: noise that no other example has."""
-    return np.random.default_rng(number).integers(0, 256, shape, np.uint8)
 
 
 def example(number: int, image: bytes) -> dict:
@@ -38,7 +30,7 @@ def example(number: int, image: bytes) -> dict:
 
 
 class TinyFaces(tfds.core.GeneratorBasedBuilder):
-    """50 training and 7 validation images, some odd ones, and an unreadable one."""
+    """50 training and 7 validation images, some odd ones, and two unreadable ones."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -55,7 +47,7 @@ class TinyFaces(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             features=tfds.features.FeaturesDict(features),
-            metadata=tfds.core.MetadataDict({"crop": CROP, "label_names": list(LABEL_NAMES)}),
+            metadata=tfds.core.MetadataDict({"crop": CROP, "label_names": list(EXPRESSIONS)}),
         )
 
     def _split_generators(self, dl_manager):
@@ -77,6 +69,27 @@ class TinyFaces(tfds.core.GeneratorBasedBuilder):
             yield key, example(number, image)
 
 
+class BareFaces(tfds.core.GeneratorBasedBuilder):
+    """Three images with an id and an arousal: no class, no valence, no word about the crop."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+            "id": tfds.features.Text(),
+            "arousal": np.float32,
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number in range(3):
+            yield number, {"image": io.BytesIO(encoded(pixels(number))), "id": f"é{number}.png", "arousal": number / 2}
+
+
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory) -> pathlib.Path:
     """A TFDS directory with the build of tiny_faces; not to be changed by tests."""
@@ -88,6 +101,30 @@ def data_dir(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def train(data_dir) -> Split:
     return open_split("tiny_faces", "train", data_dir=str(data_dir))
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory) -> Split:
+    directory = tmp_path_factory.mktemp("bare")
+    BareFaces(data_dir=directory, file_format="array_record").download_and_prepare()
+    return open_split("bare_faces", "train", data_dir=str(directory))
+
+
+@pytest.fixture
+def own_copy(data_dir, tmp_path) -> pathlib.Path:
+    """A copy of the TFDS directory, without label indices, for a test to change."""
+    copy = tmp_path / "tfds"
+    shutil.copytree(data_dir, copy, ignore=shutil.ignore_patterns("label_index*"))
+    return copy
+
+
+@pytest.fixture
+def scans(monkeypatch) -> list[int]:
+    """Grows by one whenever labels are read from the records."""
+    seen = []
+    scan = label_index._scan
+    monkeypatch.setattr(label_index, "_scan", lambda *args: seen.append(1) or scan(*args))
+    return seen
 
 
 @pytest.fixture

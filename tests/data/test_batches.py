@@ -1,15 +1,52 @@
-import io
+"""Batches: which example stands where, in how many threads, processes and streams."""
+
+import dataclasses
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from emotion_gcn_jax.data import batches
-from emotion_gcn_jax.data.batches import RESIZE_FILTERS, eval_batches, steps_per_epoch, train_batch, train_batches
-from emotion_gcn_jax.data.source import open_split
+from emotion_gcn_jax.data.batches import Loader, Stream, eval_batches, train_batch, train_batches
+from emotion_gcn_jax.data.builds import open_split
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.labels import EXPRESSIONS
+from emotion_gcn_jax.tasks.classes import Classes
+from emotion_gcn_jax.tasks.flags import Flags
+from emotion_gcn_jax.tasks.values import Values
+from tests.data.splits import pixels, split_of
 
-OPTIONS = {"batch_size": 8, "image_size": 12, "seed": 1}
+TASKS = (
+    Classes(name="expression", vocabulary=EXPRESSIONS),
+    Values(name="affect", dimensions=("valence", "arousal")),
+)
+ROW = (Values(name="row", dimensions=("row",)),)
+LOADER = Loader(Input(12), batch_size=8)
+
+
+def numbered(length, first=0, **columns):
+    """Returns a split whose images are filled with their rows' numbers, counted from `first`; without other columns
+    its only label is the number."""
+    split = split_of(columns or {"row": np.arange(length, dtype=np.float32) + first})
+    return dataclasses.replace(split, read_image=lambda row: np.full((12, 12, 3), first + row, np.uint8))
+
+
+def rows_of(batch):
+    """The numbers of `numbered` in a batch."""
+    return batch["image"][:, 0, 0, 0].astype(int)
+
+
+def steps_of(streams, loader, steps, seed=1):
+    """The numbers in the batches of some steps, steps x batch."""
+    return np.stack([rows_of(train_batch(streams, loader, step, seed=seed)) for step in steps])
+
+
+def epoch_order(length, seed, epoch, batch_size=8):
+    loader = Loader(Input(12), batch_size)
+    steps = length // batch_size
+    return steps_of(
+        [Stream(numbered(length), batch_size, ROW)], loader, range(epoch * steps, (epoch + 1) * steps), seed
+    ).ravel()
 
 
 def assert_equal(batch, expected):
@@ -22,184 +59,200 @@ def concatenated(parts):
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def epoch_order(split, seed, epoch, batch_size=8):
-    steps = range(epoch * (len(split) // batch_size), (epoch + 1) * (len(split) // batch_size))
-    return np.concatenate(
-        [train_batch(split, step, batch_size=batch_size, image_size=12, seed=seed)["index"] for step in steps]
-    )
+def shared(count, loader=LOADER):
+    return [dataclasses.replace(loader, process_index=index, process_count=count) for index in range(count)]
 
 
-def only(data_dir, numbers, split_name, number):
-    """Opens a split and leaves one example of it."""
-    split = open_split("tiny_faces", split_name, data_dir=str(data_dir))
-    return split.select(numbers(split) == number)
-
-
-def test_a_batch_holds_the_examples_that_its_index_names(train, numbers):
-    batch = train_batch(train, 3, **OPTIONS)
-    rows = batch["index"]
+def test_a_batch_holds_images_and_their_labels(train, numbers):
+    batch = train_batch([Stream(train, 8, TASKS)], LOADER, 3, seed=1)
     assert {name: (array.dtype.name, array.shape) for name, array in batch.items()} == {
         "image": ("uint8", (8, 12, 12, 3)),
         "expression": ("int32", (8,)),
-        "valence": ("float32", (8,)),
-        "arousal": ("float32", (8,)),
-        "mask": ("bool", (8,)),
-        "index": ("int32", (8,)),
+        "affect": ("float32", (8, 2)),
     }
-    for name in ("expression", "valence", "arousal"):
-        np.testing.assert_array_equal(batch[name], getattr(train, name)[rows])
-    assert batch["mask"].all()
-    for image, number in zip(batch["image"], numbers(train)[rows], strict=True):
-        np.testing.assert_array_equal(image, np.random.default_rng(number).integers(0, 256, (12, 12, 3), np.uint8))
+    row_of = {pixels(number).tobytes(): row for row, number in enumerate(numbers(train))}
+    rows = [row_of[image.tobytes()] for image in batch["image"]]
+    assert len(set(rows)) == 8
+    np.testing.assert_array_equal(batch["expression"], train.columns["expression"][rows])
+    affect = np.column_stack([train.columns["valence"], train.columns["arousal"]])
+    np.testing.assert_array_equal(batch["affect"], affect[rows])
 
 
-def test_every_epoch_is_another_permutation_without_the_remainder(train):
-    orders = [epoch_order(train, seed=1, epoch=epoch) for epoch in range(3)]
-    for order in orders:
-        assert len(order) == 48 == len(set(order)) and set(order) <= set(range(50))
+def test_an_input_in_grey():
+    loader = Loader(Input(8, 1, mean=(0.5,), deviation=(0.2,)), batch_size=8)
+    batch = train_batch([Stream(numbered(8), 8, ROW)], loader, 0, seed=1)
+    assert batch["image"].shape == (8, 8, 8, 1)
+    np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], batch["row"][:, 0])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+@pytest.mark.parametrize(("step", "epoch", "start"), [(0, 0, 0), (5, 0, 40), (6, 1, 0), (6 * 41 + 2, 41, 16)])
+def test_the_order_is_that_of_philoxs_words(seed, step, epoch, start):
+    # The same rows as before there were streams, so that a run from then can be continued: 50 // 8 = 6 steps an epoch.
+    order = np.argsort(np.random.Philox(key=[seed, epoch]).random_raw(50), kind="stable")
+    (found,) = steps_of([Stream(numbered(50), 8, ROW)], LOADER, [step], seed)
+    assert found.tolist() == order[start : start + 8].tolist()
+
+
+def test_every_epoch_is_another_permutation_without_the_remainder():
+    orders = [epoch_order(50, seed=1, epoch=epoch) for epoch in range(3)]
+    assert all(len(order) == 48 == len(set(order)) and set(order) <= set(range(50)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
     assert len({frozenset(order) for order in orders}) == 3, "the same two examples were left out of every epoch"
 
 
-def test_seeds_give_different_orders_in_every_epoch(train):
-    orders = {tuple(epoch_order(train, seed, epoch)) for seed in range(3) for epoch in range(3)}
+def test_seeds_give_different_orders_in_every_epoch():
+    orders = {tuple(epoch_order(50, seed, epoch)) for seed in range(3) for epoch in range(3)}
     assert len(orders) == 9
 
 
-def test_every_example_is_as_likely_at_every_place(train):
-    five = train.select(range(5))
-    orders = np.stack([epoch_order(five, seed=7, epoch=epoch, batch_size=5) for epoch in range(600)])
+def test_every_example_is_as_likely_at_every_place():
+    orders = np.stack([epoch_order(5, seed=7, epoch=epoch, batch_size=5) for epoch in range(600)])
     counts = np.stack([np.bincount(place, minlength=5) for place in orders.T])  # expected 120, deviation 9.8
     assert np.abs(counts - 120).max() < 40
 
 
-@pytest.mark.parametrize(("start_step", "num_threads"), [(0, 0), (0, 2), (5, 1), (23, 3), (1000, 2)])
-def test_the_iterator_equals_random_access(train, start_step, num_threads):
-    iterator = train_batches(train, **OPTIONS, start_step=start_step, num_threads=num_threads)
+@pytest.mark.parametrize(("start_step", "threads"), [(0, 0), (0, 2), (5, 1), (23, 3), (1000, 2)])
+def test_the_iterator_equals_random_access(train, start_step, threads):
+    streams = [Stream(train, 8, TASKS)]
+    loader = dataclasses.replace(LOADER, threads=threads)
+    iterator = train_batches(streams, loader, seed=1, start_step=start_step)
     for step in range(start_step, start_step + 15):  # two ends of epochs among them
-        assert_equal(next(iterator), train_batch(train, step, **OPTIONS))
+        assert_equal(next(iterator), train_batch(streams, loader, step, seed=1))
+
+
+@pytest.mark.parametrize(("count", "steps"), [(1, 50), (8, 6), (25, 2), (26, 1), (50, 1)])
+def test_steps_per_epoch(count, steps):
+    assert Stream(numbered(50), count, ROW).steps_per_epoch == steps
+
+
+@pytest.fixture
+def three():
+    """Streams of 50, 20 and 20 examples with 5, 2 and 1 places: epochs of 10, 10 and 20 steps."""
+    return [Stream(numbered(50), 5, ROW), Stream(numbered(20, 100), 2, ROW), Stream(numbered(20, 200), 1, ROW)]
+
+
+def test_every_stream_has_its_own_places(three):
+    found = steps_of(three, LOADER, range(40))
+    assert (found[:, :5] < 50).all()
+    assert ((found[:, 5:7] >= 100) & (found[:, 5:7] < 120)).all()
+    assert (found[:, 7] >= 200).all()
+
+
+@pytest.mark.parametrize(
+    ("places", "epoch_steps", "rows"),
+    [(slice(0, 5), 10, range(50)), (slice(5, 7), 10, range(100, 120)), (slice(7, 8), 20, range(200, 220))],
+)
+def test_every_stream_has_epochs_of_its_own(three, places, epoch_steps, rows):
+    found = steps_of(three, LOADER, range(3 * epoch_steps))[:, places].reshape(3, -1)
+    assert [sorted(epoch) for epoch in found.tolist()] == [list(rows)] * 3
+    assert len({tuple(epoch) for epoch in found.tolist()}) == 3
+
+
+def test_streams_of_the_same_length_have_different_orders():
+    streams = [Stream(numbered(48, first), 4, ROW) for first in (0, 100)]
+    found = steps_of(streams, LOADER, range(12))
+    assert (found[:, :4].ravel() != found[:, 4:].ravel() - 100).any()
+
+
+def test_a_further_stream_does_not_change_the_first(three):
+    alone = steps_of([three[0]], Loader(Input(12), batch_size=5), range(20))
+    np.testing.assert_array_equal(steps_of(three, LOADER, range(20))[:, :5], alone)
+
+
+def test_labels_that_a_stream_does_not_have_are_missing():
+    tasks = (*TASKS, Flags(name="action_units", names=("AU1", "AU12")))
+    classes = numbered(10, expression=np.arange(10) % 7)
+    # Another order of the words, another order of the flags, and a flag that nobody asked for.
+    others = dataclasses.replace(
+        numbered(10, 100, arousal=np.full(10, 0.5), action_units=np.tile([1, 0, -1], (10, 1))),
+        metadata={"action_units": ["AU12", "AU4", "AU1"]},
+    )
+    reversed_words = dataclasses.replace(
+        numbered(10, 200, expression=np.zeros(10, int)), metadata={"label_names": EXPRESSIONS[::-1]}
+    )
+    streams = [Stream(classes, 4, tasks), Stream(others, 3, tasks), Stream(reversed_words, 1, tasks)]
+    batch = train_batch(streams, LOADER, 0, seed=1)
+    assert batch["expression"].tolist() == [*(rows_of(batch)[:4] % 7), -1, -1, -1, 6]
+    np.testing.assert_array_equal(batch["affect"][:, 0], np.full(8, np.nan))
+    np.testing.assert_array_equal(batch["affect"][:, 1], [*[np.nan] * 4, *[0.5] * 3, np.nan])
+    assert batch["action_units"].tolist() == [[-1, -1]] * 4 + [[-1, 1]] * 3 + [[-1, -1]]
+    assert {name: array.dtype.name for name, array in batch.items()} == {
+        "image": "uint8",
+        "expression": "int32",
+        "affect": "float32",
+        "action_units": "int8",
+    }
 
 
 @pytest.mark.parametrize("process_count", [1, 2, 4, 8])
-def test_shares_concatenate_to_the_global_batch(train, process_count):
-    shares = [
-        train_batches(train, **OPTIONS, num_threads=1, process_index=index, process_count=process_count)
-        for index in range(process_count)
-    ]
+@pytest.mark.parametrize("mixed", [False, True], ids=["one stream", "three streams"])
+def test_shares_concatenate_to_the_global_batch(three, mixed, process_count):
+    streams = three if mixed else [Stream(numbered(50), 8, ROW)]
+    shares = [train_batches(streams, loader, seed=1) for loader in shared(process_count)]
     for step in range(8):
         parts = [next(share) for share in shares]
-        assert all(len(part["index"]) == 8 // process_count for part in parts)
-        assert_equal(concatenated(parts), train_batch(train, step, **OPTIONS))
+        assert all(len(part["image"]) == 8 // process_count for part in parts)
+        assert_equal(concatenated(parts), train_batch(streams, LOADER, step, seed=1))
 
 
 @pytest.mark.parametrize("process_count", [1, 2, 4])
 def test_evaluation_sees_every_example_once_in_order(train, process_count):
-    shares = [
-        list(eval_batches(train, batch_size=16, image_size=12, process_index=index, process_count=process_count))
-        for index in range(process_count)
-    ]
-    steps = [concatenated(parts) for parts in zip(*shares, strict=True)]
-    assert [len(step["index"]) for step in steps] == [16, 16, 16, 16]
-    whole = concatenated(steps)
-    assert whole["mask"].tolist() == [True] * 50 + [False] * 14
-    assert whole["index"].tolist() == [*range(50), *[-1] * 14]
-    for name in ("expression", "valence", "arousal"):
-        np.testing.assert_array_equal(whole[name][:50], getattr(train, name))
-    assert not whole["image"][50:].any() and set(whole["expression"][50:]) == {-1}
-    assert np.isnan(whole["valence"][50:]).all() and np.isnan(whole["arousal"][50:]).all()
+    loaders = shared(process_count, Loader(Input(12), batch_size=16))
+    shares = [list(eval_batches(train, loader)) for loader in loaders]
+    steps = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
+    assert [images.shape for images in steps] == [(16, 12, 12, 3)] * 4
+    whole = np.concatenate(steps)
+    np.testing.assert_array_equal(whole[:50], [train.image(row) for row in range(50)])
+    assert not whole[50:].any()
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "count", "nearest"),
+    [(10, 4, "8 or 12"), (3, 4, "4"), (0, 1, "1"), (-3, 2, "2")],
+)
+def test_batch_that_processes_cannot_share(batch_size, count, nearest):
+    with pytest.raises(UserError, match=rf"batch of {batch_size} .* {count} processes: choose {nearest}\."):
+        Loader(Input(12), batch_size, process_count=count)
 
 
 def test_evaluation_needs_no_full_batch(train):
-    (batch,) = eval_batches(train.select([4, 2]), batch_size=64, image_size=12)
-    np.testing.assert_array_equal(batch["expression"][:2], train.expression[[4, 2]])
-    assert batch["mask"].sum() == 2
+    (images,) = eval_batches(train.select([4, 2]), Loader(Input(12), batch_size=64))
+    np.testing.assert_array_equal(images[:2], [train.image(4), train.image(2)])
+    assert images.shape == (64, 12, 12, 3) and not images[2:].any()
 
 
-def test_steps_per_epoch():
-    assert [steps_per_epoch(50, size) for size in (1, 8, 25, 26, 50)] == [50, 6, 2, 1, 1]
+def test_evaluation_in_grey():
+    loader = Loader(Input(12, 1, mean=(0.5,), deviation=(0.2,)), batch_size=4)
+    (images,) = eval_batches(numbered(3, first=7), loader)
+    assert images.shape == (4, 12, 12, 1) and images[:, 0, 0, 0].tolist() == [7, 8, 9, 0]
 
 
-def test_grey_becomes_rgb(data_dir, numbers):
-    (batch,) = eval_batches(only(data_dir, numbers, "odd", 0), batch_size=1, image_size=12)
-    grey = np.random.default_rng(0).integers(0, 256, (12, 12), np.uint8)
-    np.testing.assert_array_equal(batch["image"][0], np.repeat(grey[:, :, None], 3, axis=2))
-
-
-def test_jpeg_is_decoded_in_rgb_order(data_dir, numbers):
-    (batch,) = eval_batches(only(data_dir, numbers, "odd", 3), batch_size=1, image_size=12)
-    assert np.abs(batch["image"][0].astype(int) - (200, 100, 50)).max() <= 3
-
-
-@pytest.mark.parametrize(("number", "box"), [(1, (9, 0, 21, 12)), (2, (0, 10, 12, 22))])
-def test_the_middle_is_kept_of_an_image_that_is_not_square(data_dir, numbers, number, box):
-    split = only(data_dir, numbers, "odd", number)
-    (batch,) = eval_batches(split, batch_size=1, image_size=12)
-    image = Image.open(io.BytesIO(split.image_bytes(0)))
-    np.testing.assert_array_equal(batch["image"][0], np.asarray(image.crop(box)))
-
-
-def test_the_shorter_side_is_resized(data_dir, numbers):
-    split = only(data_dir, numbers, "odd", 1)  # 30 x 12
-    (batch,) = eval_batches(split, batch_size=1, image_size=6)
-    whole = Image.open(io.BytesIO(split.image_bytes(0))).resize((15, 6), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(batch["image"][0], np.asarray(whole)[:, 4:10])
-
-
-def test_filters_on_a_fine_chessboard():
-    chessboard = np.kron(np.ones((8, 8)), [[0, 200], [200, 0]]).astype(np.uint8)[:, :, None].repeat(3, axis=2)
-    reduced = {name: function(chessboard, (4, 4)) for name, function in RESIZE_FILTERS.items()}
-    assert {name: image.shape for name, image in reduced.items()} == dict.fromkeys(RESIZE_FILTERS, (4, 4, 3))
-    np.testing.assert_allclose(reduced["area"], 100)
-    np.testing.assert_allclose(reduced["bilinear_antialiased"][1:3, 1:3], 100, atol=1)
-
-
-def test_bilinear_takes_the_four_nearest_pixels():
-    ramp = np.arange(16, dtype=np.uint8).reshape(1, 16, 1).repeat(16, axis=0).repeat(3, axis=2) * 10
-    ramp[:, 1::4] = 255  # by a factor of 4 the samples lie at 1.5, 5.5, ...: halfway between columns 1 and 2
-    reduced = RESIZE_FILTERS["bilinear"](ramp, (4, 4))
-    np.testing.assert_allclose(reduced[0, :, 0], [(255 + 10 * column) / 2 for column in (2, 6, 10, 14)], atol=1)
-
-
-def test_an_image_of_the_right_size_is_not_resized(train, monkeypatch):
-    monkeypatch.setattr(batches, "RESIZE_FILTERS", {"none": None})
-    train_batch(train, 0, **OPTIONS, resize="none")
-
-
-@pytest.mark.parametrize("num_threads", [0, 2])
-@pytest.mark.parametrize("number", [0, 1])
-def test_an_unreadable_image_is_named(data_dir, numbers, number, num_threads):
-    split = only(data_dir, numbers, "unreadable", number)
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("number", [0, 1], ids=["text", "empty"])
+def test_an_unreadable_image_is_named(data_dir, numbers, number, threads):
+    split = open_split("tiny_faces", "unreadable", data_dir=str(data_dir))
+    loader = Loader(Input(12), batch_size=1, threads=threads)
     with pytest.raises(UserError, match=f"folder/é{number}.png.*unreadable"):
-        next(eval_batches(split, batch_size=1, image_size=12, num_threads=num_threads))
+        next(eval_batches(split.select(numbers(split) == number), loader))
 
 
-def test_unknown_filter_lists_those_that_are_known(train):
-    with pytest.raises(UserError, match=r"'lanczos': expected one of bilinear_antialiased, bilinear, area"):
-        train_batches(train, **OPTIONS, resize="lanczos")
+@pytest.mark.parametrize(("length", "count"), [(50, 64), (7, 8), (0, 8)])
+def test_a_batch_that_is_larger_than_a_stream(length, count):
+    streams = [Stream(numbered(100), 8, ROW), Stream(numbered(length), count, ROW)]
+    loader = Loader(Input(12), batch_size=8 + count)
+    with pytest.raises(UserError, match=rf"A batch with {count} examples of Split\(faces, train, {length} examples\)"):
+        train_batches(streams, loader, seed=0)
 
 
-def test_batch_larger_than_the_split(train):
-    with pytest.raises(UserError, match=r"A batch of 64 .* it has 50"):
-        train_batches(train, batch_size=64, image_size=12, seed=0)
-
-
-@pytest.mark.parametrize("function", [train_batches, eval_batches])
-def test_batch_that_processes_cannot_share(train, function):
-    seed = {"seed": 0} if function is train_batches else {}
-    with pytest.raises(UserError, match=r"batch of 10 .* 4 processes: .* 8 and 12"):
-        function(train, batch_size=10, image_size=12, process_count=4, **seed)
-
-
-@pytest.mark.parametrize("function", [train_batches, eval_batches])
-def test_nothing_left(train, function):
-    seed = {"seed": 0} if function is train_batches else {}
+def test_nothing_left_to_evaluate(train):
     with pytest.raises(UserError, match="No example is left"):
-        function(train.select([]), batch_size=8, image_size=12, **seed)
+        eval_batches(train.select([]), LOADER)
 
 
-def test_batches_are_only_computed_a_little_ahead(train, monkeypatch):
+def test_batches_are_only_computed_a_little_ahead(monkeypatch):
     computed = []
-    load = batches._load
-    monkeypatch.setattr(batches, "_load", lambda *args: computed.append(1) or load(*args))
-    next(train_batches(train, **OPTIONS, num_threads=1))
+    compute = batches.train_batch
+    monkeypatch.setattr(batches, "train_batch", lambda *args, **kwargs: computed.append(1) or compute(*args, **kwargs))
+    next(train_batches([Stream(numbered(50), 8, ROW)], dataclasses.replace(LOADER, threads=1), seed=1))
     assert len(computed) <= 4

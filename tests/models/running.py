@@ -1,17 +1,35 @@
-"""How the tests of trunks get variables and answers without waiting for compilers."""
+"""How the tests of models get them, their variables, and answers without waiting for compilers."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from emotion_gcn_jax import presets
+from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.tasks import registry
+
+
+def tasks_of(model, vocabulary=None):
+    """The tasks of a preset, with classes of one's own if some are given."""
+    fields = {name: dict(presets.TASKS[name]) for name in presets.preset(model).tasks}
+    if vocabulary:
+        fields["expression"]["vocabulary"] = ",".join(vocabulary)
+    return registry.from_config(fields)
+
+
+def create(trunk, model, *, vocabulary=None, **options):
+    """A preset on a trunk."""
+    options = {"head": presets.preset(model).head, "readout": presets.readout(trunk, model), **options}
+    return emotion_net.create_model(trunk, tasks_of(model, vocabulary), **options)
+
 
 def random_variables(model, images_BxHxWxC):
-    """A trunk's parameters and running statistics, far from their initial values; nothing is compiled for them."""
+    """Parameters, running statistics and constants, far from their initial values; nothing is compiled for them."""
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images_BxHxWxC, False))
     rng = np.random.default_rng(0)
 
     def draw(path, shape):
-        about = 1.0 if path[-1].key in ("var", "scale") else 0.0
+        about = 1.0 if path[-1].key in ("var", "scale", "a") else 0.0
         return jnp.asarray(about + rng.uniform(-0.5, 0.5, shape.shape), shape.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)

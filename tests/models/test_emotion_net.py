@@ -1,20 +1,22 @@
+"""Trunk, readout and head as one model: its sizes, its outputs by plain NumPy, and the names of its parts."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import common
+from emotion_gcn_jax import presets
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.graph import adjacency, word_vectors
+from emotion_gcn_jax.graph.nodes import nodes_of
+from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
+from tests.models.running import create, random_variables, run_once, tasks_of
 
-
-def create(model, *, trunk="densenet_tiny", width=100, **options):
-    net = emotion_net.create_model(trunk, model, word_vector_width=width, **options)
-    graph = {}
-    if model == "emotion_gcn":
-        graph["adjacency_9x9"] = adjacency.adjacency_from_correlations(adjacency.affectnet_correlations())
-        graph["word_vectors_9xF"] = np.random.default_rng(0).normal(size=(9, width)).astype(np.float32)
-    return net, graph
+EIGHT = (*EXPRESSIONS, "Contempt")
+LINEAR = ("single_task", "multi_task")
+TINY = ("densenet_tiny", "bregnext_tiny", "resnet_tiny")
 
 
 @pytest.mark.parametrize(
@@ -32,83 +34,176 @@ def create(model, *, trunk="densenet_tiny", width=100, **options):
     ],
 )
 def test_parameter_counts_are_the_published_ones(trunk, model, width, count):
-    net, _ = create(model, trunk=trunk, width=width)
+    net = create(trunk, model, word_vector_width=width)
     variables = jax.eval_shape(lambda: net.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3))))
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
 
 
-def test_graph_head_applies_w_of_the_constants_to_the_features():
-    net, graph = create("emotion_gcn")
-    variables = emotion_net.init_variables(net, 0, 32, **graph)
-    images = jax.random.normal(jax.random.key(1), (4, 32, 32, 3))
-    logits, affect = net.apply(variables, images)
-    features = np.asarray(net.apply(variables, images, method=lambda net, images: net.trunk(images, False)))
-
-    layers = {name: np.asarray(value) for name, value in variables["params"]["head"]["gcn"].items()}
-    propagation = graph["adjacency_9x9"].T
-    hidden = propagation @ graph["word_vectors_9xF"] @ layers["layer1"]
-    w = propagation @ np.where(hidden > 0, hidden, 0.2 * hidden) @ layers["layer2"]
-    np.testing.assert_allclose(logits, features @ w[:7].T, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(affect, features @ w[7:].T, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(emotion_net.node_weights(net, variables), w, rtol=1e-4, atol=1e-6)
-    assert "graph" not in variables["params"]
+def constants(nodes, width=20):
+    """A made-up graph: every row of the adjacency sums to 1."""
+    rng = np.random.default_rng(0)
+    weights_NxN = rng.uniform(size=(nodes, nodes)).astype(np.float32)
+    return {
+        "adjacency": weights_NxN / weights_NxN.sum(1, keepdims=True),
+        "word_vectors": rng.normal(size=(nodes, width)).astype(np.float32),
+    }
 
 
-@pytest.mark.parametrize("num_classes", [7, 8])
-@pytest.mark.parametrize("model", ["single_task", "multi_task"])
-def test_linear_heads_have_bias_and_as_many_rows_as_classes(model, num_classes):
-    net, _ = create(model, num_classes=num_classes)
-    variables = emotion_net.init_variables(net, 0, 32)
-    logits, affect = net.apply(variables, jnp.ones((2, 32, 32, 3)))
-    assert logits.shape == (2, num_classes)
-    assert (affect is None) == (model == "single_task")
-    head = variables["params"]["head"]["expression"]
-    bound = 1 / np.sqrt(head["kernel"].shape[0])
-    for values in head.values():
-        assert 0 < np.abs(values).max() <= bound
-
-
-def test_only_emotion_gcn_reads_densenets_maximum():
-    readouts = {name: create(name)[0].trunk.readout for name in emotion_net.MODELS}
-    assert readouts == {"single_task": "relu_average", "multi_task": "relu_average", "emotion_gcn": "max"}
-
-
-@pytest.mark.parametrize("model", ["single_task", "multi_task", "emotion_gcn"])
-def test_every_head_sits_on_bregnext(model):
-    net, graph = create(model, trunk="bregnext_tiny")
-    variables = emotion_net.init_variables(net, 0, 16, **graph)
-    logits, affect = jax.jit(net.apply)(variables, jnp.ones((2, 16, 16, 3)))
-    assert logits.shape == (2, 7)
-    assert np.isfinite(logits).all()
-    assert (affect is None) == (model == "single_task")
-
-
-def test_bfloat16_trunk_keeps_float32_parameters_and_outputs():
-    net, graph = create("emotion_gcn", dtype="bfloat16")
-    variables = emotion_net.init_variables(net, 0, 32, **graph)
-    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
-    outputs = net.apply(variables, jnp.ones((2, 32, 32, 3)))
-    assert outputs.logits_BxC.dtype == outputs.affect_Bx2.dtype == jnp.float32
+# What a graph reads of the trunks' last maps, B x H x W x D.
+BY_HAND = {
+    "densenet_tiny": lambda last: last.max((1, 2)),
+    "bregnext_tiny": lambda last: np.where(last > 0, last, np.expm1(np.minimum(last, 0))).mean((1, 2)),
+    "resnet_tiny": lambda last: last.mean((1, 2)),
+}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("trunk", "model", "vocabulary", "nodes"),
     [
-        (("resnet50", "emotion_gcn"), "trunk 'resnet50': choose one of densenet121, bregnext50"),
-        (("densenet121", "gcn"), "model 'gcn': choose one of single_task, multi_task, emotion_gcn"),
+        ("densenet_tiny", "emotion_gcn", EXPRESSIONS, 7 + 2),
+        ("bregnext_tiny", "emotion_gcn", EXPRESSIONS, 7 + 2),
+        ("densenet_tiny", "emotion_gcn", EIGHT, 8 + 2),
+        ("resnet_tiny", "emotion_gcn", ("Angry", "Happy"), 2 + 2),
+        ("densenet_tiny", "emotion_gcn_au", EXPRESSIONS, 7 + 2 + 12),
     ],
 )
-def test_unknown_names_are_answered_with_the_known_ones(arguments, message):
+@pytest.mark.parametrize("propagation", adjacency.PROPAGATION_MODES)
+def test_a_graph_s_outputs_are_its_node_weights_applied_to_the_features(trunk, model, vocabulary, nodes, propagation):
+    net = create(trunk, model, vocabulary=vocabulary, word_vector_width=20, propagation=propagation)
+    images = np.random.default_rng(1).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    graph = constants(nodes)
+    variables = {**random_variables(net, images), "constants": {"head": graph}}
+    outputs = run_once(net.apply, variables, images)
+    trunk_variables = {name: variables[name]["trunk"] for name in ("params", "batch_stats")}
+    last = np.asarray(run_once(lambda v: net.trunk.apply(v, images, False), trunk_variables))
+    features = BY_HAND[trunk](last)
+
+    layers = {name: np.asarray(value) for name, value in variables["params"]["head"]["gcn"].items()}
+    p = graph["adjacency"].T if propagation == "transposed" else graph["adjacency"]
+    hidden = p @ graph["word_vectors"] @ layers["layer1"]
+    w = p @ np.where(hidden > 0, hidden, 0.2 * hidden) @ layers["layer2"]
+    largest = np.abs(w).max()
+    found = net.head.node_weights(variables["params"]["head"]["gcn"], graph)
+    np.testing.assert_allclose(found, w, rtol=1e-4, atol=1e-6 * largest)
+    tasks = tasks_of(model, vocabulary)
+    expected = np.split(features @ w.T, np.cumsum([len(task.outputs) for task in tasks])[:-1], axis=1)
+    for task, part in zip(tasks, expected, strict=True):
+        np.testing.assert_allclose(outputs[task.name], part, rtol=1e-4, atol=1e-5 * np.abs(features @ w.T).max())
+
+
+def test_the_graph_s_constants_are_no_parameters():
+    net = create("densenet_tiny", "emotion_gcn", word_vector_width=20)
+    graph = constants(9)
+    variables = emotion_net.init_variables(net, 0, 32, constants=graph)
+    jax.tree.map(np.testing.assert_array_equal, variables["constants"], {"head": graph})
+    assert set(variables["params"]["head"]) == {"gcn"}
+    with pytest.raises(ValueError, match="needs its adjacency and word vectors"):
+        emotion_net.init_variables(net, 0, 32)
+
+
+@pytest.mark.parametrize("vocabulary", [EXPRESSIONS, EIGHT, ("Happy", "Sad")])
+@pytest.mark.parametrize("model", LINEAR)
+def test_linear_heads_have_bias_and_as_many_rows_as_outputs(model, vocabulary):
+    net = create("densenet_tiny", model, vocabulary=vocabulary)
+    variables = emotion_net.init_variables(net, 0, 32)
+    outputs = net.apply(variables, jnp.ones((2, 32, 32, 3)))
+    widths = {"expression": len(vocabulary), **({"affect": 2} if model == "multi_task" else {})}
+    assert {name: array.shape for name, array in outputs.items()} == {n: (2, width) for n, width in widths.items()}
+    for head in variables["params"]["head"].values():
+        bound = 1 / np.sqrt(head["kernel"].shape[0])
+        assert set(head) == {"kernel", "bias"}
+        assert all(0 < np.abs(values).max() <= bound for values in head.values())
+
+
+def test_only_a_graph_reads_densenets_maximum():
+    trunks = ("densenet121", "bregnext50", "resnet18")
+    found = {(t, m): presets.readout(t, m) for t in trunks for m in presets.PRESETS}
+    graphs = {("densenet121", "emotion_gcn"), ("densenet121", "emotion_gcn_au")}
+    assert {pair for pair, readout in found.items() if readout == "max"} == graphs
+    assert set(found.values()) == {"max", "average"}
+
+
+@pytest.mark.parametrize(
+    ("readout", "activation", "expected"),
+    [
+        # of the values -1, 0, 1, 4
+        ("average", "none", (-1 + 0 + 1 + 4) / 4),
+        ("average", "relu", (0 + 0 + 1 + 4) / 4),
+        ("average", "elu", (np.exp(-1) - 1 + 0 + 1 + 4) / 4),
+        ("max", "none", 4),
+        ("max", "relu", 4),
+        ("max", "elu", 4),
+    ],
+)
+def test_readouts(readout, activation, expected):
+    map_1x2x2x2 = jnp.asarray([-1.0, 0, 1, 4]).reshape(1, 2, 2, 1) * jnp.asarray([1.0, 2.0])
+    features = emotion_net.READOUTS[readout](map_1x2x2x2, activation)
+    np.testing.assert_allclose(features[:, 0], [expected], rtol=1e-6)
+    assert features.shape == (1, 2)
+
+
+def test_the_maximum_is_taken_without_activation():
+    assert emotion_net.READOUTS["max"](jnp.full((1, 2, 2, 1), -3.0), "relu") == -3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("model", presets.PRESETS)
+@pytest.mark.parametrize("trunk", [*TINY, "vgg16"])
+def test_every_preset_sits_on_every_kind_of_trunk_and_input(trunk, model, channels):
+    net = create(trunk, model, word_vector_width=20)
+    images = jnp.zeros((2, 32, 32, channels))
+    outputs, _ = jax.eval_shape(lambda: net.init_with_output(jax.random.key(0), images))
+    widths = {"expression": 7, "affect": 2, "action_units": 12}
+    assert {n: a.shape for n, a in outputs.items()} == {n: (2, widths[n]) for n in presets.preset(model).tasks}
+
+
+@pytest.mark.parametrize("trunk", TINY)
+def test_bfloat16_trunk_keeps_float32_parameters_and_outputs(trunk):
+    net = create(trunk, "emotion_gcn", word_vector_width=20, dtype="bfloat16")
+    images = jnp.ones((2, 32, 32, 3))
+    variables = emotion_net.init_variables(net, 0, 32, constants=constants(9))
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    outputs = run_once(net.apply, variables, images)
+    assert {array.dtype for array in outputs.values()} == {jnp.dtype(jnp.float32)}
+    assert all(np.isfinite(array).all() for array in outputs.values())
+
+
+def test_a_seed_decides_the_parameters():
+    net = create("bregnext_tiny", "single_task")
+    one, same, other = (emotion_net.init_variables(net, seed, 16)["params"]["head"] for seed in (1, 1, 2))
+    jax.tree.map(np.testing.assert_array_equal, one, same)
+    assert not np.array_equal(one["expression"]["kernel"], other["expression"]["kernel"])
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ({"trunk": "resnet51"}, "trunk 'resnet51': choose one of densenet121, bregnext50"),
+        ({"head": "gcn"}, "head 'gcn': choose one of linear, graph"),
+        ({"readout": "mean"}, "readout 'mean': choose one of average, max"),
+        ({"dtype": "float8"}, "dtype 'float8': choose one of float32, bfloat16, float64"),
+        ({"dtype": "float64"}, "set JAX_ENABLE_X64=1"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_known_ones(names, message):
     with pytest.raises(UserError, match=message):
-        emotion_net.create_model(*arguments)
+        emotion_net.create_model(**{"trunk": "densenet_tiny", "tasks": tasks_of("single_task"), **names})
 
 
-def test_the_graph_has_seven_expressions():
-    with pytest.raises(UserError, match="7 expression nodes, found num_classes=8"):
-        emotion_net.create_model("densenet_tiny", "emotion_gcn", num_classes=8)
-    with pytest.raises(UserError, match="dtype 'float8': choose one of float32, bfloat16, float64"):
-        emotion_net.create_model("densenet_tiny", "multi_task", dtype="float8")
+def test_a_preset_that_is_unknown_is_answered_with_the_known_ones():
+    with pytest.raises(UserError, match="model 'gcn': choose one of single_task, multi_task, emotion_gcn"):
+        presets.preset("gcn")
 
 
-def test_embedded_word_vectors_fit_the_default_width():
-    assert word_vectors.load_word_vectors().shape == (9, 100)
+@pytest.mark.parametrize("model", presets.PRESETS)
+@pytest.mark.parametrize("trunk", TINY)
+def test_a_config_builds_its_preset(trunk, model):
+    config = common.get_config(f"{trunk},{model}")
+    graph = constants(21 if model == "emotion_gcn_au" else 9) if config.model.head == "graph" else {}
+    expected = create(trunk, model, word_vector_width=20 if graph else 0)
+    assert emotion_net.from_config(config, tasks_of(model), graph) == expected
+
+
+@pytest.mark.parametrize(("model", "nodes"), [("emotion_gcn", 9), ("emotion_gcn_au", 21)])
+def test_embedded_word_vectors_fit_every_preset(model, nodes):
+    assert word_vectors.node_vectors(None, nodes_of(tasks_of(model)).words).shape == (nodes, 100)

@@ -1,4 +1,4 @@
-"""One of two processes that take a step together, with two devices each.
+"""One of two processes that take steps together, with two devices each.
 
 python -m tests.training.two_processes PORT FOLDER NUMBER
 """
@@ -11,15 +11,18 @@ import numpy as np
 
 
 def main(port: str, folder: str, number: str) -> None:
-    """Takes the step with this process's half of the batch; saves the result's arrays in their tree's order."""
+    """Takes a step with this process's half of every batch; saves the results' arrays in their tree's order."""
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=int(number))
-    from tests.training import test_step
+    from tests.training import stepping
 
-    share = np.split(np.arange(test_step.BATCH), 2)[int(number)]
-    batch = {name: array[share] for name, array in test_step.random_batch().items()}
-    result = test_step.take_step(4, *test_step.create("float64"), batch)
-    np.savez(pathlib.Path(folder) / f"{number}.npz", *jax.tree.leaves(result))
+    share = np.split(np.arange(stepping.BATCH), 2)[int(number)]
+    halves = {
+        name: {field: array[share] for field, array in batch.items()} for name, batch in stepping.BATCHES.items()
+    }
+    with stepping.quick_float64():
+        results = stepping.take_steps(4, stepping.create("float64", "densenet_tiny"), halves)
+    np.savez(pathlib.Path(folder) / f"{number}.npz", *jax.tree.leaves(results))
 
 
 if __name__ == "__main__":
