@@ -1,0 +1,77 @@
+"""The command `emotion-gcn evaluate` on a user's own images; tests/training has it on built datasets."""
+
+import csv
+import json
+
+import pytest
+
+from emotion_gcn_jax import cli
+from tests.labelled_folders import write_class_folders, write_table
+from tests.stored_runs import run_of
+from tests.untrained import write_checkpoint
+
+RUN = run_of("format_2")  # an emotion_gcn
+
+
+def evaluate(checkpoint, images, output, *options):
+    words = ["--checkpoint", checkpoint, "--images", images, "--output", output, *options]
+    return cli.main(["evaluate", *map(str, words)])
+
+
+def read_report(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    with (folder / "predictions.csv").open(newline="") as file:
+        return metrics, list(csv.DictReader(file))
+
+
+def test_a_folder_for_each_class(tmp_path, capsys):
+    images = write_class_folders(tmp_path / "mine", ["happiness", "Sad"])
+    assert evaluate(RUN, images, tmp_path / "report") == 0
+    assert "mean_class_accuracy" in capsys.readouterr().out
+    metrics, rows = read_report(tmp_path / "report")
+    assert [row["id"] for row in rows] == ["Sad/0.png", "Sad/1.png", "happiness/0.png", "happiness/1.png"]
+    assert [row["expression_true"] for row in rows] == ["Sad", "Sad", "Happy", "Happy"]
+    hits = sum(row["expression_true"] == row["expression_predicted"] for row in rows)
+    assert metrics["accuracy"] == hits / 4 and metrics["examples"] == 4
+    assert metrics["ccc_mean"] is None and metrics["dataset"] == "mine"
+    assert {path.name for path in (tmp_path / "report").glob("*.png")} == {"confusion.png"}
+
+
+def test_a_table_of_some_labels(tmp_path):
+    labels = [("Happy", 0.7, "train"), ("", -0.1, "test"), ("Sad", "", "test"), ("Contempt", 0.1, "test")]
+    rows = [{"expression": word, "valence": valence, "split": split} for word, valence, split in labels]
+    table = write_table(tmp_path / "mine", rows)
+    assert evaluate(RUN, table, tmp_path / "report", "--split", "test") == 0
+    metrics, rows = read_report(tmp_path / "report")
+    assert [row["id"] for row in rows] == ["1.png", "2.png"]  # a model without Contempt is not judged by it
+    assert [(row["expression_true"], row["valence_true"]) for row in rows] == [("", "-0.1"), ("Sad", "")]
+    assert metrics["split"] == "test" and metrics["rmse_arousal"] is None
+    assert metrics["rmse_valence"] == pytest.approx(abs(-0.1 - float(rows[0]["valence_predicted"])), rel=1e-4)
+
+
+def test_classes_of_ones_own(tmp_path):
+    tasks = {"expression": {"kind": "classes", "vocabulary": "Bored,Engaged"}}
+    run = write_checkpoint(tmp_path / "run", "single_task", tasks=tasks)
+    assert evaluate(run, write_class_folders(tmp_path / "mine", ["Bored", "Engaged"]), tmp_path / "report") == 0
+    metrics, _ = read_report(tmp_path / "report")
+    assert metrics["confusion"]["label_names"] == ["Bored", "Engaged"]
+    assert [sum(row) for row in metrics["confusion"]["matrix"]] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--images", "mine", "--config", "csv"], "--config and --data-dir are for --dataset alone"),
+        (["--images", "nowhere"], "nowhere does not exist"),
+        (["--images", "mine", "--split", "test"], "has the splits train, found --split test"),
+        (["--dataset", "mine"], "--dataset needs --split"),
+        (["--images", "mine", "--checkpoint", "nowhere"], "No checkpoint was found in"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_no_report(tmp_path, monkeypatch, capsys, options, message):
+    write_class_folders(tmp_path / "mine", ["Happy", "Sad"])
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", "--checkpoint", str(RUN), "--output", "report", *options]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.err.count("\n") == 1 and printed.out == ""
+    assert not (tmp_path / "report").exists()
