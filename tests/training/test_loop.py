@@ -14,6 +14,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import predictions
 from emotion_gcn_jax.training import loop, run
 
+
 def assert_trees_identical(a, b):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
