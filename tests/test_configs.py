@@ -123,7 +123,9 @@ def few_steps(tmp_path, monkeypatch):
     def train(config, builder, builder_config, raw):
         download_config = tfds.download.DownloadConfig(manual_dir=raw)
         options = {"file_format": "array_record"}
-        builder(data_dir=tmp_path, config=builder_config, **options).download_and_prepare(download_config=download_config)
+        builder(data_dir=tmp_path, config=builder_config, **options).download_and_prepare(
+            download_config=download_config
+        )
         config.dataset.update(data_dir=str(tmp_path), config=builder_config.name)
         config.data.update(batch_size=6, eval_batch_size=6, threads=1)
         config.input.side = 32
