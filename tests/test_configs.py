@@ -1,7 +1,6 @@
 """The configs: the paper's recipe in every row, every trunk with every model, and a few steps on each kind of data."""
 
 import functools
-import itertools
 
 import jax
 import numpy as np
@@ -56,9 +55,9 @@ def test_every_row_of_the_paper_has_its_recipe(dataset, trunk, model):
     assert f"{trunk},{model}" in dataset.__doc__ and "No accuracy of these configs has been measured" in dataset.__doc__
 
 
-@pytest.mark.parametrize(
-    ("file", "trunk", "model"), itertools.product(CONFIGS, emotion_net.TRUNKS, presets.PRESETS), ids="-".join
-)
+@pytest.mark.parametrize("model", presets.PRESETS)
+@pytest.mark.parametrize("trunk", emotion_net.TRUNKS)
+@pytest.mark.parametrize("file", CONFIGS)
 def test_every_config_takes_every_trunk_and_model(file, trunk, model):
     config = CONFIGS[file].get_config(f"{trunk},{model}")
     assert config.is_locked
@@ -71,7 +70,8 @@ def test_every_config_takes_every_trunk_and_model(file, trunk, model):
     Augmentation(**config.augmentation)
 
 
-@pytest.mark.parametrize(("file", "trunk"), itertools.product(CONFIGS, emotion_net.TRUNKS), ids="-".join)
+@pytest.mark.parametrize("trunk", emotion_net.TRUNKS)
+@pytest.mark.parametrize("file", CONFIGS)
 def test_every_trunk_takes_the_images_of_every_config(file, trunk):
     config = CONFIGS[file].get_config(f"{trunk},multi_task")
     model = emotion_net.from_config(config, registry.from_config(config.tasks), {})
@@ -123,7 +123,9 @@ def few_steps(tmp_path, monkeypatch):
     def train(config, builder, builder_config, raw):
         download_config = tfds.download.DownloadConfig(manual_dir=raw)
         options = {"file_format": "array_record"}
-        builder(data_dir=tmp_path, config=builder_config, **options).download_and_prepare(download_config=download_config)
+        builder(data_dir=tmp_path, config=builder_config, **options).download_and_prepare(
+            download_config=download_config
+        )
         config.dataset.update(data_dir=str(tmp_path), config=builder_config.name)
         config.data.update(batch_size=6, eval_batch_size=6, threads=1)
         config.input.side = 32
@@ -153,7 +155,7 @@ def test_a_few_steps_on_affwild2(few_steps, tmp_path):
 def test_a_few_steps_on_affwild2s_multi_task_set_with_action_units(few_steps, tmp_path):
     raw_affwild2.write(tmp_path / "raw", "7th")
     config = affwild2.get_config("densenet_tiny,emotion_gcn_au")
-    builder_config = affwild2_dataset_builder.Affwild2Config(name="mtl", task="mtl", max_lost_share=0.9)
+    builder_config = affwild2_dataset_builder.Affwild2Config(name="mtl_tolerant", task="mtl", max_lost_share=0.9)
     run, metrics = few_steps(config, affwild2_dataset_builder.Builder, builder_config, tmp_path / "raw")
     assert run.initial_state.constants["head"]["adjacency"].shape == (21, 21)  # 7 + 2 + 12
     assert metrics["tasks"].keys() == {"expression", "affect", "action_units"}

@@ -82,9 +82,7 @@ def test_csv_columns():
     }
 
 
-@pytest.mark.parametrize(
-    ("probabilities", "true_ones"), [((0.5, 0.25, 0.75), "AU1 AU4"), ((0.25, 0.25, 0.25), "-")]
-)
+@pytest.mark.parametrize(("probabilities", "true_ones"), [((0.5, 0.25, 0.75), "AU1 AU4"), ((0.25, 0.25, 0.25), "-")])
 def test_what_is_said_of_a_face(probabilities, true_ones):
     described = TASK.describe(np.array(probabilities))
     assert described == {"action_units": dict(zip(TASK.names, probabilities, strict=True))}

@@ -66,7 +66,10 @@ def test_a_vocabulary_is_read_by_any_usual_name():
         ({"x": {"vocabulary": "a,b"}}, "Unknown config.tasks.x.kind '': choose one of classes, values, flags"),
         ({"x": {"kind": "ranks"}}, "Unknown config.tasks.x.kind 'ranks'"),
         ({"x": {"kind": "classes"}}, "config.tasks.x is of kind classes, whose fields are .*; found no vocabulary"),
-        ({"x": VALUES | {"vocabulary": "a,b"}}, "kind values, whose fields are weight, dimensions, .* found vocabulary"),
+        (
+            {"x": VALUES | {"vocabulary": "a,b"}},
+            "kind values, whose fields are weight, dimensions, .* found vocabulary",
+        ),
         ({"x": CLASSES | {"vocabulary": "Happy"}}, "two or more different classes"),
         ({"x": CLASSES | {"vocabulary": "Happy,joy"}}, "two or more different classes"),
         ({"x": VALUES | {"dimensions": ""}}, "config.tasks.x.dimensions has one or more different names, .* found ''"),

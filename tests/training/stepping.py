@@ -1,4 +1,4 @@
-"""A training step of every loss, and batches with every kind of missing label: for test_step.py and two_processes.py."""
+"""A step of every loss, and batches with every kind of missing label: for test_step.py and two_processes.py."""
 
 import contextlib
 
@@ -57,7 +57,9 @@ def create(dtype="float32", trunk="narrow", head="graph", tx=None, with_ema=Fals
     gradients as its state and changes nothing.
     """
     options = {"head": head, "word_vector_width": 5, "dtype": dtype}
-    models = [emotion_net.create_model(_known(trunk), TASKS, axis_name=axis, **options) for axis in (parallel.AXIS, None)]
+    models = [
+        emotion_net.create_model(_known(trunk), TASKS, axis_name=axis, **options) for axis in (parallel.AXIS, None)
+    ]
     if trunk == "narrow":
         models = [model.clone(trunk=model.trunk.clone(blocks=(1, 1), growth=4, stem_width=4)) for model in models]
     mapped, unmapped = models
@@ -65,7 +67,9 @@ def create(dtype="float32", trunk="narrow", head="graph", tx=None, with_ema=Fals
     constants = {"adjacency": np.eye(NODES) * 0.5 + 0.5 / NODES, "word_vectors": rng.normal(size=(NODES, 5))}
     variables = emotion_net.init_variables(unmapped, 0, SIDE, constants=constants)
     # With biases of 0, a norm's scale has no gradient but rounding's: the next norm undoes it.
-    variables["params"] = jax.tree.map(lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), variables["params"])
+    variables["params"] = jax.tree.map(
+        lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), variables["params"]
+    )
     tx = tx or optax.GradientTransformation(
         lambda params: jax.tree.map(jnp.zeros_like, params),
         lambda gradients, state, params: (jax.tree.map(jnp.zeros_like, gradients), gradients),
@@ -115,11 +119,17 @@ def largest_difference(result, expected):
 
 @contextlib.contextmanager
 def quick_float64():
-    """float64, compiled without most optimisations: compiling is nearly all the work of a single step."""
+    """float64, compiled as `quick` says."""
+    with quick(), jax.enable_x64(True):
+        yield
+
+
+@contextlib.contextmanager
+def quick():
+    """Compiled without most optimisations: compiling is nearly all the work of a single step."""
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     try:
-        with jax.enable_x64(True):
-            yield
+        yield
     finally:
         jax.config.update("jax_disable_most_optimizations", before)

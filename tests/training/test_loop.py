@@ -81,7 +81,7 @@ def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_pa
 def test_the_command_evaluate_writes_the_report_of_the_training(finished, shades, tmp_path, capsys):
     _, workdir, trained = finished
     words = f"evaluate --checkpoint {workdir} --dataset shades --data-dir {shades} --split validation --output"
-    assert cli.main([*words.split(), tmp_path / "again"]) == 0
+    assert cli.main([*words.split(), str(tmp_path / "again")]) == 0
     assert f"accuracy {trained['accuracy']:.3f} (" in capsys.readouterr().out
     evaluated = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert list(evaluated) == list(trained)
@@ -92,7 +92,7 @@ def test_the_command_evaluate_writes_the_report_of_the_training(finished, shades
     assert lower < evaluated["accuracy"] < upper
     files = {path.name for path in (workdir / "report").iterdir()} - {"curves.png"}
     assert {path.name for path in (tmp_path / "again").iterdir()} == files
-    assert cli.main([*words.replace("shades", "nothing", 1).split(), tmp_path / "again"]) == 2
+    assert cli.main([*words.replace("shades", "nothing", 1).split(), str(tmp_path / "again")]) == 2
     assert "There is no dataset 'nothing'" in capsys.readouterr().err
 
 

@@ -25,6 +25,12 @@ from tests.training.stepping import BATCHES, TASKS, largest_difference
 NAMES = [task.name for task in TASKS]
 
 
+@pytest.fixture(autouse=True)
+def quick():
+    with stepping.quick():
+        yield
+
+
 @functools.cache
 def results(device_count):
     """What one step gives in float64 on so many devices, by the batch's name."""
