@@ -13,7 +13,7 @@ from emotion_gcn_jax.tasks.registry import Tasks, read_labels
 GROUPS = ("subject", "recording", "video", "id")
 
 
-def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
+def for_tasks(split: Split, tasks: Tasks, require: str = "none", *, all_outputs: bool = True) -> Split:
     """Returns the examples that a model can learn from or be judged by.
 
     A label that a task cannot express (Contempt, for seven expressions) rules an example out, however it is labelled
@@ -24,13 +24,15 @@ def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
         tasks: the model's.
         require: the tasks whose labels an example must have, all of a task's: names with commas between them, "all",
             or "none".
+        all_outputs: whether the split must know every class and flag of the tasks, as for training; a split that lacks
+            some can still judge a model.
 
     Raises:
-        UserError: the split cannot mean by its labels what a task does, an unknown task is required, or no example is
+        UserError: the split does not know an output that it must know, an unknown task is required, or no example is
             left.
     """
     required = required_tasks(tasks, require)
-    for task in tasks:
+    for task in tasks if all_outputs else ():
         task.check(split.metadata, repr(split))
     labels = read_labels(tasks, split.columns, split.metadata)
     usable_N = np.zeros(len(split), bool)
