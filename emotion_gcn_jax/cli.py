@@ -153,7 +153,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     split = _open_labelled(arguments)
     model = load(arguments.checkpoint).folded()
     require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
-    chosen = selection.for_tasks(split, model.tasks, require, all_outputs=False)
+    chosen = selection.for_tasks(split, model.tasks, require)
     if len(chosen) < len(split):
         print(f"{len(split) - len(chosen)} of {len(split)} examples have no label that counts here: they are left out")
     output = open_directory(user_path(arguments.output))

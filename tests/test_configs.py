@@ -1,23 +1,36 @@
-"""The configs of the paper's experiments: every row and its numbers as the recipe has them, and a few steps of one."""
+"""The configs: the paper's recipe in every row, every trunk with every model, and a few steps on each kind of data."""
 
+import functools
+import itertools
+
+import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from configs import affectnet, affwild2
+from configs import affectnet, affwild2, common, folders, synthetic_faces
+from emotion_gcn_jax import presets
+from emotion_gcn_jax.data.augmentation import Augmentation
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces.pictures import encode_png
 from emotion_gcn_jax.graph import adjacency
+from emotion_gcn_jax.graph.nodes import nodes_of, targets
+from emotion_gcn_jax.labels import CLASS_WORDS
+from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import checks, loop
 from tests import raw_affectnet, raw_affwild2
 from tfds_builders.affectnet import affectnet_dataset_builder
-from tfds_builders.affectnet.affectnet_dataset_builder import AffectNetConfig
 from tfds_builders.affwild2 import affwild2_dataset_builder
-from tfds_builders.affwild2.affwild2_dataset_builder import Affwild2Config
+from tfds_builders.folders import folders_dataset_builder
 
 TRUNKS = ("densenet121", "bregnext50")
 MODELS = ("single_task", "multi_task", "emotion_gcn")
 # Input sides by the paper: 227 for DenseNet on AffectNet, 112 everywhere else.
 SIZES = {(affectnet, "densenet121"): 227, (affectnet, "bregnext50"): 112}
+CONFIGS = {module.__name__.rpartition(".")[2]: module for module in (affectnet, affwild2, folders, synthetic_faces)}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -25,36 +38,80 @@ SIZES = {(affectnet, "densenet121"): 227, (affectnet, "bregnext50"): 112}
 @pytest.mark.parametrize("dataset", [affectnet, affwild2])
 def test_every_row_of_the_paper_has_its_recipe(dataset, trunk, model):
     config = dataset.get_config(f"{trunk},{model}")
-    checks.check_choices(config)
-    checks.check_numbers(config)
-    assert (config.model.trunk, config.model.name, config.model.num_classes) == (trunk, model, 7)
-    assert config.data.image_size == SIZES.get((dataset, trunk), 112)
+    expression, *affect = registry.from_config(config.tasks)
+    assert config.model.trunk == trunk and len(expression.outputs) == 7
+    assert [task.name for task in affect] == ([] if model == "single_task" else ["affect"])
+    assert config.model.head == ("graph" if model == "emotion_gcn" else "linear")
+    reads_maximum = (trunk, model) == ("densenet121", "emotion_gcn")
+    assert config.model.readout == ("max" if reads_maximum else "average")
+    assert config.input.side == SIZES.get((dataset, trunk), 112)
     assert (config.data.batch_size, config.training.epochs, config.training.patience) == (35, 10, 10)
     recipe = config.optimizer
     assert (recipe.name, recipe.learning_rate, recipe.momentum, recipe.weight_decay) == ("sgd", 1e-3, 0.9, 1e-3)
     assert (recipe.schedule, recipe.step_epochs, recipe.step_factor) == ("step", 10, 0.1)
     assert (recipe.head_rate, recipe.clip_norm, recipe.warmup_epochs) == (1, 0, 0)
     assert (config.augmentation.flip_probability, config.augmentation.rotation_degrees) == (0.5, 30)
-    assert (config.loss.affect_weight, config.training.select_by) == (1, "accuracy")
+    assert config.training.select_by == "accuracy" and [task.weight for task in affect] == [1] * len(affect)
     assert config.graph.correlations == ("affectnet" if dataset is affectnet else "annotations")
     assert f"{trunk},{model}" in dataset.__doc__ and "No accuracy of these configs has been measured" in dataset.__doc__
+
+
+@pytest.mark.parametrize(
+    ("file", "trunk", "model"), itertools.product(CONFIGS, emotion_net.TRUNKS, presets.PRESETS), ids="-".join
+)
+def test_every_config_takes_every_trunk_and_model(file, trunk, model):
+    config = CONFIGS[file].get_config(f"{trunk},{model}")
+    assert config.is_locked
+    assert (config.model.trunk, config.dataset.name) == (trunk, file)
+    tasks = registry.from_config(config.tasks)
+    assert tuple(task.name for task in tasks) == presets.preset(model).tasks
+    checks.check_numbers(config)
+    assert checks.selection_metric(config, tasks) == ("expression", "accuracy")
+    Input.from_dict(config.input)
+    Augmentation(**config.augmentation)
+
+
+@pytest.mark.parametrize(("file", "trunk"), itertools.product(CONFIGS, emotion_net.TRUNKS), ids="-".join)
+def test_every_trunk_takes_the_images_of_every_config(file, trunk):
+    config = CONFIGS[file].get_config(f"{trunk},multi_task")
+    model = emotion_net.from_config(config, registry.from_config(config.tasks), {})
+    images = jax.ShapeDtypeStruct((1, config.input.side, config.input.side, config.input.channels), np.float32)
+    outputs, _ = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0), images)
+    assert {name: output.shape for name, output in outputs.items()} == {"expression": (1, 7), "affect": (1, 2)}
+
+
+@pytest.mark.parametrize("module", [common, *CONFIGS.values()], ids=["common", *CONFIGS])
+def test_an_unknown_model_is_answered_with_the_known_ones(module):
+    with pytest.raises(UserError, match="Unknown model 'gcn': choose one of single_task, multi_task, emotion_gcn"):
+        module.get_config("densenet121,gcn")
+
+
+@pytest.mark.parametrize("trunk", emotion_net.TRUNKS)
+@pytest.mark.parametrize("model", presets.PRESETS)
+def test_the_maximum_is_read_of_a_densenet_with_a_graph_alone(trunk, model):
+    is_graph_on_densenet = trunk.startswith("densenet") and model.startswith("emotion_gcn")
+    assert presets.readout(trunk, model) == ("max" if is_graph_on_densenet else "average")
 
 
 @pytest.fixture
 def affectnet_labels():
     """A split with the class counts of AffectNet's training set, Contempt included, and no images."""
     counts = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)
-    expression = np.repeat(np.arange(8), counts).astype(np.int32)
-    none = np.zeros(len(expression))
-    columns = {"expression": expression, "valence": none, "arousal": none}
-    return Split("affectnet", "csv", "train", (), {}, columns, None, np.arange(len(expression)))
+    expression = np.repeat(np.arange(8), counts)
+    columns = {"id": np.zeros(len(expression), "S1"), "expression": expression}
+    metadata = {"label_names": CLASS_WORDS[:8]}
+    return Split("affectnet", "csv", "train", metadata, columns, None, np.arange(len(expression)))
 
 
 def test_affectnets_class_weights_are_the_papers(affectnet_labels):
-    choice = affectnet.get_config().loss.class_weights
-    seven = loop.class_weights(choice, affectnet_labels.select(affectnet_labels.expression < 7), 7)
-    np.testing.assert_allclose(seven, [3803 / n for n in (74874, 134415, 25459, 14090, 6378, 3803, 24882)])
-    assert loop.class_weights(choice, affectnet_labels, 8)[7] == 1
+    config = affectnet.get_config()
+    columns, metadata = affectnet_labels.columns, affectnet_labels.metadata
+    (seven, _) = registry.from_config(config.tasks)
+    weights = seven.fitted(seven.read(columns, metadata), "affectnet").class_weights
+    np.testing.assert_allclose(weights, [3803 / n for n in (74874, 134415, 25459, 14090, 6378, 3803, 24882)])
+    config.tasks.expression.vocabulary = ",".join(CLASS_WORDS[:8])
+    (eight, _) = registry.from_config(config.tasks)
+    assert eight.fitted(eight.read(columns, metadata), "affectnet").class_weights[7] == 1
 
 
 @pytest.fixture
@@ -65,11 +122,13 @@ def few_steps(tmp_path, monkeypatch):
 
     def train(config, builder, builder_config, raw):
         download_config = tfds.download.DownloadConfig(manual_dir=raw)
-        builder(data_dir=tmp_path, config=builder_config).download_and_prepare(download_config=download_config)
+        options = {"file_format": "array_record"}
+        builder(data_dir=tmp_path, config=builder_config, **options).download_and_prepare(download_config=download_config)
         config.dataset.update(data_dir=str(tmp_path), config=builder_config.name)
-        config.data.update(batch_size=6, eval_batch_size=6, image_size=32, threads=1)
+        config.data.update(batch_size=6, eval_batch_size=6, threads=1)
+        config.input.side = 32
         config.training.update(epochs=1, devices=1)
-        metrics = loop.train_and_evaluate(config, str(tmp_path / "run"))
+        metrics = loop.train_and_evaluate(config, tmp_path / "run")
         return runs[0], metrics
 
     return train
@@ -80,24 +139,55 @@ def test_a_few_steps_on_affwild2(few_steps, tmp_path):
     raw_affwild2.write(tmp_path / "raw", "2nd")
     config = affwild2.get_config("densenet_tiny,emotion_gcn")
     config.dataset.held_out_share = 0.4
-    builder_config = Affwild2Config(name="expr_va_tolerant", max_lost_share=0.9)
+    builder_config = affwild2_dataset_builder.Affwild2Config(name="expr_va_tolerant", max_lost_share=0.9)
     run, metrics = few_steps(config, affwild2_dataset_builder.Builder, builder_config, tmp_path / "raw")
+    train = run.data.train
     assert metrics["examples"] == len(run.validation) > 0
-    assert not set(run.train.columns["recording"]) & set(run.validation.columns["recording"])
-    found = run.initial_state.evaluated_variables()["graph"]["head"]["adjacency"]
-    labels = (run.train.expression, run.train.valence, run.train.arousal)
-    expected = adjacency.adjacency_from_correlations(adjacency.spearman_correlations(*labels))
-    np.testing.assert_allclose(found, expected)
+    assert not set(train.columns["recording"]) & set(run.validation.columns["recording"])
+    found = run.initial_state.evaluated_variables()["constants"]["head"]["adjacency"]
+    nodes, labels = nodes_of(run.tasks), registry.read_labels(run.tasks, train.columns, train.metadata)
+    correlations_NxN = adjacency.spearman_correlations(targets(run.tasks, labels), nodes)
+    np.testing.assert_allclose(found, adjacency.adjacency_from_correlations(correlations_NxN, nodes), rtol=1e-6)
+
+
+def test_a_few_steps_on_affwild2s_multi_task_set_with_action_units(few_steps, tmp_path):
+    raw_affwild2.write(tmp_path / "raw", "7th")
+    config = affwild2.get_config("densenet_tiny,emotion_gcn_au")
+    builder_config = affwild2_dataset_builder.Affwild2Config(name="mtl", task="mtl", max_lost_share=0.9)
+    run, metrics = few_steps(config, affwild2_dataset_builder.Builder, builder_config, tmp_path / "raw")
+    assert run.initial_state.constants["head"]["adjacency"].shape == (21, 21)  # 7 + 2 + 12
+    assert metrics["tasks"].keys() == {"expression", "affect", "action_units"}
+    assert list(metrics["per_flag"]) == presets.TASKS["action_units"]["names"].split(",")
 
 
 def test_a_few_steps_on_affectnet_with_eight_classes(few_steps, tmp_path):
     release = raw_affectnet.write_lists(tmp_path / "raw", raw_affectnet.raw_faces(), beside=True)
     config = affectnet.get_config("densenet_tiny,multi_task")
-    config.model.num_classes = 8
-    builder_config = AffectNetConfig(name="csv_tolerant", recipe="csv", max_lost_share=0.9)
+    config.tasks.expression.vocabulary = ",".join(CLASS_WORDS[:8])
+    builder_config = affectnet_dataset_builder.AffectNetConfig(name="csv_tolerant", recipe="csv", max_lost_share=0.9)
     run, metrics = few_steps(config, affectnet_dataset_builder.Builder, builder_config, release.root)
-    for split, examples in (("train", run.train), ("validation", run.validation)):
+    for split, examples in (("train", run.data.train), ("validation", run.validation)):
         expressive = {name for name, truth in release.examples[split].items() if truth.expression >= 0}
         assert set(examples.ids) == expressive
         assert split == "validation" or expressive < set(release.examples[split])  # some have valence and arousal only
     assert metrics["examples"] == len(run.validation) and "Contempt" in metrics["per_class"]
+
+
+def test_a_few_steps_on_a_folder_of_ones_own(few_steps, tmp_path):
+    """Classes that nobody foresaw, no split but one: a part of it validates."""
+    for number in range(40):
+        path = tmp_path / "raw" / ("Happy", "Bored")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(np.full((40, 40, 3), number, np.uint8)))
+    config = folders.get_config("densenet_tiny")
+    config.tasks.expression.vocabulary = "Happy,Bored"
+    builder_config = folders_dataset_builder.FoldersConfig(name="mine")
+    run, metrics = few_steps(config, folders_dataset_builder.Builder, builder_config, tmp_path / "raw")
+    assert len(run.data.train) + metrics["examples"] == 40 and 0 < metrics["examples"] < 20
+    assert not set(run.data.train.ids) & set(run.validation.ids)
+    assert list(metrics["per_class"]) == ["Happy", "Bored"]
+
+
+def test_the_folders_recipe_says_how_to_use_it():
+    for word in ("tfds build", "vocabulary", "multi_task", "input.side", "held_out_share=0", "No accuracy"):
+        assert word in folders.__doc__

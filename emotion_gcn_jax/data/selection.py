@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from emotion_gcn_jax.tasks.registry import Tasks, read_labels
 GROUPS = ("subject", "recording", "video", "id")
 
 
-def for_tasks(split: Split, tasks: Tasks, require: str = "none", *, all_outputs: bool = True) -> Split:
+def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
     """Returns the examples that a model can learn from or be judged by.
 
     A label that a task cannot express (Contempt, for seven expressions) rules an example out, however it is labelled
@@ -24,16 +25,11 @@ def for_tasks(split: Split, tasks: Tasks, require: str = "none", *, all_outputs:
         tasks: the model's.
         require: the tasks whose labels an example must have, all of a task's: names with commas between them, "all",
             or "none".
-        all_outputs: whether the split must know every class and flag of the tasks, as for training; a split that lacks
-            some can still judge a model.
 
     Raises:
-        UserError: the split does not know an output that it must know, an unknown task is required, or no example is
-            left.
+        UserError: an unknown task is required, or no example is left.
     """
     required = required_tasks(tasks, require)
-    for task in tasks if all_outputs else ():
-        task.check(split.metadata, repr(split))
     labels = read_labels(tasks, split.columns, split.metadata)
     usable_N = np.zeros(len(split), bool)
     for task in tasks:
@@ -49,6 +45,19 @@ def for_tasks(split: Split, tasks: Tasks, require: str = "none", *, all_outputs:
             f"tasks, or another config.dataset.require."
         )
     return split if usable_N.all() else split.select(usable_N)
+
+
+def check_known(splits: Sequence[Split], tasks: Tasks) -> None:
+    """Raises UserError for a class or a flag of a task that none of the splits knows, as after a slip of the pen."""
+    for task in tasks:
+        mistakes = []
+        for split in splits:
+            try:
+                task.check(split.metadata, repr(split))
+            except UserError as error:
+                mistakes.append(error)
+        if len(mistakes) == len(splits):
+            raise mistakes[0]
 
 
 def required_tasks(tasks: Tasks, require: str) -> tuple[str, ...]:

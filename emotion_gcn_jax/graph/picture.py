@@ -15,6 +15,7 @@ from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox, BboxBase
 
 from emotion_gcn_jax.graph.nodes import Nodes
+from emotion_gcn_jax.labels import NODES
 
 Edge = tuple[int, int, float]
 """Two nodes by their numbers, the first the smaller, and their correlation."""
@@ -138,7 +139,8 @@ def _ring(count: int) -> np.ndarray:
 
 def _net(places_Nx2: np.ndarray, found: Sequence[Edge], nodes: Nodes) -> Figure | None:
     """Nodes and lines; None if something would be hidden: a node by a line or another node, or a number."""
-    drawn = Figure(figsize=(8, 7), dpi=_DPI)
+    scale = float(np.clip(len(nodes) / len(NODES), 1, 1.5))  # more nodes than the paper's need more room
+    drawn = Figure(figsize=(8 * scale, 7 * scale), dpi=_DPI)
     axes = drawn.add_axes((0.02, 0.02, 0.96, 0.9))
     axes.set(xlim=(-_RADIUS - 0.25, _RADIUS + 0.25), ylim=(-_RADIUS - 0.1, _RADIUS + 0.1), aspect="equal")
     axes.axis("off")

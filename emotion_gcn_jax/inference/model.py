@@ -48,7 +48,7 @@ class EmotionModel:
         self.label_names: tuple[str, ...] = next((task.outputs for task in self.tasks if task.exclusive), ())
         self.input = Input.from_dict(meta["input"])
         self.crop = Crop.from_dict(meta["crop"] or {})  # unknown for a dataset of a user's own: then the usual one
-        self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks])
+        self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks])  # type: ignore[misc]
         self._apply = jax.jit(lambda variables, images: module.apply(variables, images, train=False))
 
     def __call__(self, images_BxHxWxC: jax.Array | np.ndarray) -> Any:

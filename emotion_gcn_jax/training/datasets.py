@@ -61,6 +61,7 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
     if validation.name != dataset.validation_split:
         print(f"{validation!r} validates; {len(train)} examples are left to train on")
     further = [_stream(config, tasks, text.strip()) for text in dataset.streams.split(",") if text.strip()]
+    selection.check_known([train, *(stream.split for stream in further)], tasks)
     own_count = config.data.batch_size - sum(stream.count for stream in further)
     if own_count < 1:
         raise UserError(

@@ -141,7 +141,8 @@ def test_a_dataset_of_one_column(bare):
 )
 def test_labels_that_the_dataset_does_not_know(three_kinds, task, message):
     with pytest.raises(UserError, match=message):
-        selection.for_tasks(three_kinds, (task,))
+        selection.check_known([three_kinds, three_kinds], (task,))
+    assert len(selection.for_tasks(three_kinds, (task,)))  # what is judged may lack a class
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""A small dataset that a small network learns in seconds: each expression has a brightness of its own."""
+"""A small dataset that a small network learns in seconds: each expression has a brightness of its own.
+
+Its action units follow from the expression; every second example has some, and none has AU4.
+"""
 
 import numpy as np
 import pytest
@@ -20,12 +23,16 @@ class Shades(tfds.core.GeneratorBasedBuilder):
             "expression": np.int64,
             "valence": np.float32,
             "arousal": np.float32,
+            "action_units": tfds.features.Tensor(shape=(3,), dtype=np.int8),
+            "subject": np.int64,
         }
         names = ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
         return tfds.core.DatasetInfo(
             builder=self,
             features=tfds.features.FeaturesDict(features),
-            metadata=tfds.core.MetadataDict({"crop": {"side": 1.3, "size": 32}, "label_names": names}),
+            metadata=tfds.core.MetadataDict(
+                {"crop": {"side": 1.3, "size": 32}, "label_names": names, "action_units": ["AU12", "AU4", "AU1"]}
+            ),
         )
 
     def _split_generators(self, dl_manager):
@@ -44,6 +51,8 @@ class Shades(tfds.core.GeneratorBasedBuilder):
                     "expression": -1 if number % 11 == 0 else expression,
                     "valence": np.nan if number % 13 == 6 else expression / 3 - 1,
                     "arousal": np.nan if number % 13 == 6 else 1 - expression / 3,
+                    "action_units": (expression < 3, -1, expression > 4) if number % 2 else (-1, -1, -1),
+                    "subject": number // 2,
                 },
             )
 
@@ -62,12 +71,13 @@ def config(shades):
     return small_config(shades)
 
 
-def small_config(shades):
-    config = synthetic_faces.get_config("densenet_tiny,emotion_gcn")
+def small_config(shades, arg="densenet_tiny,emotion_gcn"):
+    """The same of another trunk or model."""
+    config = synthetic_faces.get_config(arg)
     config.dataset.name = "shades"
     config.dataset.config = ""
     config.dataset.data_dir = str(shades)
-    config.data.image_size = 32
+    config.input.side = 32
     config.data.batch_size = 10
     config.data.eval_batch_size = 8
     config.data.threads = 1
@@ -76,7 +86,15 @@ def small_config(shades):
     config.training.epochs = 2
     config.training.devices = 2
     config.training.log_every_steps = 1
+    if "action_units" in config.tasks:
+        config.tasks.action_units.names = "AU1,AU4,AU12"
     return config
+
+
+@pytest.fixture
+def config_of(shades):
+    """`small_config` as a function of "trunk,model"."""
+    return lambda arg: small_config(shades, arg)
 
 
 @pytest.fixture(scope="session")
@@ -85,4 +103,4 @@ def finished(shades, tmp_path_factory):
     config = small_config(shades)
     config.training.epochs = 1
     workdir = tmp_path_factory.mktemp("finished")
-    return config, workdir, loop.train_and_evaluate(config, str(workdir))
+    return config, workdir, loop.train_and_evaluate(config, workdir)

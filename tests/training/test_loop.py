@@ -1,10 +1,8 @@
+"""Whole runs: what they leave behind, how they go on, and how every mistake is answered."""
+
 import csv
 import json
-import os
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -13,10 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.evaluation import report
-from emotion_gcn_jax.training import checks, loop
-
-REPOSITORY = pathlib.Path(__file__).parents[2]
+from emotion_gcn_jax.evaluation import predictions
+from emotion_gcn_jax.training import loop, run
 
 
 def assert_trees_identical(a, b):
@@ -25,12 +21,12 @@ def assert_trees_identical(a, b):
 
 def read_all(workdir):
     """Everything of a run's last and best checkpoints but their configs."""
-    run = []
+    found = []
     for which in ("last", "best"):
         (folder,) = (workdir / checkpoints.FOLDER / which).iterdir()
         checkpoint = checkpoints.read(folder)
-        run.append((folder.name, checkpoint.variables, checkpoint.meta["progress"], checkpoint.meta["validation"]))
-    return run
+        found.append((folder.name, checkpoint.variables, checkpoint.meta["progress"], checkpoint.meta["validation"]))
+    return found
 
 
 def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_path, capfd):
@@ -38,7 +34,7 @@ def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_pa
     config.training.ema_decay = 0.5
     config.training.select_by = "ccc_mean"
     config.training.patience = 0
-    metrics = loop.train_and_evaluate(config, str(tmp_path))
+    metrics = loop.train_and_evaluate(config, tmp_path)
     # Rounding differs between processors and versions, and with it a run this short: seeds 0 to 3 gave accuracies of
     # 0.76 to 0.88 (chance: 0.14) and a mean CCC of 0.99.
     assert metrics["accuracy"] > 0.5
@@ -60,14 +56,17 @@ def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_pa
     assert metrics["accuracy"] == np.mean([row["expression_true"] == row["expression_predicted"] for row in rows])
 
     best = checkpoints.read(tmp_path)
-    assert best.meta["format_version"] == 1
-    assert best.meta["label_names"] == ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
+    assert best.meta["format_version"] == checkpoints.FORMAT_VERSION
+    expression, affect = best.meta["tasks"]
+    assert expression["vocabulary"] == ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
+    assert affect["dimensions"] == ["valence", "arousal"]
+    assert best.meta["input"] == json.loads(config.to_json())["input"]
     assert best.meta["crop"] == {"side": 1.3, "size": 32}
     assert best.meta["config"]["model"]["trunk"] == "densenet_tiny"
-    assert best.variables["graph"]["head"]["adjacency"].shape == (9, 9)
-    assert best.variables["graph"]["head"]["word_vectors"].shape == (9, 100)
+    assert best.variables["constants"]["head"]["adjacency"].shape == (9, 9)
+    assert best.variables["constants"]["head"]["word_vectors"].shape == (9, 100)
 
-    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    events = EventAccumulator(tmp_path / "tensorboard", size_guidance={"tensors": 0}).Reload()
     steps = [event.step for event in events.Tensors("train/loss")]
     assert steps == list(range(1, 211))
     assert len(events.Tensors("validation/accuracy")) == 30
@@ -82,7 +81,7 @@ def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_pa
 def test_the_command_evaluate_writes_the_report_of_the_training(finished, shades, tmp_path, capsys):
     _, workdir, trained = finished
     words = f"evaluate --checkpoint {workdir} --dataset shades --data-dir {shades} --split validation --output"
-    assert cli.main([*words.split(), str(tmp_path / "again")]) == 0
+    assert cli.main([*words.split(), tmp_path / "again"]) == 0
     assert f"accuracy {trained['accuracy']:.3f} (" in capsys.readouterr().out
     evaluated = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert list(evaluated) == list(trained)
@@ -93,7 +92,7 @@ def test_the_command_evaluate_writes_the_report_of_the_training(finished, shades
     assert lower < evaluated["accuracy"] < upper
     files = {path.name for path in (workdir / "report").iterdir()} - {"curves.png"}
     assert {path.name for path in (tmp_path / "again").iterdir()} == files
-    assert cli.main([*words.replace("shades", "nothing", 1).split(), str(tmp_path / "again")]) == 2
+    assert cli.main([*words.replace("shades", "nothing", 1).split(), tmp_path / "again"]) == 2
     assert "There is no dataset 'nothing'" in capsys.readouterr().err
 
 
@@ -102,14 +101,14 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("recipe", ["adamw, cosine, average", "sgd, steps"])
-def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, tmp_path, monkeypatch, recipe):
+def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, config_of, tmp_path, monkeypatch, recipe):
     if recipe == "sgd, steps":
-        config.model.name = "single_task"
+        config = config_of("densenet_tiny,single_task")
         config.optimizer.update(name="sgd", schedule="step", step_epochs=1, learning_rate=1e-2)
     else:
         config.training.ema_decay = 0.9
     config.training.checkpoint_every_steps = 3  # the kill comes at step 9 of 14, inside the second epoch
-    loop.train_and_evaluate(config, str(tmp_path / "straight"))
+    loop.train_and_evaluate(config, tmp_path / "straight")
 
     save_last = checkpoints.Checkpoints.save_last
 
@@ -121,13 +120,13 @@ def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, tmp_path, monk
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.Checkpoints, "save_last", save_and_die)
         with pytest.raises(Killed):
-            loop.train_and_evaluate(config, str(tmp_path / "broken"))
+            loop.train_and_evaluate(config, tmp_path / "broken")
     with pytest.raises(UserError, match="already holds a run: pass --resume"):
-        loop.train_and_evaluate(config, str(tmp_path / "broken"))
-    loop.train_and_evaluate(config, str(tmp_path / "broken"), resume=True)
+        loop.train_and_evaluate(config, tmp_path / "broken")
+    loop.train_and_evaluate(config, tmp_path / "broken", resume=True)
 
     assert_trees_identical(read_all(tmp_path / "broken"), read_all(tmp_path / "straight"))
-    fresh = loop.prepare(config).initial_state
+    fresh = run.prepare(config).initial_state
     states = [
         checkpoints.Checkpoints(tmp_path / name).restore_last(fresh.evaluated_variables(), fresh.remainder())[:2]
         for name in ("broken", "straight")
@@ -138,10 +137,9 @@ def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, tmp_path, monk
 
 
 def test_a_kill_between_a_new_best_checkpoint_and_the_last_loses_neither(config, tmp_path, monkeypatch):
-    def scores(first, second):
-        found = iter([first, second])
-        dictionary = report.metrics_dict
-        return lambda *rest: dictionary(*rest) | {"accuracy": next(found)}
+    def scores(*accuracies):
+        found, metrics = iter(accuracies), predictions.metrics_by_task
+        return lambda of: metrics(of) | {"expression": metrics(of)["expression"] | {"accuracy": next(found)}}
 
     save_best = checkpoints.Checkpoints.save_best
 
@@ -151,14 +149,14 @@ def test_a_kill_between_a_new_best_checkpoint_and_the_last_loses_neither(config,
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.report, "metrics_dict", scores(0.5, 0.6))
+        patch.setattr(loop, "metrics_by_task", scores(0.5, 0.6))
         patch.setattr(checkpoints.Checkpoints, "save_best", save_and_die)
         with pytest.raises(Killed):
-            loop.train_and_evaluate(config, str(tmp_path))
+            loop.train_and_evaluate(config, tmp_path)
     assert checkpoints.read(tmp_path).meta["step"] == 14
     with monkeypatch.context() as patch:  # on another machine the epoch that is repeated turns out a little worse
-        patch.setattr(loop.report, "metrics_dict", lambda *rest, f=report.metrics_dict: f(*rest) | {"accuracy": 0.4})
-        loop.train_and_evaluate(config, str(tmp_path), resume=True)
+        patch.setattr(loop, "metrics_by_task", scores(0.4))
+        loop.train_and_evaluate(config, tmp_path, resume=True)
     assert checkpoints.read(tmp_path).meta["step"] == 7
     assert [step for step, *_ in read_all(tmp_path)] == ["14", "7"]
 
@@ -166,7 +164,7 @@ def test_a_kill_between_a_new_best_checkpoint_and_the_last_loses_neither(config,
 def test_resuming_a_finished_run_only_writes_its_report_again(finished):
     config, workdir, first = finished
     before = read_all(workdir)
-    assert loop.train_and_evaluate(config, str(workdir), resume=True) == first
+    assert loop.train_and_evaluate(config, workdir, resume=True) == first
     assert_trees_identical(read_all(workdir), before)
 
 
@@ -175,14 +173,14 @@ def test_resuming_with_another_config_names_what_differs(config, finished):
     config.training.patience = 3  # may differ
     config.optimizer.learning_rate = 0.5
     with pytest.raises(UserError, match=r"another config: optimizer.learning_rate was 0.002 and is 0.5: set"):
-        loop.train_and_evaluate(config, str(finished[1]), resume=True)
+        loop.train_and_evaluate(config, finished[1], resume=True)
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"a": 1}', b"\xff"])
 def test_a_damaged_config_file_is_told(config, tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(UserError, match=r"config.json in .* is damaged, or no run's"):
-        loop.train_and_evaluate(config, str(tmp_path), resume=True)
+        loop.train_and_evaluate(config, tmp_path, resume=True)
     assert (tmp_path / "config.json").read_bytes() == content
 
 
@@ -192,10 +190,10 @@ def test_a_run_that_lost_its_config_or_part_of_its_last_checkpoint(finished, tmp
     (data,) = (tmp_path / "run" / "checkpoints" / "last" / "7" / "training").glob("manifest.ocdbt")
     data.unlink()
     with pytest.raises(UserError, match="is incomplete or damaged"):
-        loop.train_and_evaluate(config, str(tmp_path / "run"), resume=True)
+        loop.train_and_evaluate(config, tmp_path / "run", resume=True)
     (tmp_path / "run" / "config.json").unlink()
     with pytest.raises(UserError, match=r"has lost its config.json: put it back"):
-        loop.train_and_evaluate(config, str(tmp_path / "run"), resume=True)
+        loop.train_and_evaluate(config, tmp_path / "run", resume=True)
 
 
 def test_what_a_run_starts_from_may_be_gone_only_once_there_is_a_checkpoint(config, finished, tmp_path):
@@ -203,9 +201,9 @@ def test_what_a_run_starts_from_may_be_gone_only_once_there_is_a_checkpoint(conf
     config.training.epochs = 1
     config.init.trunk = "weights/imagenet"
     with pytest.raises(UserError, match=r"init.trunk was '' and is 'weights/imagenet': set these back"):
-        text = (workdir / "config.json").read_bytes()
-        checks.check_same_run(config, text, str(workdir), has_checkpoint=False)
-    loop.train_and_evaluate(config, str(workdir), resume=True)
+        (tmp_path / "config.json").write_bytes((workdir / "config.json").read_bytes())  # and no checkpoint
+        loop.train_and_evaluate(config, tmp_path, resume=True)
+    loop.train_and_evaluate(config, workdir, resume=True)
     assert json.loads((workdir / "config.json").read_text())["init"] == before.init.to_dict()
 
 
@@ -216,10 +214,10 @@ def test_a_run_killed_before_its_first_checkpoint_is_noticed_too(config, tmp_pat
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints.Checkpoints, "save_last", die)  # the best one is written already
         with pytest.raises(Killed):
-            loop.train_and_evaluate(config, str(tmp_path))
+            loop.train_and_evaluate(config, tmp_path)
     with pytest.raises(UserError, match="already holds a run"):
-        loop.train_and_evaluate(config, str(tmp_path))
-    loop.train_and_evaluate(config, str(tmp_path), resume=True)
+        loop.train_and_evaluate(config, tmp_path)
+    loop.train_and_evaluate(config, tmp_path, resume=True)
     assert checkpoints.read_last_meta(tmp_path)["step"] == 14
 
 
@@ -229,7 +227,7 @@ def test_patience_ends_the_run_and_the_first_of_ties_is_kept(config, tmp_path):
     config.optimizer.learning_rate = 0.0
     config.training.select_by = "macro_f1"
     config.augmentation.flip_probability = 0.0
-    loop.train_and_evaluate(config, str(tmp_path))
+    loop.train_and_evaluate(config, tmp_path)
     history = checkpoints.read_last_meta(tmp_path)["progress"]["history"]
     scores = [row["macro_f1"] for row in history]
     best = int(np.argmax(scores))
@@ -243,116 +241,98 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(config, tmp_path):
     config.optimizer.name = "sgd"
     config.optimizer.clip_norm = 0.0
     with pytest.raises(UserError, match=r"The (loss|gradient_norm) is (nan|inf) at step [1-7]: lower config"):
-        loop.train_and_evaluate(config, str(tmp_path))
+        loop.train_and_evaluate(config, tmp_path)
 
 
-def test_single_task_reports_null_for_valence_and_arousal(config, tmp_path):
-    config.model.name = "single_task"
+def test_single_task_reports_null_for_valence_and_arousal(config_of, tmp_path):
+    config = config_of("densenet_tiny,single_task")
     config.training.epochs = 1
-    metrics = loop.train_and_evaluate(config, str(tmp_path))
+    metrics = loop.train_and_evaluate(config, tmp_path)
     assert metrics["ccc_valence"] is None
     assert isinstance(metrics["accuracy"], float)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    ("changes", "message"),
     [
-        ("data.batch_size", 15, "batch_size=15 does not divide over 2 devices: the nearest that do are 14 or 16"),
-        ("data.batch_size", 1, "batch_size=1 does not divide over 2 devices: the nearest that do are 2"),
-        ("data.batch_size", 72, "A batch of 72 needs a training split of at least as many examples, and it has 70"),
-        ("data.resize", "lanczos", "resize 'lanczos': choose one of bilinear_antialiased, bilinear, area"),
-        ("training.select_by", "auc", "select_by 'auc': choose one of accuracy"),
-        ("training.devices", 99, "asks for 99 devices, 8 are here"),
-        ("loss.class_weights", "1,2", "none, inverse_frequency or 7 positive numbers"),
-        ("loss.class_weights", "1,2,3,4,5,6,x", "none, inverse_frequency or 7 positive numbers"),
-        ("loss.ccc_variance", "biased", "'biased': choose one of population, unbiased"),
-        ("dataset.name", "faces", "There is no dataset 'faces'"),
-        ("dataset.train_split", "training", "Expected one of the splits train, validation, and found 'training'"),
-        ("graph.correlations", "no/such.csv", "no/such.csv"),
-        ("graph.word_vectors", "no/glove.txt", "no/glove.txt"),
-        ("graph.propagation", "both", "transposed, row"),
-        ("augmentation.hue", 2.0, "hue must lie in"),
-        ("model.num_classes", 9, "9"),
-        ("training.select_by", "ccc_mean", "ccc_mean has no value with model single_task"),
-        ("data.batch_size", 0, r"data.batch_size must lie in 1..inf, found 0"),
-        ("data.image_size", 16, r"data.image_size must lie in 32..2048, found 16"),
-        ("training.epochs", 0, r"must lie in"),
-        ("model.trunk", "bregnext_tiny", "multiples of 4 pixels, found 34 x 34: choose a data.image_size such as 32"),
-        ("optimizer.step_epochs", 0, r"optimizer.step_epochs must lie in 1..inf, found 0"),
-        ("optimizer.warmup_epochs", 3.0, r"optimizer.warmup_epochs must lie in 0..2, found 3.0"),
-        ("model.dtype", "float64", "JAX_ENABLE_X64=1"),
-        ("dataset.name", "", "config.dataset.name is empty"),
+        (
+            {"data.batch_size": 15},
+            "batch_size=15 does not divide over 2 devices: the nearest that do are 14 or 16",
+        ),
+        ({"data.batch_size": 1}, "batch_size=1 does not divide over 2 devices: the nearest that do are 2"),
+        ({"data.batch_size": 72}, r"72 examples of Split\(shades, train, 70 examples\) needs at least as many"),
+        ({"data.batch_size": 0}, r"data.batch_size must lie in 1..inf, found 0"),
+        ({"input.resize": "lanczos"}, "resize 'lanczos': choose one of bilinear_antialiased, bilinear, area"),
+        ({"input.side": 4}, r"input.side must lie in 8..2048 pixels, found 4"),
+        ({"input.side": 16}, r"at least 32 pixels a side, found 16 x 16: choose a larger config.input.side"),
+        ({"input.channels": 1}, r"mean must have 1 numbers, one a channel"),
+        (
+            {"model.trunk": "bregnext_tiny", "input.side": 34},
+            "multiples of 4 pixels, found 34 x 34: choose a config.input.side such as 32",
+        ),
+        ({"model.trunk": "densenet"}, "Unknown trunk 'densenet': choose one of densenet121"),
+        ({"model.head": "tree"}, "Unknown head 'tree': choose one of linear, graph"),
+        ({"model.readout": "median"}, "Unknown readout 'median': choose one of average, max"),
+        ({"model.dtype": "float64"}, "JAX_ENABLE_X64=1"),
+        ({"training.select_by": "auc"}, "select_by 'auc': choose one of expression/accuracy"),
+        ({"training.devices": 99}, "asks for 99 devices, 8 are here"),
+        ({"training.epochs": 0}, r"must lie in"),
+        ({"tasks.expression.class_weights": "1,2"}, "none, inverse_frequency or 7 positive numbers"),
+        ({"tasks.expression.class_weights": "1,2,3,4,5,6,x"}, "none, inverse_frequency or 7 positive numbers"),
+        ({"tasks.expression.vocabulary": "Happy,Happy"}, "two or more different classes"),
+        ({"tasks.expression.vocabulary": "Happy,Bored"}, "names Bored as well: set it to classes that the dataset"),
+        (
+            {"tasks.expression.vocabulary": "Neutral,Happy,Sad,Surprise,Fear,Disgust,Anger,Contempt"},
+            "config.tasks.expression.vocabulary names Contempt as well",
+        ),
+        ({"tasks.affect.ccc_variance": "biased"}, "'biased': choose one of population, unbiased"),
+        ({"tasks.affect.loss": "l1"}, "loss of affect 'l1': choose one of ccc, mse"),
+        ({"tasks.affect.dimensions": "dominance"}, "No training example has a label of the task affect"),
+        ({"tasks.affect.weight": -1.0}, "config.tasks.affect.weight must lie in"),
+        ({"dataset.name": "faces"}, "There is no dataset 'faces'"),
+        ({"dataset.name": ""}, "config.dataset.name is empty"),
+        (
+            {"dataset.train_split": "training"},
+            "Expected one of the splits train, validation, and found 'training'",
+        ),
+        ({"dataset.held_out_share": 0.95}, "held_out_share must lie in 0..0.9, found 0.95"),
+        ({"dataset.held_out_share": 0.2, "dataset.folds": 3}, "are both set: keep one of them"),
+        ({"dataset.folds": 3, "dataset.fold": 3}, "fold=3 of 3 folds: the folds are numbered from 0"),
+        ({"dataset.require": "gender"}, "require names gender, which is no task of this run"),
+        ({"dataset.streams": "shades=ten"}, "is written NAME/CONFIG:SPLIT=COUNT, .* found 'shades=ten'"),
+        ({"dataset.streams": "shades=0"}, "is written NAME/CONFIG:SPLIT=COUNT, .* found 'shades=0'"),
+        ({"dataset.streams": "shades=10"}, "asks for all 10 places of a batch: leave some for shades"),
+        ({"dataset.streams": "nothing=2"}, "There is no dataset 'nothing'"),
+        ({"graph.correlations": "no/such.csv"}, "no/such.csv"),
+        ({"graph.word_vectors": "no/glove.txt"}, "no/glove.txt"),
+        ({"graph.propagation": "both"}, "transposed, row"),
+        ({"augmentation.hue": 2.0}, "hue must lie in"),
+        ({"optimizer.step_epochs": 0}, r"optimizer.step_epochs must lie in 1..inf, found 0"),
+        ({"optimizer.warmup_epochs": 3.0}, r"optimizer.warmup_epochs must lie in 0..2, found 3.0"),
     ],
 )
-def test_what_does_not_do_is_answered_in_one_sentence(config, tmp_path, field, value, message):
-    config.update_from_flattened_dict({field: value})
-    if value == "ccc_mean":
-        config.model.name = "single_task"
-    if value == "bregnext_tiny":
-        config.data.image_size = 34
+def test_what_does_not_do_is_answered_in_one_sentence(config, tmp_path, changes, message):
+    config.update_from_flattened_dict(changes)
     with pytest.raises(UserError, match=message) as error:
-        loop.train_and_evaluate(config, str(tmp_path))
-    assert "\n" not in str(error.value)
+        loop.train_and_evaluate(config, tmp_path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 2000
     assert not list(tmp_path.iterdir())
 
 
-def test_eight_classes_need_a_dataset_that_has_them(config, tmp_path):
-    config.model.update(name="multi_task", num_classes=8)
-    with pytest.raises(UserError, match=r"a model of 8 needs Neutral, .* Contempt: set config.model.num_classes"):
-        loop.train_and_evaluate(config, str(tmp_path))
+def test_a_score_of_a_task_that_the_model_does_not_have(config_of, tmp_path):
+    config = config_of("densenet_tiny,single_task")
+    config.training.select_by = "ccc_mean"
+    with pytest.raises(UserError, match=r"select_by 'ccc_mean': choose one of expression/accuracy, .*macro_f1\."):
+        loop.train_and_evaluate(config, tmp_path)
 
 
 def test_several_processes_are_refused(config, tmp_path, monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(UserError, match=r"in one process, .* and 2 processes were started: start one"):
-        loop.train_and_evaluate(config, str(tmp_path))
+        loop.train_and_evaluate(config, tmp_path)
 
 
 def test_a_workdir_that_cannot_be_written_is_named(config, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/run cannot be written .*: choose another --workdir"):
-        loop.train_and_evaluate(config, str(tmp_path / "file" / "run"))
-
-
-def test_inverse_frequency_gives_the_rarest_class_weight_one(config):
-    config.loss.class_weights = "inverse_frequency"
-    train = loop.prepare(config).train
-    counts = np.bincount(train.expression[train.expression >= 0])
-    weights = loop.class_weights("inverse_frequency", train, 7)
-    np.testing.assert_allclose(weights, counts.min() / counts)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            ["--config.optimizer.learning_rat=1"],
-            "Unknown field 'learning_rat' of config.optimizer: choose one of clip_norm, ",
-        ),
-        (["--config.optimizer.name.first=1"], "Unknown field 'first' of config.optimizer.name: it is a value"),
-        (["--config=configs/faces.py"], "There is no config file configs/faces.py: choose one of configs/aff"),
-        (
-            ["--config=configs/synthetic_faces.py:densenet121,gcn"],
-            "Unknown model 'gcn': choose one of single_task, multi",
-        ),
-        (
-            ["--config=configs/synthetic_faces.py:densenet,emotion_gcn"],
-            "Unknown trunk 'densenet': choose one of densenet121",
-        ),
-        (["--config.data.batch_size=many"], "many"),
-        (["--config.dataset.name=nothing"], "There is no dataset 'nothing'"),
-        (["surplus"], "surplus"),
-    ],
-)
-def test_the_command_line_answers_a_mistake_without_a_traceback(tmp_path, arguments, message):
-    command = [sys.executable, "train.py", "--config=configs/synthetic_faces.py", f"--workdir={tmp_path}"]
-    result = subprocess.run(
-        command + arguments,
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        env={**os.environ, "TFDS_DATA_DIR": str(tmp_path)},
-    )
-    assert result.returncode != 0
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+        loop.train_and_evaluate(config, tmp_path / "file" / "run")

@@ -8,7 +8,7 @@ from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.conversion import convert, names
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.torch_files import writing
-from emotion_gcn_jax.training import loop
+from emotion_gcn_jax.training import run
 
 
 @pytest.fixture(scope="module")
@@ -35,37 +35,37 @@ def test_training_goes_on_from_converted_weights_and_from_a_run_s_own(config, co
     config.init.checkpoint = str(converted / "emotion_gcn")
     config.graph.correlations = "no/such.csv"  # not read: the graph is the checkpoint's
     read = checkpoints.read(converted / "emotion_gcn")
-    run = loop.prepare(config)
-    assert equal(run.initial_state.evaluated_variables(), read.variables)
+    prepared = run.prepare(config)
+    assert equal(prepared.initial_state.evaluated_variables(), read.variables)
     saved = checkpoints.Checkpoints(tmp_path)
-    changed = jax.tree.map(lambda array: array + 1, jax.device_get(run.initial_state.evaluated_variables()))
-    saved.save_best(1, changed, run.meta(loop.Progress(), {}))
+    changed = jax.tree.map(lambda array: array + 1, jax.device_get(prepared.initial_state.evaluated_variables()))
+    saved.save_best(1, changed, prepared.meta)
     saved.close()
     config.init.checkpoint = str(tmp_path)
-    assert equal(loop.prepare(config).initial_state.evaluated_variables(), changed)
+    assert equal(run.prepare(config).initial_state.evaluated_variables(), changed)
 
 
 def test_a_run_goes_on_without_what_it_started_from(config, converted, tmp_path):
     config.init.checkpoint = str(converted / "emotion_gcn")
-    run = loop.prepare(config)
-    state = jax.device_get(run.initial_state)
+    prepared = run.prepare(config)
+    state = jax.device_get(prepared.initial_state)
     saved = checkpoints.Checkpoints(tmp_path)
-    saved.save_last(7, state.evaluated_variables(), state.remainder(), run.meta(loop.Progress(), {}))
+    saved.save_last(7, state.evaluated_variables(), state.remainder(), prepared.meta)
     saved.close()
     config.init.checkpoint = "no/longer/there"
     config.graph.correlations = "nor/these.csv"
-    again = loop.prepare(config, last=checkpoints.last_folder(tmp_path))
-    assert equal(again.initial_state.graph, state.graph)
+    again = run.prepare(config, last=checkpoints.last_folder(tmp_path))
+    assert equal(again.initial_state.constants, state.constants)
 
 
 def test_trunk_alone(config, converted):
-    fresh = loop.prepare(config).initial_state
+    fresh = run.prepare(config).initial_state
     config.init.trunk = str(converted / "single_task")
-    state = loop.prepare(config).initial_state
+    state = run.prepare(config).initial_state
     read = checkpoints.read(converted / "single_task").variables
     assert equal(state.params["trunk"], read["params"]["trunk"])
     assert equal(state.batch_stats["trunk"], read["batch_stats"]["trunk"])
-    assert equal(state.params["head"], fresh.params["head"]) and equal(state.graph, fresh.graph)
+    assert equal(state.params["head"], fresh.params["head"]) and equal(state.constants, fresh.constants)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,11 @@ def test_trunk_alone(config, converted):
             {"init.trunk": "single_task", "model.trunk": "densenet121"},
             "single_task holds a densenet_tiny, and config.model",
         ),
-        ({"init.checkpoint": "single_task"}, "has config.model.name single_task: set config.model to the same"),
+        ({"init.checkpoint": "single_task"}, "has config.model.readout average and head linear: set config.model to the"),
+        (
+            {"init.checkpoint": "emotion_gcn", "tasks.expression.vocabulary": "Happy,Sad"},
+            r"predicts expression \(Neutral, .* Arousal\), and the config's tasks are expression \(Happy, Sad\) and .*: set",
+        ),
         ({"init.checkpoint": "trunk"}, "holds the weights of a trunk alone: name it by config.init.trunk"),
         ({"init.checkpoint": "emotion_gcn", "graph.propagation": "row"}, "config.graph.propagation transposed: set it"),
         ({"init.trunk": "damaged"}, "other params than config.model's"),
@@ -95,5 +99,5 @@ def test_what_does_not_fit(fields, message, config, converted):
         path = str(converted / value) if field.startswith("init.") else value
         config.update_from_flattened_dict({field: path})
     with pytest.raises(UserError, match=message) as caught:
-        loop.prepare(config)
+        run.prepare(config)
     assert "\n" not in str(caught.value)

@@ -1,0 +1,102 @@
+"""The task of classes, by hand."""
+
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.tasks.classes import Classes
+
+TASK = Classes(name="expression", vocabulary=("Happy", "Sad", "Bored"))
+# The dataset's own order, and a class that the task does not have.
+METADATA = {"label_names": ["Sad", "Contempt", "Bored", "Happy"]}
+COLUMNS = {"id": np.array([b"a", b"b", b"c", b"d", b"e"]), "expression": np.array([3, 0, 1, -1, 2])}
+
+
+def test_labels_are_read_by_their_words():
+    labels = TASK.read(COLUMNS, METADATA)
+    assert labels.dtype == np.int32
+    assert labels.tolist() == [0, 1, -1, -1, 2]  # Happy, Sad, Contempt, none, Bored
+    assert TASK.foreign(COLUMNS, METADATA).tolist() == [False, False, True, False, False]
+    assert TASK.known(labels).tolist() == [[True] * 3, [True] * 3, [False] * 3, [False] * 3, [True] * 3]
+    np.testing.assert_array_equal(
+        TASK.targets(labels), [[1, 0, 0], [0, 1, 0], [np.nan] * 3, [np.nan] * 3, [0, 0, 1]]
+    )
+
+
+def test_a_task_of_another_name_has_words_of_its_own():
+    mood = Classes(name="mood", vocabulary=("Bad", "Good"))
+    columns = COLUMNS | {"mood": np.array([0, 1, 1, -1, 0])}
+    assert mood.read(columns, METADATA | {"mood_names": ["Good", "Bad"]}).tolist() == [1, 0, 0, -1, 1]
+
+
+def test_a_dataset_that_lacks_a_class_is_named():
+    TASK.check(METADATA, "faces")
+    with pytest.raises(UserError, match=r"faces has the classes Sad, Contempt, .*expression.vocabulary names Bred as"):
+        Classes(name="expression", vocabulary=("Happy", "Bred")).check(METADATA, "faces")
+
+
+@pytest.mark.parametrize(
+    ("class_weights", "expected"),
+    # Of labels 0, 0, 0, 0, 1, 2, 2: the rarest class, Sad, has 1.
+    [("none", "none"), ("inverse_frequency", (1 / 4, 1, 1 / 2)), ("3,2,1", (3, 2, 1))],
+)
+def test_class_weights(class_weights, expected):
+    task = Classes(name="expression", vocabulary=TASK.vocabulary, class_weights=class_weights)
+    fitted = task.fitted(np.array([0, 0, 0, 0, 1, 2, 2, -1]), "faces")
+    assert fitted.class_weights == expected
+
+
+def test_a_class_without_examples_has_no_inverse_frequency():
+    task = Classes(name="expression", vocabulary=TASK.vocabulary, class_weights="inverse_frequency")
+    with pytest.raises(UserError, match="needs every class in the training split, Sad does not occur in faces"):
+        task.fitted(np.array([0, 2, 2, -1]), "faces")
+
+
+@pytest.mark.parametrize(
+    ("class_weights", "expected"),
+    # Of logits (ln 3, 0, 0) the first class has 3/5, the others 1/5; the labels are 0, 1 and none.
+    [
+        ("none", (np.log(5 / 3) + np.log(5)) / 2),
+        ("4,1,1", (4 * np.log(5 / 3) + np.log(5)) / 5),
+    ],
+)
+def test_the_loss_is_weighted_by_the_class(class_weights, expected):
+    task = Classes(name="expression", vocabulary=TASK.vocabulary, class_weights=class_weights)
+    logits = np.tile(np.log([3.0, 1.0, 1.0]).astype(np.float32), (3, 1))
+    np.testing.assert_allclose(task.loss(logits, np.array([0, 1, -1])), expected, rtol=1e-6)
+    np.testing.assert_allclose(task.answer(logits), [[0.6, 0.2, 0.2]] * 3, rtol=1e-6)
+
+
+LABELS = np.array([0, 1, 1, -1])
+ANSWERS = np.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.125, 0.75, 0.125], [1, 0, 0]], np.float32)
+
+
+def test_metrics():
+    metrics = TASK.metrics(LABELS, ANSWERS)
+    # Right: the first (Happy) and the third (Sad); the second is Sad and taken for Bored.
+    assert metrics["accuracy"] == 2 / 3
+    assert metrics["mean_class_accuracy"] == (1 + 1 / 2) / 2  # nobody is Bored
+    assert metrics["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert metrics["confusion"]["matrix"].tolist() == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+    assert metrics["confusion"]["label_names"] == ["Happy", "Sad", "Bored"]
+    assert metrics["per_class"]["Sad"] == {"precision": 1, "recall": 0.5, "f1": pytest.approx(2 / 3), "support": 2}
+    assert TASK.interval_metrics(LABELS, ANSWERS) == {"accuracy": 2 / 3}
+    assert TASK.chief == ("accuracy",)
+
+
+def test_csv_columns():
+    assert TASK.csv_columns(LABELS, ANSWERS) == {
+        "expression_true": ["Happy", "Sad", "Sad", ""],
+        "expression_predicted": ["Happy", "Bored", "Sad", "Happy"],
+        "p_Happy": ["0.5", "0.1", "0.125", "1"],
+        "p_Sad": ["0.25", "0.2", "0.75", "0"],
+        "p_Bored": ["0.25", "0.7", "0.125", "0"],
+    }
+
+
+def test_what_is_said_of_a_face():
+    described = TASK.describe(np.array([0.125, 0.75, 0.125]))
+    assert described == {"expression": "Sad", "probabilities": {"Happy": 0.125, "Sad": 0.75, "Bored": 0.125}}
+    assert TASK.table_columns == {"expression": 5, "probability": 4}
+    assert TASK.table_cells(described) == ["Sad", "0.75"]
+    assert TASK.overlay_lines(described) == [("Sad 75%", 1.0)]

@@ -1,0 +1,46 @@
+"""train.py as a user calls it."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--config.optimizer.learning_rat=1"],
+            "Unknown field 'learning_rat' of config.optimizer: choose one of clip_norm, ",
+        ),
+        (["--config.optimizer.name.first=1"], "Unknown field 'first' of config.optimizer.name: it is a value"),
+        (["--config=configs/faces.py"], "There is no config file configs/faces.py: choose one of configs/aff"),
+        (
+            ["--config=configs/synthetic_faces.py:densenet121,gcn"],
+            "Unknown model 'gcn': choose one of single_task, multi",
+        ),
+        (
+            ["--config=configs/synthetic_faces.py:densenet,emotion_gcn"],
+            "Unknown trunk 'densenet': choose one of densenet121",
+        ),
+        (["--config.data.batch_size=many"], "many"),
+        (["--config.dataset.name=nothing"], "There is no dataset 'nothing'"),
+        (["surplus"], "surplus"),
+    ],
+)
+def test_the_command_line_answers_a_mistake_without_a_traceback(tmp_path, arguments, message):
+    command = [sys.executable, "train.py", "--config=configs/synthetic_faces.py", f"--workdir={tmp_path}"]
+    result = subprocess.run(
+        command + arguments,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "TFDS_DATA_DIR": tmp_path},
+    )
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

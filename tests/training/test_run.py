@@ -1,0 +1,160 @@
+"""What a run is made of: its class weights, its graph, and its data in streams, folds and held-out shares."""
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+from emotion_gcn_jax import checkpoints, presets
+from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.labels import CLASS_WORDS, EXPRESSIONS
+from emotion_gcn_jax.tasks import registry
+from emotion_gcn_jax.training import checks, loop, run
+from emotion_gcn_jax.training.datasets import RunData, Stream
+
+
+def labels_alone(columns, metadata, tasks):
+    """Data without images."""
+    count = len(columns["id"])
+    split = Split("made_up", None, "train", metadata, columns, None, np.arange(count))
+    return RunData((Stream(split, 1, tasks),), split)
+
+
+def made_up(count, seed=0):
+    """Columns of eight classes and twelve action units: AU12 is true of the happy, AU4 of the angry."""
+    rng = np.random.default_rng(seed)
+    expression = np.arange(count) % 8
+    units = list(registry.from_config({"au": presets.TASKS["action_units"]})[0].outputs)
+    action_units = rng.integers(0, 2, (count, 12)).astype(np.int8)
+    action_units[:, units.index("AU12")] = expression == EXPRESSIONS.index("Happy")
+    action_units[:, units.index("AU4")] = expression == EXPRESSIONS.index("Anger")
+    valence = rng.uniform(-1, 1, count).astype(np.float32)
+    columns = {
+        "id": np.arange(count).astype("S"),
+        "expression": expression,
+        "valence": valence,
+        "arousal": -valence,
+        "action_units": action_units,
+    }
+    return columns, {"label_names": CLASS_WORDS[:8], "action_units": units}
+
+
+def test_the_graph_of_eight_classes(config):
+    config.tasks.expression.vocabulary = ",".join(CLASS_WORDS[:8])
+    tasks = registry.from_config(config.tasks)
+    constants = run.graph_constants(config, tasks, labels_alone(*made_up(160), tasks))
+    assert constants["adjacency"].shape == (10, 10)  # eight classes, valence, arousal
+    assert constants["word_vectors"].shape == (10, 100)
+    assert not constants["adjacency"][:8, :8][~np.eye(8, dtype=bool)].any()  # classes exclude each other
+    assert constants["adjacency"][8, 9] > 0  # arousal is minus valence
+
+
+def test_affectnets_embedded_correlations_lack_an_eighth_class(config):
+    config.tasks.expression.vocabulary = ",".join(CLASS_WORDS[:8])
+    config.graph.correlations = "affectnet"
+    tasks = registry.from_config(config.tasks)
+    with pytest.raises(UserError, match="the graph has Contempt as well: set config.graph.correlations to annotations"):
+        run.graph_constants(config, tasks, labels_alone(*made_up(160), tasks))
+
+
+def test_the_graph_of_action_units(config_of):
+    config = config_of("densenet_tiny,emotion_gcn_au")
+    config.tasks.action_units.names = presets.TASKS["action_units"]["names"]
+    tasks = registry.from_config(config.tasks)
+    columns, metadata = made_up(160)
+    constants = run.graph_constants(config, tasks, labels_alone(columns, metadata, tasks))
+    # Contempt is none of the seven classes: its examples have no class, and do not count in the correlations.
+    names = [name for task in tasks for name in task.outputs]
+    assert names == [*EXPRESSIONS, "Valence", "Arousal", *metadata["action_units"]]
+    assert constants["adjacency"].shape == (21, 21) and constants["word_vectors"].shape == (21, 100)
+    happy, anger, au4, au12 = (names.index(name) for name in ("Happy", "Anger", "AU4", "AU12"))
+    assert constants["adjacency"][happy, au12] > 0 and constants["adjacency"][anger, au4] > 0
+    counted = columns["expression"] < 7
+    weak = stats.spearmanr(columns["expression"][counted] == 0, columns["action_units"][counted, 3]).statistic
+    assert (constants["adjacency"][0, 9 + 3] > 0) == (abs(weak) >= config.graph.threshold)
+
+
+def test_class_weights_and_flags_weights_are_of_the_training_labels(config_of):
+    config = config_of("densenet_tiny,emotion_gcn_au")
+    config.tasks.expression.class_weights = "inverse_frequency"
+    config.tasks.action_units.positive_weights = "balanced"
+    prepared = run.prepare(config)
+    labels = {task.name: prepared.data.labels(task.name) for task in prepared.tasks}
+    counts = np.bincount(labels["expression"][labels["expression"] >= 0], minlength=7)
+    expression, _, action_units = prepared.tasks
+    np.testing.assert_allclose(expression.class_weights, counts.min() / counts)
+    au1, au4, au12 = labels["action_units"].T
+    ratios = [(au == 0).sum() / (au == 1).sum() for au in (au1, au12)]
+    assert not (au4 != -1).any()  # nobody annotated it
+    np.testing.assert_allclose(action_units.positive_weights, [ratios[0], 1.0, ratios[1]])
+    assert prepared.meta["tasks"][0]["class_weights"] == list(expression.class_weights)
+
+
+def test_folds_divide_the_training_split_by_subjects(config):
+    config.dataset.folds = 3
+    parts = []
+    for fold in range(3):
+        config.dataset.fold = fold
+        data = run.prepare(config).data
+        assert not set(data.train.columns["subject"]) & set(data.validation.columns["subject"])
+        assert len(data.train) + len(data.validation) == 70
+        parts.append(set(data.validation.ids))
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 70  # every example validates once
+
+
+def test_a_run_on_a_held_out_share_leaves_the_validation_split_alone(config, tmp_path, capsys):
+    config.dataset.held_out_share = 0.3
+    config.training.epochs = 1
+    config.data.batch_size = 8
+    data = run.prepare(config).data
+    metrics = loop.train_and_evaluate(config, tmp_path)
+    assert metrics["examples"] == len(data.validation) == 70 - len(data.train)
+    assert metrics["split"] == "train, held out by subject"
+    assert "held out by subject" in capsys.readouterr().out
+
+
+def test_a_run_with_a_further_stream_counts_its_epochs_by_the_first(config, tmp_path, capsys):
+    config.dataset.streams = "shades:validation=4"
+    config.training.epochs = 1
+    prepared = run.prepare(config)
+    assert [stream.count for stream in prepared.data.streams] == [6, 4]
+    assert prepared.steps_per_epoch == 70 // 6
+    assert len(prepared.data.labels("expression")) == 70 + 37
+    metrics = loop.train_and_evaluate(config, tmp_path)
+    assert metrics["examples"] == 37
+    printed = capsys.readouterr().out
+    assert "train, 70 examples): 6 of every batch" in printed and "validation, 37 examples): 4 of every" in printed
+
+
+def test_nothing_is_compiled_after_the_first_epoch(config_of, tmp_path, monkeypatch):
+    """Neither in the second epoch's steps, evaluation and checkpoints nor for the report."""
+    config = config_of("resnet_tiny,emotion_gcn_au")
+    config.training.checkpoint_every_steps = 3
+    compiled, after_epochs, save_last = [], [], checkpoints.Checkpoints.save_last
+
+    def listen(event, duration, fun_name="", **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(fun_name)
+
+    def save_and_count(self, step, *rest):
+        save_last(self, step, *rest)
+        if step % 7 == 0:
+            after_epochs.append(len(compiled))
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "save_last", save_and_count)
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        loop.train_and_evaluate(config, tmp_path)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    first, second = after_epochs
+    assert first > 2  # the two steps, at least
+    assert compiled[first:] == [], f"{second - first} in the second epoch"
+
+
+def test_a_task_without_a_weight_in_the_config_has_weight_one(config):
+    with config.unlocked():
+        del config.tasks.affect.weight
+    checks.check_numbers(config)
+    assert registry.from_config(config.tasks)[1].weight == 1.0
