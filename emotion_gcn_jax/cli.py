@@ -152,18 +152,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     split = _open_labelled(arguments)
     model = load(arguments.checkpoint).folded()
-    if arguments.dataset:
-        split = selection.for_tasks(split, model.tasks, model.config.dataset.get("require", "none"))
-    else:
-        split = selection.for_tasks(split, model.tasks)
-    open_directory(arguments.output)
+    require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
+    chosen = selection.for_tasks(split, model.tasks, require)
+    if len(chosen) < len(split):
+        print(f"{len(split) - len(chosen)} of {len(split)} examples have no label that counts here: they are left out")
+    output = open_directory(user_path(arguments.output))
     metrics = write_report(
-        arguments.output,
-        evaluate_model(model, split),
+        output,
+        evaluate_model(model, chosen),
         checkpoint=arguments.checkpoint,
         config=model.meta["config"],
     )
-    print(f"{summary(model.tasks, metrics)}\nreport: {arguments.output}")
+    print(f"{summary(model.tasks, metrics)}\nreport: {output}")
     return 0
 
 

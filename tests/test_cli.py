@@ -1,6 +1,14 @@
+import shutil
+
+import numpy as np
 import pytest
 
 from emotion_gcn_jax import cli
+from emotion_gcn_jax.data import builds
+from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.labels import EXPRESSIONS
+from tests.labelled_folders import write_class_folders
+from tests.stored_runs import run_of
 
 SUBCOMMANDS = [[], ["predict"], ["evaluate"], ["graph"], ["convert"]]
 
@@ -23,3 +31,56 @@ def test_mistakes_in_the_command_end_with_2(words, capsys):
         cli.main(words)
     assert left.value.code == 2
     assert "usage: emotion-gcn" in capsys.readouterr().err
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home folder with a run, a face and a set of images, seen from another folder where nothing may be written."""
+    shutil.copytree(run_of("format_2"), tmp_path / "home" / "run")
+    write_class_folders(tmp_path / "home" / "set", ["Happy", "Sad"])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    yield tmp_path / "home"
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (
+            "predict --checkpoint=~/run --no-detect --json=~/faces.json --overlay=~/marked ~/set/Sad/0.png",
+            ["faces.json", "marked/0_faces.png"],
+        ),
+        ("predict --checkpoint=~/run/checkpoints/last --no-detect --json=~/faces.json ~/set/Happy", ["faces.json"]),
+        ("evaluate --checkpoint=~/run --images=~/set --output=~/report", ["report/metrics.json"]),
+        ("convert --checkpoint=~/run --to-torch=~/weights.safetensors", ["weights.safetensors"]),
+    ],
+)
+def test_a_tilde_is_the_home_folder(home, words, written):
+    assert cli.main(words.split()) == 0
+    assert all((home / name).exists() for name in written)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate --checkpoint=~/run --dataset=synthetic_faces --split=test --data-dir=~/built --output=~/report",
+        "graph --dataset=synthetic_faces --data-dir=~/built --output=~/edges.csv",
+        "convert --weights=~/built --output=~/new",
+    ],
+)
+def test_a_tilde_is_the_home_folder_where_something_is_missing(home, words, capsys):
+    assert cli.main(words.split()) == 2
+    assert f"{home}/built" in capsys.readouterr().err
+
+
+def test_the_graphs_files_are_written_to_the_home_folder(home, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    columns = {"id": np.arange(50).astype("S"), "expression": rng.integers(0, 7, 50)}
+    columns |= {name: rng.uniform(-1, 1, 50).astype(np.float32) for name in ("valence", "arousal")}
+    metadata = {"label_names": EXPRESSIONS}
+    split = Split("any", None, "train", metadata, columns, lambda row: None, np.arange(50))
+    monkeypatch.setattr(builds, "open_split", lambda *names, **options: split)
+    assert cli.main(["graph", "--dataset=any", "--output=~/edges.csv", "--plot=~/edges.png"]) == 0
+    assert (home / "edges.csv").exists() and (home / "edges.png").exists()

@@ -11,14 +11,15 @@ from tests.test_runtime import REPOSITORY
 
 BLOCKED = ("tensorflow", "tensorflow_datasets", "apache_beam", "clu", "numba", "tensorboard", "mlcroissant")
 WITHOUT = f"""
+import importlib.machinery
 import sys
 
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {BLOCKED}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+class Installed(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {BLOCKED} else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Missing())
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Installed
 """
 CLI = "from emotion_gcn_jax import cli\nsys.exit(cli.main(sys.argv[1:]))\n"
 TRAIN = "import runpy\nsys.argv[0] = 'train.py'\nrunpy.run_path('train.py', run_name='__main__')\n"

@@ -27,7 +27,8 @@ def read_report(folder):
 def test_a_folder_for_each_class(tmp_path, capsys):
     images = write_class_folders(tmp_path / "mine", ["happiness", "Sad"])
     assert evaluate(RUN, images, tmp_path / "report") == 0
-    assert "mean_class_accuracy" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "mean_class_accuracy" in printed and "left out" not in printed
     metrics, rows = read_report(tmp_path / "report")
     assert [row["id"] for row in rows] == ["Sad/0.png", "Sad/1.png", "happiness/0.png", "happiness/1.png"]
     assert [row["expression_true"] for row in rows] == ["Sad", "Sad", "Happy", "Happy"]
@@ -37,11 +38,12 @@ def test_a_folder_for_each_class(tmp_path, capsys):
     assert {path.name for path in (tmp_path / "report").glob("*.png")} == {"confusion.png"}
 
 
-def test_a_table_of_some_labels(tmp_path):
+def test_a_table_of_some_labels(tmp_path, capsys):
     labels = [("Happy", 0.7, "train"), ("", -0.1, "test"), ("Sad", "", "test"), ("Contempt", 0.1, "test")]
     rows = [{"expression": word, "valence": valence, "split": split} for word, valence, split in labels]
     table = write_table(tmp_path / "mine", rows)
     assert evaluate(RUN, table, tmp_path / "report", "--split", "test") == 0
+    assert "1 of 3 examples have no label that counts here: they are left out" in capsys.readouterr().out
     metrics, rows = read_report(tmp_path / "report")
     assert [row["id"] for row in rows] == ["1.png", "2.png"]  # a model without Contempt is not judged by it
     assert [(row["expression_true"], row["valence_true"]) for row in rows] == [("", "-0.1"), ("Sad", "")]
@@ -63,7 +65,7 @@ def test_classes_of_ones_own(tmp_path):
     [
         (["--images", "mine", "--config", "csv"], "--config and --data-dir are for --dataset alone"),
         (["--images", "nowhere"], "nowhere does not exist"),
-        (["--images", "mine", "--split", "test"], "has the splits train, found --split test"),
+        (["--images", "mine", "--split", "test"], "--split must name one of train, which mine has, found test"),
         (["--dataset", "mine"], "--dataset needs --split"),
         (["--images", "mine", "--checkpoint", "nowhere"], "No checkpoint was found in"),
     ],
