@@ -24,7 +24,7 @@ def fold(model: EmotionNet, variables: Variables) -> tuple[EmotionNet, dict[str,
         variables: its "params", "batch_stats" and "constants".
 
     Returns:
-        A model for inference only (it refuses train=True), and its variables.
+        A model for inference only (it refuses train=True where norms were folded), and its variables.
     """
     trunk, params, batch_stats = model.trunk, variables["params"]["trunk"], variables["batch_stats"].get("trunk", {})
     if folds := getattr(trunk, "FOLDS", {}):

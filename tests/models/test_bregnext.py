@@ -8,6 +8,7 @@ import pytest
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import bregnext
 from emotion_gcn_jax.models.bregnext import BReGNeXt
+from tests.models.running import random_variables, run_once
 
 SMALL = {"stages": ((1, 4), (1, 8)), "stem_width": 4}
 
@@ -55,9 +56,8 @@ def test_a_strided_shortcut_is_bent_then_pooled_then_padded_on_both_sides():
 
 
 def test_rematerialisation_changes_nothing(x64):
-    images = jax.random.normal(jax.random.key(1), (3, 12, 8, 3), jnp.float64)
-    plain = BReGNeXt(**SMALL, dtype=jnp.float64, param_dtype=jnp.float64)
-    variables = jax.jit(lambda: plain.init(jax.random.key(0, impl="rbg"), images, False))()
+    images = np.random.default_rng(1).normal(size=(3, 12, 8, 3))
+    variables = random_variables(BReGNeXt(**SMALL, dtype=jnp.float64, param_dtype=jnp.float64), images)
 
     def run(remat):
         model = BReGNeXt(**SMALL, remat=remat, dtype=jnp.float64, param_dtype=jnp.float64)
@@ -66,20 +66,22 @@ def test_rematerialisation_changes_nothing(x64):
             y, updated = model.apply({**variables, "params": params}, images, True, mutable=["batch_stats"])
             return (y**2).sum(), updated
 
-        return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
+        return run_once(jax.value_and_grad(loss, has_aux=True), variables["params"])
 
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), run(True), run(False))
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (32, 36), (112, 112)])
-def test_any_multiple_of_4_gives_one_feature_vector(height, width):
+def test_any_multiple_of_4_gives_a_map_of_a_quarter_of_the_sides(height, width):
     images = jnp.zeros((2, height, width, 3))
-    features, _ = jax.eval_shape(lambda: BReGNeXt().init_with_output(jax.random.key(0), images, False))
-    assert features.shape == (2, 128)
+    last, _ = jax.eval_shape(lambda: BReGNeXt().init_with_output(jax.random.key(0), images, False))
+    assert last.shape == (2, height // 4, width // 4, 128)
 
 
 def test_other_sides_are_refused_with_both_sides():
-    with pytest.raises(UserError, match=r"multiples of 4 pixels, found 32 x 227: choose a data.image_size such as 32"):
+    with pytest.raises(
+        UserError, match=r"multiples of 4 pixels, found 32 x 227: choose a config.input.side such as 32"
+    ):
         jax.eval_shape(lambda: BReGNeXt().init(jax.random.key(0), jnp.zeros((1, 32, 227, 3)), False))
 
 

@@ -8,7 +8,7 @@ import pytest
 from configs import common
 from emotion_gcn_jax import presets
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.graph import adjacency, word_vectors
+from emotion_gcn_jax.graph import word_vectors
 from emotion_gcn_jax.graph.nodes import nodes_of
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
@@ -58,16 +58,16 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize(
-    ("trunk", "model", "vocabulary", "nodes"),
+    ("trunk", "model", "vocabulary", "nodes", "propagation"),
     [
-        ("densenet_tiny", "emotion_gcn", EXPRESSIONS, 7 + 2),
-        ("bregnext_tiny", "emotion_gcn", EXPRESSIONS, 7 + 2),
-        ("densenet_tiny", "emotion_gcn", EIGHT, 8 + 2),
-        ("resnet_tiny", "emotion_gcn", ("Angry", "Happy"), 2 + 2),
-        ("densenet_tiny", "emotion_gcn_au", EXPRESSIONS, 7 + 2 + 12),
+        ("densenet_tiny", "emotion_gcn", EXPRESSIONS, 7 + 2, "transposed"),
+        ("densenet_tiny", "emotion_gcn", EXPRESSIONS, 7 + 2, "row"),
+        ("bregnext_tiny", "emotion_gcn", EXPRESSIONS, 7 + 2, "transposed"),
+        ("densenet_tiny", "emotion_gcn", EIGHT, 8 + 2, "transposed"),
+        ("resnet_tiny", "emotion_gcn", ("Angry", "Happy"), 2 + 2, "row"),
+        ("densenet_tiny", "emotion_gcn_au", EXPRESSIONS, 7 + 2 + 12, "transposed"),
     ],
 )
-@pytest.mark.parametrize("propagation", adjacency.PROPAGATION_MODES)
 def test_a_graph_s_outputs_are_its_node_weights_applied_to_the_features(trunk, model, vocabulary, nodes, propagation):
     net = create(trunk, model, vocabulary=vocabulary, word_vector_width=20, propagation=propagation)
     images = np.random.default_rng(1).normal(size=(4, 32, 32, 3)).astype(np.float32)
@@ -92,27 +92,34 @@ def test_a_graph_s_outputs_are_its_node_weights_applied_to_the_features(trunk, m
 
 
 def test_the_graph_s_constants_are_no_parameters():
-    net = create("densenet_tiny", "emotion_gcn", word_vector_width=20)
+    net = create("bregnext_tiny", "emotion_gcn", word_vector_width=20)
     graph = constants(9)
-    variables = emotion_net.init_variables(net, 0, 32, constants=graph)
-    jax.tree.map(np.testing.assert_array_equal, variables["constants"], {"head": graph})
-    assert set(variables["params"]["head"]) == {"gcn"}
+    one, same, other = (emotion_net.init_variables(net, seed, 16, constants=graph) for seed in (1, 1, 2))
+    jax.tree.map(np.testing.assert_array_equal, one["constants"], {"head": graph})
+    assert set(one["params"]["head"]) == {"gcn"}
+    jax.tree.map(np.testing.assert_array_equal, one, same)
+    jax.tree.map(np.testing.assert_array_equal, one["constants"], other["constants"])
+    assert not np.array_equal(one["params"]["head"]["gcn"]["layer1"], other["params"]["head"]["gcn"]["layer1"])
+
+
+def test_a_graph_without_constants_is_refused():
     with pytest.raises(ValueError, match="needs its adjacency and word vectors"):
-        emotion_net.init_variables(net, 0, 32)
+        emotion_net.init_variables(create("bregnext_tiny", "emotion_gcn", word_vector_width=20), 0, 16)
 
 
 @pytest.mark.parametrize("vocabulary", [EXPRESSIONS, EIGHT, ("Happy", "Sad")])
 @pytest.mark.parametrize("model", LINEAR)
 def test_linear_heads_have_bias_and_as_many_rows_as_outputs(model, vocabulary):
-    net = create("densenet_tiny", model, vocabulary=vocabulary)
-    variables = emotion_net.init_variables(net, 0, 32)
-    outputs = net.apply(variables, jnp.ones((2, 32, 32, 3)))
+    head = create("densenet_tiny", model, vocabulary=vocabulary).head
+    outputs, variables = run_once(lambda: head.init_with_output(jax.random.key(0), jnp.ones((2, 60))))
     widths = {"expression": len(vocabulary), **({"affect": 2} if model == "multi_task" else {})}
     assert {name: array.shape for name, array in outputs.items()} == {n: (2, width) for n, width in widths.items()}
-    for head in variables["params"]["head"].values():
-        bound = 1 / np.sqrt(head["kernel"].shape[0])
-        assert set(head) == {"kernel", "bias"}
-        assert all(0 < np.abs(values).max() <= bound for values in head.values())
+    for name, layer in variables["params"].items():
+        assert {leaf: array.shape for leaf, array in layer.items()} == {
+            "kernel": (60, widths[name]),
+            "bias": (widths[name],),
+        }
+        assert all(0 < np.abs(values).max() <= 1 / np.sqrt(60) for values in layer.values())
 
 
 def test_only_a_graph_reads_densenets_maximum():
@@ -161,18 +168,13 @@ def test_every_preset_sits_on_every_kind_of_trunk_and_input(trunk, model, channe
 def test_bfloat16_trunk_keeps_float32_parameters_and_outputs(trunk):
     net = create(trunk, "emotion_gcn", word_vector_width=20, dtype="bfloat16")
     images = jnp.ones((2, 32, 32, 3))
-    variables = emotion_net.init_variables(net, 0, 32, constants=constants(9))
+    outputs, variables = jax.eval_shape(lambda: net.init_with_output(jax.random.key(0), images))
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
-    outputs = run_once(net.apply, variables, images)
     assert {array.dtype for array in outputs.values()} == {jnp.dtype(jnp.float32)}
-    assert all(np.isfinite(array).all() for array in outputs.values())
-
-
-def test_a_seed_decides_the_parameters():
-    net = create("bregnext_tiny", "single_task")
-    one, same, other = (emotion_net.init_variables(net, seed, 16)["params"]["head"] for seed in (1, 1, 2))
-    jax.tree.map(np.testing.assert_array_equal, one, same)
-    assert not np.array_equal(one["expression"]["kernel"], other["expression"]["kernel"])
+    last = jax.eval_shape(
+        lambda variables: net.apply(variables, images, method=lambda n, x: n.trunk(x, False)), variables
+    )
+    assert last.dtype == jnp.bfloat16
 
 
 @pytest.mark.parametrize(

@@ -1,57 +1,113 @@
-import functools
+"""A folded model answers as the model that it was folded from, with fewer parts."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from emotion_gcn_jax import presets
 from emotion_gcn_jax.models import emotion_net, folding
+from emotion_gcn_jax.models.heads import GraphHead
+from emotion_gcn_jax.models.resnet import ResNet
+from tests.models.running import create, random_variables, run_once
 
-SIX = [(trunk, model) for trunk in ("densenet_tiny", "bregnext_tiny") for model in emotion_net.MODELS]
-
-
-def random_variables(net):
-    """Parameters, statistics and constants far from their initial values; nothing is compiled for them."""
-    shapes = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
-    rng = np.random.default_rng(0)
-
-    def draw(path, shape):
-        about = 1.0 if path[-1].key in ("var", "scale", "a") else 0.0
-        return (about + rng.uniform(-0.5, 0.5, shape.shape)).astype(shape.dtype)
-
-    return {"graph": {}, **jax.tree_util.tree_map_with_path(draw, shapes)}
-
-
-def outputs(net, variables, images):
-    return [array for array in jax.jit(net.apply)(variables, images) if array is not None]
+# By trunk the norms that a convolution takes in, and some of those that stay.
+NORMS = {
+    "densenet_tiny": ({"norm2", "stem_norm"}, {"norm1", "final_norm"}),
+    "bregnext_tiny": ({"norm2"}, {"norm1", "final_norm"}),
+    "resnet_tiny": ({"stem_norm", "norm1", "norm2", "shortcut_norm"}, set()),
+    "bottleneck": ({"stem_norm", "norm1", "norm2", "norm3", "shortcut_norm"}, set()),
+}
+CASES = [
+    *((trunk, model) for trunk in ("densenet_tiny", "bregnext_tiny") for model in presets.PRESETS),
+    *(("resnet_tiny", model) for model in ("single_task", "emotion_gcn")),
+    ("bottleneck", "multi_task"),
+]
 
 
-@pytest.mark.parametrize(("trunk", "model"), SIX)
-def test_a_folded_model_has_the_same_outputs_without_graph_and_inner_norms(trunk, model):
-    net = emotion_net.create_model(trunk, model, word_vector_width=5)
-    variables = random_variables(net)
-    images = np.random.default_rng(1).normal(size=(3, 32, 32, 3)).astype(np.float32)
+@pytest.fixture(autouse=True)
+def bottleneck(monkeypatch):
+    """A small relative of ResNet-50, whose kind of block no small trunk of the package has."""
+    monkeypatch.setitem(
+        emotion_net.TRUNKS, "bottleneck", lambda **options: ResNet((1, 1), bottleneck=True, stem_width=4, **options)
+    )
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(1).normal(size=(3, 32, 32, 3)).astype(np.float32)
+
+
+def variables_of(net, images):
+    return {"batch_stats": {}, "constants": {}, **random_variables(net, images)}
+
+
+def names_in(variables):
+    """Every name on the way to an array."""
+    return {entry.key for path, _ in jax.tree_util.tree_leaves_with_path(variables) for entry in path}
+
+
+def assert_alike(found, expected):
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4 * np.abs(array).max())
+
+
+@pytest.mark.parametrize(("trunk", "model"), CASES)
+def test_a_folded_model_has_the_same_outputs_without_graph_and_inner_norms(trunk, model, images):
+    net = create(trunk, model, word_vector_width=5)
+    variables = variables_of(net, images)
     folded, folded_variables = folding.fold(net, variables)
-    for found, expected in zip(outputs(folded, folded_variables, images), outputs(net, variables, images), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+    assert_alike(run_once(folded.apply, folded_variables, images), run_once(net.apply, variables, images))
 
-    names = {entry.key for path, _ in jax.tree_util.tree_leaves_with_path(folded_variables) for entry in path}
-    assert not {"norm2", "stem_norm", "gcn", "adjacency"} & names
-    assert {"norm1", "final_norm"} <= names
+    gone, kept = NORMS[trunk]
+    names = names_in(folded_variables)
+    assert not (gone | {"gcn", "adjacency"}) & names and kept <= names
+    assert gone <= names_in(variables)
     fresh = jax.eval_shape(folded.init, jax.random.key(0), images)  # exactly what the folded model asks for
-    assert jax.tree.structure(fresh["params"]) == jax.tree.structure(folded_variables["params"])
+    assert jax.tree.map(jnp.shape, fresh["params"]) == jax.tree.map(jnp.shape, folded_variables["params"])
 
 
-@pytest.mark.parametrize("trunk", ["densenet_tiny", "bregnext_tiny"])
+class Plain(nn.Module):
+    """A trunk that says nothing of itself: no norms to fold, no activation."""
+
+    remat: bool
+    axis_name: str | None
+    dtype: type
+    param_dtype: type
+
+    @nn.compact
+    def __call__(self, images_BxHxWxC, train):
+        x = nn.BatchNorm(use_running_average=not train)(nn.Conv(4, (3, 3))(images_BxHxWxC))
+        return nn.tanh(x)
+
+
+@pytest.mark.parametrize("trunk", ["vgg16", "plain"])
+def test_a_trunk_without_folds_folds_its_graph_only(trunk, images, monkeypatch):
+    monkeypatch.setitem(emotion_net.TRUNKS, "plain", Plain)
+    net = create(trunk, "emotion_gcn", word_vector_width=5)
+    assert isinstance(net.head, GraphHead)
+    variables = variables_of(net, images)
+    folded, folded_variables = folding.fold(net, variables)
+    assert folded.trunk == net.trunk
+    assert folded_variables["params"]["trunk"] is variables["params"]["trunk"]
+    assert set(folded_variables["params"]["head"]) == {"expression", "affect"}
+    assert folded_variables["batch_stats"].get("trunk", {}) == variables["batch_stats"].get("trunk", {})
+    assert_alike(run_once(folded.apply, folded_variables, images), run_once(net.apply, variables, images))
+
+
+@pytest.mark.parametrize("trunk", ["densenet_tiny", "bregnext_tiny", "resnet_tiny"])
 def test_folding_in_bfloat16_is_as_near_to_float32_as_not_folding(trunk):
     """bfloat16 has 8 bits: two ways to round differ by far more than 1e-4, so both are held against float32."""
     images = np.random.default_rng(1).normal(size=(16, 32, 32, 3)).astype(np.float32)
-    exact_net = emotion_net.create_model(trunk, "emotion_gcn", word_vector_width=5)
-    net = emotion_net.create_model(trunk, "emotion_gcn", word_vector_width=5, dtype="bfloat16")
-    variables = random_variables(net)
-    exact = outputs(exact_net, variables, images)[0]
-    plain = outputs(net, variables, images)[0]
-    folded = outputs(*folding.fold(net, variables), images)[0]
+    exact_net = create(trunk, "emotion_gcn", word_vector_width=5)
+    net = create(trunk, "emotion_gcn", word_vector_width=5, dtype="bfloat16")
+    variables = variables_of(net, images)
+    exact, plain, folded = (
+        jax.jit(model.apply)(tree, images)["expression"]
+        for model, tree in ((exact_net, variables), (net, variables), folding.fold(net, variables))
+    )
     assert folded.dtype == jnp.float32
 
     def error(found):
@@ -61,9 +117,9 @@ def test_folding_in_bfloat16_is_as_near_to_float32_as_not_folding(trunk):
     assert error(folded) < 0.03
 
 
-@pytest.mark.parametrize("trunk", ["densenet_tiny", "bregnext_tiny"])
-def test_a_folded_model_refuses_to_train(trunk):
-    net = emotion_net.create_model(trunk, "single_task")
-    folded, variables = folding.fold(net, random_variables(net))
+@pytest.mark.parametrize("trunk", ["densenet_tiny", "bregnext_tiny", "resnet_tiny"])
+def test_a_folded_model_refuses_to_train(trunk, images):
+    net = create(trunk, "single_task")
+    folded, variables = folding.fold(net, variables_of(net, images))
     with pytest.raises(ValueError, match="A folded model is for inference only"):
-        folded.apply(variables, jnp.zeros((1, 32, 32, 3)), train=True, mutable=["batch_stats"])
+        folded.apply(variables, images, train=True, mutable=["batch_stats"])

@@ -72,3 +72,25 @@ def test_convolution_pads_equally_on_both_sides():
     y = conv.apply({"params": {"kernel": kernel}}, image)
     # Output (0, 0) is centred on pixel (0, 0), which meets the kernel's centre, 4.
     np.testing.assert_array_equal(np.asarray(y)[0, :, :, 0], [[4, 0], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("init", "deviation"),
+    [(layers.he_normal, np.sqrt(2 / 300)), (layers.he_normal_fan_out, np.sqrt(2 / 200))],  # 300 to 200 channels
+)
+@pytest.mark.parametrize("conv", [layers.PointwiseConv, layers.Conv])
+def test_a_kernel_starts_as_it_is_asked_to(conv, init, deviation):
+    size = {"size": 1} if conv is layers.Conv else {}
+    module = conv(200, bias=True, kernel_init=init, **size)
+    params = module.init(jax.random.key(0), jnp.zeros((1, 1, 1, 300)))["params"]
+    np.testing.assert_allclose(np.std(params["kernel"]), deviation, rtol=0.02)  # of 60,000 numbers
+    assert params["bias"].shape == (200,)
+
+
+def test_a_pointwise_convolution_is_the_convolution_of_size_1():
+    rng = np.random.default_rng(0)
+    x, kernel, bias = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 3, 4, 5), (5, 6), (6,)))
+    found = layers.PointwiseConv(6, bias=True).apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    conv = layers.Conv(6, 1, bias=True)
+    expected = conv.apply({"params": {"kernel": kernel[None, None], "bias": bias}}, x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
