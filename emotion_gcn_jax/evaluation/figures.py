@@ -14,8 +14,10 @@ from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from emotion_gcn_jax import presets
 from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.labels import CLASS_WORDS, DIMENSION_ENDS, NO_CLASS
+from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.classes import Classes
 from emotion_gcn_jax.tasks.flags import Flags
 from emotion_gcn_jax.tasks.metrics import ValueMetrics
@@ -28,9 +30,6 @@ _FAINT = "#c9c9d1"
 _COLOURS = ("#7a7a85", "#e0a100", "#2f6fb5", "#35b3c7", "#8e4fb8", "#3f9a4a", "#d43d3d", "#7a4a21", "#b0b03a")
 """In the order of labels.CLASS_WORDS: grey for Neutral, then hues that stay apart in the common kinds of colour
 blindness. Other classes take what is left."""
-USUAL_NAMES = ("confusion.png", "valence_arousal.png", "action_units.png")
-"""The pictures of the tasks in presets.TASKS."""
-
 _MAX_LINKS = 150
 _DOTS_PER_INCH = 150
 
@@ -74,6 +73,11 @@ def of_predictions(predictions: Predictions, metrics: Mapping[str, Mapping[str, 
         picture = _draw(task, predictions, metrics[task.name]) if has_labels else None
         files[name if name not in files else f"{task.name}_{name}"] = picture
     return files
+
+
+def usual_names() -> list[str]:
+    """The names of the pictures that the tasks in presets.TASKS have."""
+    return [_name(task) for task in registry.from_config(presets.TASKS)]
 
 
 def _name(task: Task) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_gcn_jax import presets
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import figures
 from emotion_gcn_jax.evaluation.predictions import (
@@ -18,16 +19,8 @@ from emotion_gcn_jax.evaluation.predictions import (
     with_short_names,
 )
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
+from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
-
-_ALWAYS = (
-    *("accuracy", "mean_class_accuracy", "macro_f1"),
-    *("ccc_valence", "ccc_arousal", "ccc_mean", "rmse_valence", "rmse_arousal", "pcc_valence", "pcc_arousal"),
-    *("sagr_valence", "sagr_arousal", "examples", "per_class", "confusion"),
-)
-"""What every metrics.json has at its top, in this order: the paper's two tasks, whatever the model predicts."""
-
-_ALWAYS_INTERVALS = ("accuracy", "ccc_valence", "ccc_arousal", "ccc_mean")
 
 
 def report_metrics(predictions: Predictions) -> dict[str, Any]:
@@ -40,12 +33,13 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
         does. None stands for what is undefined: the model has no such output, or no example has such a label.
     """
     metrics = metrics_by_task(predictions)
+    always, always_intervals = _papers_names()
     return _for_json(
         {
-            **dict.fromkeys(_ALWAYS),
+            **dict.fromkeys(always),
             **with_short_names(metrics),
             "examples": len(predictions.ids),
-            "intervals_95": dict.fromkeys(_ALWAYS_INTERVALS) | with_short_names(bootstrap_intervals(predictions)),
+            "intervals_95": dict.fromkeys(always_intervals) | with_short_names(bootstrap_intervals(predictions)),
             "tasks": metrics,
         }
     )
@@ -102,7 +96,7 @@ def write_report(
         "metrics.json": (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode(),
         "predictions.csv": _predictions_csv(predictions).encode(),
         "curves.png": figures.curves(predictions.tasks, history) if history else None,
-        **dict.fromkeys(figures.USUAL_NAMES),
+        **dict.fromkeys(figures.usual_names()),
         **figures.of_predictions(predictions, metrics["tasks"]),
     }
     directory = open_directory(directory)
@@ -130,6 +124,18 @@ def open_directory(directory: PathLike) -> PathLike:
     except OSError as error:
         raise _cannot_write(directory, error) from None
     return directory
+
+
+def _papers_names() -> tuple[list[str], list[str]]:
+    """What every metrics.json has at its top, numbers before tables, and in intervals_95: the paper's two tasks."""
+    named: dict[str, Any] = {}
+    intervals: list[str] = []
+    for task in registry.from_config({name: presets.TASKS[name] for name in presets.preset("multi_task").tasks}):
+        nothing = task.read({"id": np.zeros(0, bytes)}, {}), np.zeros((0, len(task.outputs)))
+        named |= task.metrics(*nothing)
+        intervals += task.interval_metrics(*nothing)
+    tables = [name for name, value in named.items() if isinstance(value, Mapping)]
+    return [*(name for name in named if name not in tables), "examples", *tables], intervals
 
 
 def _for_json(value: Any) -> Any:

@@ -45,11 +45,12 @@ def test_a_checkpoint_says_all_that_is_needed(model, workdir):
 
 def test_normalised_arrays_give_every_tasks_raw_outputs(model, faces):
     images = ((np.stack(faces[:3]) / 255 - MEAN) / DEVIATION).astype(np.float32)
-    outputs = model(images)
-    assert {name: output.shape for name, output in outputs.items()} == {"expression": (3, 7), "affect": (3, 2)}
+    logits, affect = outputs = model(images)
+    assert logits.shape == (3, 7) and affect.shape == (3, 2)
+    assert outputs.expression is logits and outputs.affect is affect
     expected = jax.jit(model.module.apply)(model.variables, images)
-    for name, output in outputs.items():
-        np.testing.assert_allclose(output, expected[name], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(logits, expected["expression"], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(affect, expected["affect"], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_grey_model_sees_a_pictures_luminance(workdirs, faces):
         assert coloured.valence == pytest.approx(of_grey.valence, abs=0.02)  # resized and rounded in another order
     images = np.stack([face @ (0.299, 0.587, 0.114) for face in small])[..., None]
     outputs = model(((images / 255 - MEAN[0]) / DEVIATION[0]).astype(np.float32))
-    for face, affect in zip(model.predict_faces(faces[:2]), np.asarray(outputs["affect"]), strict=True):
+    for face, affect in zip(model.predict_faces(faces[:2]), np.asarray(outputs.affect), strict=True):
         assert [face.valence, face.arousal] == pytest.approx(affect.tolist(), abs=0.02)  # not rounded to 8 bits
     with pytest.raises(UserError, match=r"shape \[batch, height, width, 1\]"):
         model(np.zeros((1, 32, 32, 3), np.float32))
@@ -118,7 +119,7 @@ def test_faces_are_judged_alike_alone_and_together_by_few_programs(model, faces)
     # by hand: Pillow's bilinear, ImageNet's normalisation, a softmax
     resized = np.asarray(Image.fromarray(faces[40]).resize((32, 32), Image.Resampling.BILINEAR))
     outputs = model(((resized[None] / 255 - MEAN) / DEVIATION).astype(np.float32))
-    logits, affect = (np.asarray(outputs[name][0], np.float64) for name in ("expression", "affect"))
+    logits, affect = (np.asarray(output[0], np.float64) for output in outputs)
     probabilities = np.exp(logits) / np.exp(logits).sum()
     np.testing.assert_allclose(list(together[40].probabilities.values()), probabilities, rtol=1e-3, atol=1e-6)
     assert together[40].expression == EXPRESSIONS[int(np.argmax(probabilities))]
@@ -213,7 +214,7 @@ def test_answers_that_are_not_finite_are_not_given(model, faces, monkeypatch):
     monkeypatch.setattr(
         eg.EmotionModel,
         "__call__",
-        lambda self, images: {"expression": np.zeros((len(images), 7)), "affect": np.full((len(images), 2), np.nan)},
+        lambda self, images: self._named(np.zeros((len(images), 7)), np.full((len(images), 2), np.nan)),
     )
     with pytest.raises(UserError, match="not finite"):
         model.predict_faces(faces[:1])
