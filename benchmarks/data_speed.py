@@ -22,8 +22,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from emotion_gcn_jax.data.batches import RESIZE_FILTERS, train_batches
-from emotion_gcn_jax.data.source import open_split
+from emotion_gcn_jax import presets
+from emotion_gcn_jax.data.batches import Loader, Stream, train_batches
+from emotion_gcn_jax.data.builds import open_split
+from emotion_gcn_jax.data.inputs import RESIZE_FILTERS, Input
+from emotion_gcn_jax.tasks import registry
 
 SIZE = 227
 BATCH = 35
@@ -39,8 +42,9 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=10, help=f"of {BATCH} images, in a round")
     args = parser.parse_args()
     split = open_split("affectnet", "train", config="csv", data_dir=args.data_dir)
+    streams = [Stream(split, BATCH, registry.from_config({"expression": presets.TASKS["expression"]}))]
     sources = {
-        name: train_batches(split, batch_size=BATCH, image_size=SIZE, resize=name, seed=0, num_threads=0)
+        name: train_batches(streams, Loader(Input(SIZE, resize=name), BATCH, threads=0), seed=0)
         for name in RESIZE_FILTERS
     }
     cv2.setNumThreads(0)

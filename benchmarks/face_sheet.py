@@ -100,9 +100,9 @@ def _predictions(seed: int, indices: np.ndarray) -> list[tuple[Note, ...]]:
     for face, said in zip(faces, model.predict_faces([pictures.decode(f.image_png) for f in faces]), strict=True):
         colour = _RIGHT if said.expression == model.label_names[face.expression] else _WRONG
         lines: list[Note] = [(f"{said.expression} {said.probabilities[said.expression]:.0%}", colour)]
-        for name, value, truth in (("valence", said.valence, face.valence), ("arousal", said.arousal, face.arousal)):
-            if value is not None:
-                lines.append((f"{name} {value:+.2f} ({truth:+.2f})", (90, 90, 90)))
+        for name in ("valence", "arousal"):
+            if name in said.said():
+                lines.append((f"{name} {said.said()[name]:+.2f} ({getattr(face, name):+.2f})", (90, 90, 90)))
         notes.append(tuple(lines))
     return notes
 

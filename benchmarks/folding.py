@@ -16,8 +16,8 @@ from typing import Any
 
 import jax
 import numpy as np
+from paper_model import paper_model
 
-from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.models import emotion_net, folding
 
 
@@ -35,14 +35,8 @@ def main() -> None:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Compiles both models and times them in turns."""
-    word_vectors_9xF = word_vectors.load_word_vectors()
-    model = emotion_net.create_model(
-        args.trunk, args.model, word_vector_width=word_vectors_9xF.shape[1], dtype=args.dtype
-    )
-    adjacency_9x9 = adjacency.adjacency_from_correlations(adjacency.affectnet_correlations())
-    variables = emotion_net.init_variables(
-        model, 0, args.size, adjacency_9x9=adjacency_9x9, word_vectors_9xF=word_vectors_9xF
-    )
+    model, _, constants = paper_model(args.trunk, args.model, dtype=args.dtype)
+    variables = emotion_net.init_variables(model, 0, args.size, constants=constants)
     images = jax.device_put(np.random.default_rng(0).normal(size=(args.batch, args.size, args.size, 3)).astype("f4"))
     seconds: dict[str, list[float]] = {"plain": [], "folded": []}
     runs = {}

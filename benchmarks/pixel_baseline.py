@@ -6,7 +6,6 @@ Fits scikit-learn's logistic regression to the training split's faces of 32 x 32
 dataset, training size, validation size and accuracy, share of the most frequent class.
 """
 
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from emotion_gcn_jax.data.source import open_split
+from emotion_gcn_jax.data.builds import open_split
 from emotion_gcn_jax.errors import UserError
 
 _DATASET = flags.DEFINE_string(
@@ -53,13 +52,12 @@ def _read_split(name: str, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Grey pixels [N, side * side] in 0..1 and expressions [N] of the examples that have one."""
     dataset, _, config = _DATASET.value.partition("/")
     split = open_split(dataset, name, config=config or None, data_dir=_DATA_DIR.value)
-    split = split.select(split.expression >= 0)
+    split = split.select(split.columns["expression"] >= 0)
     pixels = []
     for index in range(len(split)):
-        with Image.open(io.BytesIO(split.image_bytes(index))) as image:
-            grey = image.convert("L").resize((side, side), Image.Resampling.BILINEAR)
+        grey = Image.fromarray(split.image(index)).convert("L").resize((side, side), Image.Resampling.BILINEAR)
         pixels.append(np.asarray(grey, np.float32).ravel() / 255)
-    return np.stack(pixels), split.expression
+    return np.stack(pixels), split.columns["expression"]
 
 
 if __name__ == "__main__":

@@ -43,32 +43,24 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.devices}"
     import jax
     import ml_collections
+    from paper_model import paper_model
 
     from emotion_gcn_jax import parallel
     from emotion_gcn_jax.data.augmentation import Augmentation
-    from emotion_gcn_jax.graph import adjacency, word_vectors
+    from emotion_gcn_jax.data.inputs import Input
     from emotion_gcn_jax.models import emotion_net
     from emotion_gcn_jax.training import optimizer
     from emotion_gcn_jax.training.step import StepOptions, create_state, train_step
 
     jax.config.update("jax_enable_compilation_cache", False)
     devices = jax.local_devices()[: args.devices]
-    word_vectors_9xF = word_vectors.load_word_vectors()
-    model = emotion_net.create_model(
-        args.trunk,
-        args.model,
-        word_vector_width=word_vectors_9xF.shape[1],
-        dtype=args.dtype,
-        remat=args.remat,
-        axis_name=parallel.AXIS,
+    model, tasks, constants = paper_model(
+        args.trunk, args.model, dtype=args.dtype, remat=args.remat, axis_name=parallel.AXIS
     )
-    adjacency_9x9 = adjacency.adjacency_from_correlations(adjacency.affectnet_correlations())
-    variables = emotion_net.init_variables(
-        model, 0, args.size, adjacency_9x9=adjacency_9x9, word_vectors_9xF=word_vectors_9xF
-    )
+    variables = emotion_net.init_variables(model, 0, args.size, constants=constants)
     tx = optimizer.sgd(1e-3, ml_collections.ConfigDict({"weight_decay": 1e-3, "momentum": 0.9}))
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
-    options = StepOptions(class_weights_C=(1.0,) * 7, augmentation=Augmentation() if args.augment else off)
+    options = StepOptions(tasks, Input(args.size), Augmentation() if args.augment else off)
     step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=options)
     state = parallel.replicate(create_state(variables, tx), devices)
     batch = parallel.prefetch(iter([_random_batch(args)]), devices)
@@ -99,8 +91,7 @@ def _random_batch(args: argparse.Namespace) -> dict[str, np.ndarray]:
     return {
         "image": rng.integers(0, 256, (args.batch, args.size, args.size, 3), np.uint8),
         "expression": rng.integers(0, 7, args.batch, np.int32),
-        "valence": rng.uniform(-1, 1, args.batch).astype(np.float32),
-        "arousal": rng.uniform(-1, 1, args.batch).astype(np.float32),
+        "affect": rng.uniform(-1, 1, (args.batch, 2)).astype(np.float32),
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from emotion_gcn_jax.data.source import open_split
+from emotion_gcn_jax.data.builds import open_split
 from emotion_gcn_jax.releases.affwild2_layout import TASKS
 from tests import raw_affwild2
 from tfds_builders.affwild2.affwild2_dataset_builder import Affwild2Config, Builder
@@ -114,7 +114,7 @@ def test_round_trip(
 
 def test_expr_va_is_opened_by_the_loader(data_dir: pathlib.Path) -> None:
     built = open_split("affwild2", "train", config="expr_va_tolerant", data_dir=str(data_dir))
-    assert built.label_names == tuple(SEVEN)
+    assert built.metadata["label_names"] == list(SEVEN)
     left = built.select(np.isin(built.columns["recording"], [b"12-24-1920x1080"]))
     assert set(left.columns["video"]) == {b"12-24-1920x1080_left", b"12-24-1920x1080_right"}
 
