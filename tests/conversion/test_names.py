@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.conversion import names
-from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.models import emotion_net
-from tests.conversion.conftest import SIX, identical, listed, random_tensors
-
-
-def described(tensors):
-    return [(tensor.name, tensor.shape, tensor.dtype) for tensor in tensors]
+from tests.conversion.conftest import SIX, described, identical, listed, random_tensors
+from tests.models.running import create
 
 
 @pytest.mark.parametrize(("trunk", "model"), SIX)
@@ -20,24 +15,34 @@ def test_names_shapes_types_and_order_are_the_official_ones(trunk, model):
 
 
 @pytest.mark.parametrize(
-    ("trunk", "model"),
+    ("trunk", "model", "vocabulary", "channels"),
     [
-        *((trunk, model) for trunk in ("densenet_tiny", "bregnext_tiny") for model in emotion_net.MODELS),
-        ("densenet121", "emotion_gcn"),
-        ("bregnext50", "emotion_gcn"),
+        *((t, m, (), 3) for t in ("densenet_tiny", "bregnext_tiny", "resnet_tiny") for m in names.OFFICIAL_MODELS),
+        *(("densenet_tiny", m, tuple("ABCDEFGH"), 1) for m in names.OFFICIAL_MODELS),
+        ("densenet121", "emotion_gcn", (), 3),
+        ("bregnext50", "emotion_gcn", (), 3),
+        ("resnet50", "multi_task", (), 3),
+        ("vgg16", "single_task", (), 1),
     ],
 )
-def test_the_variables_are_exactly_those_of_our_model(trunk, model):
-    official = names.official_tensors(trunk, model, word_vector_width=20)
-    variables, _ = names.to_variables(random_tensors(described(official)), official)
-    net = emotion_net.create_model(trunk, model, word_vector_width=20)
-    expected = dict(jax.eval_shape(lambda: net.init(jax.random.key(0), np.zeros((1, 32, 32, 3), np.float32))))
+def test_the_variables_are_exactly_those_of_our_model(trunk, model, vocabulary, channels):
+    official = names.official_tensors(
+        trunk, model, word_vector_width=20, num_classes=len(vocabulary) or 7, channels=channels
+    )
+    variables, _ = names.to_variables(zeros(official), official)
+    net = create(trunk, model, vocabulary=vocabulary, word_vector_width=20)
+    images = np.zeros((1, 32, 32, channels), np.float32)
+    expected = {"batch_stats": {}, **jax.eval_shape(lambda: net.init(jax.random.key(0), images))}
     if model == "emotion_gcn":
-        del expected["graph"]["head"]["word_vectors"]
+        del expected["constants"]["head"]["word_vectors"]
     else:
-        assert variables.pop("graph") == {}
+        assert variables.pop("constants") == {}
     shapes = [jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), tree) for tree in (variables, expected)]
     assert shapes[0] == shapes[1]
+
+
+def zeros(official):
+    return {tensor.name: np.zeros(tensor.shape, tensor.dtype) for tensor in official}
 
 
 def test_axes():
@@ -70,7 +75,7 @@ def test_bregnext_s_two_norms_convolutions_and_scalars_keep_their_places():
     ):
         np.testing.assert_array_equal(block[ours][leaf], values[f"{theirs}.{name}"])
     np.testing.assert_array_equal(variables["params"]["head"]["gcn"]["layer2"], values["gc2.weight"])
-    np.testing.assert_array_equal(variables["graph"]["head"]["adjacency"], values["A"])
+    np.testing.assert_array_equal(variables["constants"]["head"]["adjacency"], values["A"])
     np.testing.assert_array_equal(extras["model._fc0.bias"], values["model._fc0.bias"])
 
 
@@ -92,34 +97,6 @@ def test_what_a_file_lacks_of_the_extras_is_zero(official):
     assert not without_fc0["model._fc0.weight"].any() and without_fc0["model._fc0.weight"].shape == (7, 128)
 
 
-@pytest.mark.parametrize(("trunk", "model"), SIX)
-def test_trunk_and_model_are_told_by_the_names(trunk, model):
-    found = [name for name, _, _ in listed(trunk, model)]
-    assert names.infer_trunk_and_model(set(found)) == (trunk, model)
-    assert names.infer_trunk_and_model(set(found), trunk="bregnext50", model="multi_task") == (
-        "bregnext50",
-        "multi_task",
-    )
-    assert names.infer_trunk_and_model({f"x.{name}" for name in found}) is None
-
-
-def test_prefix_of_data_parallel_and_older_names():
-    older = {
-        "module.features.denseblock1.denselayer12.norm.1.weight": 0,
-        "module.features.denseblock1.denselayer12.conv.2.weight": 1,
-        "module.features.transition1.norm.weight": 2,
-        "classifier.weight": 3,
-    }
-    assert names.normalised_names(older) == {
-        "features.denseblock1.denselayer12.norm1.weight": 0,
-        "features.denseblock1.denselayer12.conv2.weight": 1,
-        "features.transition1.norm.weight": 2,
-        "classifier.weight": 3,
-    }
-    with pytest.raises(UserError, match="the tensor A under two names"):
-        names.normalised_names({"A": 0, "module.A": 1})
-
-
 def test_every_problem_is_named():
     layout = names.official_tensors("bregnext50", "emotion_gcn")
     tensors = random_tensors(listed("bregnext50", "emotion_gcn"))
@@ -127,8 +104,9 @@ def test_every_problem_is_named():
     tensors["fc.weight"] = np.zeros(1)
     tensors["model._conv0.bias"] = np.zeros((32, 1), np.float32)
     tensors["model._model.0._layer_stack.0._shortcut._a"] = np.float32(1)
-    tensors["model._model.5.bias"] = tensors["model._model.5.bias"].astype(np.float64)
+    tensors["model._model.5.bias"] = np.zeros(128, np.int64)
     tensors["model._model.5.weight"] = tensors["model._model.5.weight"].astype(np.float16)  # fits into float32
+    tensors["gc1.weight"] = tensors["gc1.weight"].astype(np.float64)  # so does this
     tensors["model._model.5.running_mean"] = np.full(128, np.nan, np.float32)
     tensors["model._model.5.running_var"] = [1.0] * 128
     assert names.problems(tensors, layout) == [
@@ -136,10 +114,36 @@ def test_every_problem_is_named():
         "unexpected: fc.weight",
         "model._conv0.bias has shape 32x1 instead of 32",
         "model._model.0._layer_stack.0._shortcut._a is no tensor",
-        "model._model.5.bias holds float64 instead of float32",
-        "model._model.5.running_mean has numbers that are not finite",
+        "model._model.5.bias holds int64 instead of float32",
+        "model._model.5.running_mean has numbers that are not finite in float32",
         "model._model.5.running_var is no tensor",
     ]
+
+
+def test_what_is_larger_than_single_precision_is_not_finite_in_it():
+    layout = names.official_tensors("densenet_tiny", "single_task")
+    tensors = random_tensors(described(layout)) | {"classifier.bias": np.full(7, 1e39)}  # the largest is 3.4e38
+    assert names.problems(tensors, layout) == ["classifier.bias has numbers that are not finite in float32"]
+
+
+@pytest.mark.parametrize(("model", "count"), [(m, c) for m in names.OFFICIAL_MODELS for c in (2, 7, 8, 30)])
+def test_classes_are_counted(model, count):
+    seven, layout = (names.official_tensors("bregnext_tiny", model, num_classes=c) for c in (7, count))
+    assert names.class_count(zeros(layout), seven) == count
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {},
+        {"A": np.zeros(()), "gc1.weight": np.zeros(3)},
+        {"A": np.zeros((3, 3)), "gc1.weight": np.zeros(())},  # of one class and two values
+        {"A": np.zeros((0, 0))},
+    ],
+)
+def test_the_official_numbers_count_where_a_file_does_not_tell(tensors):
+    assert names.class_count(tensors, names.official_tensors("bregnext_tiny", "emotion_gcn")) == 7
+    assert names.word_vector_width(tensors) == 300
 
 
 def test_permuted_classes_of_a_graph_permute_w():
