@@ -118,7 +118,8 @@ def test_what_is_left_out_is_printed(run, tmp_path):
 
 # What a user may name as the order of a file's classes: every data set's, and the classes themselves.
 ORDERS = {
-    **{name: labels.class_order(name, 7) for name in labels.CLASS_ORDERS},
+    # Which of its eight classes a model of CK+ with seven lacks, its order does not say.
+    **{name: labels.class_order(name, 8 if name == "ck_plus" else 7) for name in labels.CLASS_ORDERS},
     "Anger,Disgust,Fear,Happy,Neutral,Sad": ("Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad"),
     "angry, disgusted,FEARFUL,joy,other": ("Anger", "Disgust", "Fear", "Happy", "Other"),
     "Sad,Bored,Happy": ("Sad", "Bored", "Happy"),
@@ -196,7 +197,7 @@ def test_a_set_s_own_recipe_goes_with_its_order(run, tmp_path):
     [
         ("fer", 7, "A class order is one of affectnet, affwild2, raf_db, "),
         ("Anger,Happy", 7, "or 7 different class names with commas between them, found 'Anger,Happy'"),
-        ("fer2013", 8, "The class order fer2013 has 7 classes, and 8 are needed: name them all"),
+        ("fer2013", 8, "Surprise,Neutral, and 8 classes are needed: name those"),
         ("Happy,happiness", 2, "or 2 different class names"),
     ],
 )
