@@ -73,7 +73,7 @@ def open_for_writing(config: ml_collections.ConfigDict, workdir: pathlib.Path) -
 def _check_same_run(
     config: ml_collections.ConfigDict, config_file: bytes, workdir: pathlib.Path, *, has_checkpoint: bool
 ) -> dict[str, Any]:
-    """Returns the run's own config.init; raises UserError, naming what differs, if the present one is of another run."""
+    """Returns the run's own config.init; raises UserError, naming what differs, if the config is another run's."""
     try:
         before = old_formats.config(json.loads(config_file))
         old, start = _flattened(before), before["init"]
