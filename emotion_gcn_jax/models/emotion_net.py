@@ -110,6 +110,16 @@ def create_model(
     Raises:
         UserError: an unknown name.
     """
+    check_names(trunk, head, readout, dtype)
+    param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
+    widths = tuple((task.name, len(task.outputs)) for task in tasks)
+    graph = {"word_vector_width": word_vector_width, "propagation": propagation}
+    body = TRUNKS[trunk](remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
+    return EmotionNet(body, HEADS[head](widths, param_dtype, graph), readout, param_dtype)
+
+
+def check_names(trunk: str, head: str, readout: str, dtype: str) -> None:
+    """Raises UserError, with the known ones, for an unknown name of a part of `create_model`'s."""
     for what, name, known in (
         ("trunk", trunk, TRUNKS),
         ("head", head, HEADS),
@@ -120,11 +130,6 @@ def create_model(
             raise UserError(f"Unknown {what} {name!r}: choose one of {', '.join(known)}.")
     if dtype == "float64" and jnp.result_type(float) != jnp.float64:
         raise UserError("dtype float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1 in the environment.")
-    param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
-    widths = tuple((task.name, len(task.outputs)) for task in tasks)
-    graph = {"word_vector_width": word_vector_width, "propagation": propagation}
-    body = TRUNKS[trunk](remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
-    return EmotionNet(body, HEADS[head](widths, param_dtype, graph), readout, param_dtype)
 
 
 def from_config(

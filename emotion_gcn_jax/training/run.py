@@ -96,6 +96,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     """
     tasks = registry.from_config(config.tasks)
     checks.check_numbers(config)
+    emotion_net.check_names(config.model.trunk, config.model.head, config.model.readout, config.model.dtype)
     checks.selection_metric(config, tasks)
     devices = _devices(config.training.devices)
     train_loader, eval_loader = _loaders(config, len(devices))

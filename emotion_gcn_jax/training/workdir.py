@@ -25,6 +25,8 @@ RESUMABLE = {
 }
 STARTING_POINT = {"init.checkpoint", "init.trunk"}
 
+_LISTED = 8  # differing fields in a message
+
 
 def check(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, resume: bool
@@ -50,9 +52,9 @@ def check(
             f"The run in {workdir} has lost its {CONFIG_FILE}: put it back (its checkpoints' meta has it), or choose "
             f"another --workdir."
         )
-    before = _check_same_run(config, path.read_bytes(), workdir, has_checkpoint=last is not None)
+    start = _check_same_run(config, path.read_bytes(), workdir, has_checkpoint=last is not None)
     config = config.copy_and_resolve_references()
-    config.init.update(before["init"])
+    config.init.update(start)
     return config, last
 
 
@@ -71,10 +73,10 @@ def open_for_writing(config: ml_collections.ConfigDict, workdir: pathlib.Path) -
 def _check_same_run(
     config: ml_collections.ConfigDict, config_file: bytes, workdir: pathlib.Path, *, has_checkpoint: bool
 ) -> dict[str, Any]:
-    """Returns the run's own config; raises UserError, naming what differs, if the present one is of another run."""
+    """Returns the run's own config.init; raises UserError, naming what differs, if the config is another run's."""
     try:
         before = old_formats.config(json.loads(config_file))
-        old = _flattened(before)
+        old, start = _flattened(before), before["init"]
     except (ValueError, AttributeError, KeyError, TypeError):
         raise UserError(
             f"The config.json in {workdir} is damaged, or no run's: put the run's back, or choose another --workdir."
@@ -82,13 +84,14 @@ def _check_same_run(
     new = _flattened(json.loads(config.to_json()))
     may_differ = RESUMABLE | (STARTING_POINT if has_checkpoint else set())
     fields = sorted((old.keys() | new.keys()) - may_differ)
-    changed = [f"{f} was {old.get(f)!r} and is {new.get(f)!r}" for f in fields if old.get(f) != new.get(f)]
+    changed = [f"{f} was {old.get(f)!r:.60} and is {new.get(f)!r:.60}" for f in fields if old.get(f) != new.get(f)]
     if changed:
+        more = f"; and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
         raise UserError(
-            f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed)}: set these back, or "
-            f"choose another --workdir."
+            f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed[:_LISTED])}{more}: set "
+            f"these back, or choose another --workdir."
         )
-    return before
+    return start
 
 
 def _flattened(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
