@@ -98,7 +98,7 @@ def _predictions(seed: int, indices: np.ndarray) -> list[tuple[Note, ...]]:
     faces = [stored_face(seed, int(index), crop=model.crop) for index in indices]
     notes = []
     for face, said in zip(faces, model.predict_faces([pictures.decode(f.image_png) for f in faces]), strict=True):
-        colour = _RIGHT if said.expression == model.label_names[face.expression] else _WRONG
+        colour = _RIGHT if said.expression == EXPRESSIONS[face.expression] else _WRONG
         lines: list[Note] = [(f"{said.expression} {said.probabilities[said.expression]:.0%}", colour)]
         for name in ("valence", "arousal"):
             if name in said.said():

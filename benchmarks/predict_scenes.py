@@ -24,6 +24,7 @@ from PIL import Image
 from emotion_gcn_jax import runtime
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.faces.detection import Detection, detect, in_dataset
+from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.rendering.sampling import sample_face
 from emotion_gcn_jax.rendering.scene import RenderedFace, render
 from emotion_gcn_jax.rendering.synthetic import stored_face
@@ -164,7 +165,7 @@ def _accuracies(pairs: Sequence[tuple[Scene, SceneFace, Detection]]) -> dict[str
         "scenes, true boxes": [cut(scene, truth) for scene, truth, _ in pairs],
         "scenes, found": [cut(scene, in_dataset(face, model.meta["dataset"])) for scene, _, face in pairs],
     }
-    right = [model.label_names[truth.expression] for _, truth, _ in pairs]
+    right = [EXPRESSIONS[truth.expression] for _, truth, _ in pairs]
     return {
         name: float(np.mean([p.expression == label for p, label in zip(model.predict_faces(cuts), right, strict=True)]))
         for name, cuts in faces.items()

@@ -85,7 +85,7 @@ def concordance_loss(
     dimensions = predicted_BxD.shape[1]
     cccs = [ccc(true_BxD[:, i], predicted_BxD[:, i], variance, axis_name) for i in range(dimensions)]
     labelled_D = _sum_over((~jnp.isnan(true_BxD)).sum(0), axis_name) > 0
-    return labelled_D.sum() / dimensions - sum(cccs[1:], cccs[0]) / dimensions
+    return labelled_D.mean(dtype=predicted_BxD.dtype) - sum(cccs[1:], cccs[0]) / dimensions
 
 
 def mean_squared_error(predicted_BxD: jax.Array, true_BxD: jax.Array, axis_name: str | None = None) -> jax.Array:
