@@ -1,8 +1,8 @@
 """A trained model made ready for inference: what no longer changes is computed once.
 
 The graph's node weights become an ordinary linear head, and a batch norm that directly follows a convolution becomes
-part of its kernel and bias. Which norms do is said by the trunk (FOLDS). Most norms of DenseNet and BReG-NeXt follow a
-concatenation or a sum, and stay.
+part of its kernel and bias. Which norms do is said by the trunk (FOLDS); they have layers.NORM_EPSILON. Most norms of
+DenseNet and BReG-NeXt follow a concatenation or a sum, and stay.
 """
 
 from collections.abc import Mapping

@@ -76,7 +76,7 @@ class FolderSet:
     splits: Mapping[str, FolderSplit]
 
 
-def read(path: pathlib.Path) -> FolderSet:
+def read(path: str | pathlib.Path) -> FolderSet:
     """Reads a set of labelled images.
 
     Args:
@@ -86,7 +86,7 @@ def read(path: pathlib.Path) -> FolderSet:
     Raises:
         UserError: there is no such set, or a name or a number in it is none.
     """
-    path = path.expanduser().resolve()
+    path = pathlib.Path(path).expanduser().resolve()
     if not path.exists():
         raise UserError(f"Expected a folder of labelled images or a table of them, and {path} does not exist.")
     table = path if path.is_file() else _find_table(path)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.labels import NO_CLASS
+from emotion_gcn_jax.labels import NO_CLASS, class_word
 from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.tasks.metrics import ClassMetrics
 from emotion_gcn_jax.tasks.task import Columns, Metadata, Task, numbers_text, one_of, positive_numbers
@@ -157,8 +157,9 @@ class Classes(Task):
         return [(f"{word} {described['probabilities'][word]:.0%}", 1.0)]
 
     def _words(self, metadata: Metadata) -> tuple[str, ...]:
-        """The dataset's own vocabulary of this task; empty if it does not say."""
-        return tuple(metadata.get(f"{self.name}_names", metadata.get("label_names", ())))
+        """The dataset's own vocabulary of this task, in our words; empty if it does not say."""
+        stored = metadata.get("label_names" if self.name == "expression" else f"{self.name}_names", ())
+        return tuple(class_word(name) for name in stored)
 
     def _place(self, word: str) -> int:
         return self.vocabulary.index(word) if word in self.vocabulary else NO_CLASS

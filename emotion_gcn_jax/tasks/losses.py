@@ -51,7 +51,7 @@ def ccc(
         axis_name: the mapped axis that spreads the global batch.
 
     Returns:
-        A scalar in [-1, 1]; 0 where the denominator is 0 (no labels, one label, or constants).
+        A scalar in [-1, 1]; 0 with no labels, with one label, and for constants (even where they agree).
     """
     mask_B = ~jnp.isnan(true_B)
     true_B = jnp.where(mask_B, true_B, 0.0).astype(predicted_B.dtype)

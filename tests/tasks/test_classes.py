@@ -98,3 +98,17 @@ def test_what_is_said_of_a_face():
     assert TASK.table_columns == {"expression": 5, "probability": 4}
     assert TASK.table_cells(described) == ["Sad", "0.75"]
     assert TASK.overlay_lines(described) == [("Sad 75%", 1.0)]
+
+
+def test_a_dataset_s_other_names_of_the_classes_are_understood():
+    task = Classes(name="expression", vocabulary=("Happy", "Sad"))
+    columns, metadata = {"id": np.zeros(2, bytes), "expression": np.array([1, 0])}, {"label_names": ["Sadness", "joy"]}
+    task.check(metadata, "moods")
+    assert task.read(columns, metadata).tolist() == [0, 1]
+
+
+def test_a_second_task_of_classes_has_names_of_its_own():
+    task = Classes(name="gaze", vocabulary=("Left", "Right"))
+    columns = {"id": np.zeros(1, bytes), "gaze": np.array([1])}
+    task.check({"label_names": ["Happy", "Sad"]}, "moods")
+    assert task.read(columns, {"label_names": ["Happy", "Sad"], "gaze_names": ["Right", "Left"]}).tolist() == [0]
