@@ -4,8 +4,8 @@ A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map
 `__call__(images_BxHxWxC, train) -> map_BxH'xW'xD` with the fields remat, axis_name, dtype and param_dtype. It may have
 
 - ACTIVATION: what an average takes of the map: "relu", "elu", or "none" (the default: the map has been through it);
-- FOLDS, and a field `folded`: by the name of a convolution the norm that directly follows it, both as in layers.py; with
-  `folded` the convolution has a bias and the norm is left out (folding.py);
+- FOLDS, and a field `folded`: by the name of a convolution the norm that directly follows it, both as in layers.py;
+  with `folded` the convolution has a bias and the norm is left out (folding.py);
 - FAMILIES and torch_names(): whose weight files fit, and the layers' names there (conversion/names.py).
 
 The variables live in three collections: `params` (trained), `batch_stats` (running statistics) and `constants` (the
