@@ -14,7 +14,7 @@ demo: $(INSTALLED)
 		"$$($(VENV)/bin/python -c 'import skimage; print(skimage.__path__[0])')/data/astronaut.png"
 
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
