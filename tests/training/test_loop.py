@@ -30,13 +30,14 @@ def read_all(workdir):
 
 
 def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_path, capfd):
-    config.training.epochs = 30
+    config.training.epochs = 16
+    config.optimizer.learning_rate = 5e-3
     config.training.ema_decay = 0.5
     config.training.select_by = "ccc_mean"
     config.training.patience = 0
     metrics = loop.train_and_evaluate(config, tmp_path)
     # Rounding differs between processors and versions, and with it a run this short: seeds 0 to 3 gave accuracies of
-    # 0.76 to 0.88 (chance: 0.14) and a mean CCC of 0.99.
+    # 0.61 to 0.88 (chance: 0.14) and a mean CCC of 0.99.
     assert metrics["accuracy"] > 0.5
     assert metrics["ccc_mean"] > 0.8
 
@@ -68,8 +69,8 @@ def test_a_run_learns_and_leaves_checkpoints_scalars_and_a_report(config, tmp_pa
 
     events = EventAccumulator(tmp_path / "tensorboard", size_guidance={"tensors": 0}).Reload()
     steps = [event.step for event in events.Tensors("train/loss")]
-    assert steps == list(range(1, 211))
-    assert len(events.Tensors("validation/accuracy")) == 30
+    assert steps == list(range(1, 113))
+    assert len(events.Tensors("validation/accuracy")) == 16
 
     printed = capfd.readouterr()
     assert "densenet_tiny" in printed.out
