@@ -6,18 +6,17 @@ The images are on the device already; `step_seconds` is the median of the timed 
 """
 
 import argparse
-import functools
 import importlib.metadata
 import json
 import os
 import platform
-import resource
 import statistics
-import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import taking_turns
 
 
 def main() -> None:
@@ -32,14 +31,18 @@ def main() -> None:
     parser.add_argument("--augment", action="store_true", help="with the paper's augmentation")
     parser.add_argument("--remat", action="store_true", help="recompute layers in the backward pass")
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
+    parser.add_argument("--serve", action="store_true", help="be a side of taking_turns.py")
     args = parser.parse_args()
     if args.batch % args.devices:
         parser.error(f"--batch {args.batch} does not divide over --devices {args.devices}")
-    print(json.dumps(measure(args)))
+    if args.serve:
+        taking_turns.serve(prepare(args)[0], **versions())
+    else:
+        print(json.dumps(measure(args)))
 
 
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Compiles the step and times it."""
+def prepare(args: argparse.Namespace) -> tuple[Callable[[], None], list[Any]]:
+    """Returns a function that takes a step, the first time after it has compiled it; and the devices."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.devices}"
     import jax
     import ml_collections
@@ -64,26 +67,38 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=options)
     state = parallel.replicate(create_state(variables, tx), devices)
     batch = parallel.prefetch(iter([_random_batch(args)]), devices)
-    run = functools.partial(step, batch=next(batch))
+    images_and_labels = next(batch)
 
+    def take() -> None:
+        nonlocal state
+        state, scalars = step(state, images_and_labels)
+        jax.block_until_ready(scalars)
+
+    return take, devices
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Compiles the step and times it."""
+    take, devices = prepare(args)
     seconds = []
     for _ in range(args.steps + 2):
         start = time.perf_counter()
-        state, scalars = run(state)
-        jax.block_until_ready(scalars)
+        take()
         seconds.append(time.perf_counter() - start)
     median = statistics.median(seconds[2:])
     return {
         "images_per_second": round(args.batch / median, 2),
         "step_seconds": round(median, 4),
         "compile_seconds": round(seconds[0] - median, 1),
-        "peak_memory_gb": round(_peak_memory_bytes(devices[0]) / 1e9, 2),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")},
-            "device": f"{len(devices)} x {devices[0].device_kind}",
-        },
+        "peak_memory_gb": _peak_memory_gb(devices[0]),
+        "versions": {**versions(), "device": f"{len(devices)} x {devices[0].device_kind}"},
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what counts."""
+    packages = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")}
+    return {"python": platform.python_version(), **packages}
 
 
 def _random_batch(args: argparse.Namespace) -> dict[str, np.ndarray]:
@@ -95,11 +110,10 @@ def _random_batch(args: argparse.Namespace) -> dict[str, np.ndarray]:
     }
 
 
-def _peak_memory_bytes(device: Any) -> int:
+def _peak_memory_gb(device: Any) -> float:
     """Of the device where it keeps count, else of this process."""
     stats = device.memory_stats() or {}
-    scale = 1 if sys.platform == "darwin" else 1024
-    return stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+    return round(stats["peak_bytes_in_use"] / 1e9, 2) if "peak_bytes_in_use" in stats else taking_turns.peak_memory_gb()
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.inference.model import load
 
     split = _open_labelled(arguments)
-    model = load(arguments.checkpoint).folded()
+    model = load(arguments.checkpoint)
     require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
     chosen = selection.for_tasks(split, model.tasks, require)
     if len(chosen) < len(split):

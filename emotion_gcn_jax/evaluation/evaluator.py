@@ -1,4 +1,4 @@
-"""Evaluation: every example of a split once, in order, through the model under pmap."""
+"""Evaluation: every example of a split once, in order, through the model."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +13,7 @@ from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.inference.model import EmotionModel
+from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.parallel import AXIS, pmap_step, replicate, spread
 from emotion_gcn_jax.tasks import registry
@@ -21,7 +22,7 @@ from emotion_gcn_jax.trees import Batch, Tree
 
 
 def evaluate_model(model: EmotionModel, split: Split) -> Predictions:
-    """Predicts a whole split with a trained model, on all devices of this process.
+    """Predicts a whole split with a trained model: by its engine, which with JAX is all devices of this process.
 
     Args:
         model: from `inference.model.load`; its config says the batch and the threads.
@@ -30,16 +31,33 @@ def evaluate_model(model: EmotionModel, split: Split) -> Predictions:
     Raises:
         UserError: as `evaluate`.
     """
-    devices, data = jax.local_devices(), model.config.data
+    data = model.config.data
+    if model.engine != "jax":
+        return evaluate(model.answers, split, model.tasks, loader=Loader(model.input, data.eval_batch_size, data.threads))
+    devices = jax.local_devices()
     batch_size = -(-data.eval_batch_size // len(devices)) * len(devices)
-    return evaluate(
-        pmap_step(predict_step, devices, model=model.module, tasks=model.tasks, inputs=model.input),
-        replicate(model.variables, devices),
-        split,
-        model.tasks,
-        loader=Loader(model.input, batch_size, data.threads),
-        devices=devices,
-    )
+    module, variables = folding.fold(model.module, model.variables)
+    step = pmap_step(predict_step, devices, model=module, tasks=model.tasks, inputs=model.input)
+    answers = on_devices(step, replicate(variables, devices), devices)
+    return evaluate(answers, split, model.tasks, loader=Loader(model.input, batch_size, data.threads))
+
+
+def on_devices(
+    predict: Callable[..., dict[str, jax.Array]], variables: Tree, devices: Sequence[jax.Device]
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Makes a function of uint8 images, as many as divide over the devices, to every task's answers.
+
+    Args:
+        predict: `predict_step` under pmap.
+        variables: replicated over the devices.
+        devices: those that `predict` maps over.
+    """
+
+    def answers(images: np.ndarray) -> dict[str, np.ndarray]:
+        gathered = predict(variables, spread({"image": images}, len(devices)))
+        return {name: _first_device(array) for name, array in gathered.items()}
+
+    return answers
 
 
 def predict_step(
@@ -62,23 +80,15 @@ def predict_step(
 
 
 def evaluate(
-    predict: Callable[..., dict[str, jax.Array]],
-    variables: Tree,
-    split: Split,
-    tasks: Tasks,
-    *,
-    loader: Loader,
-    devices: Sequence[jax.Device],
+    answers: Callable[[np.ndarray], dict[str, np.ndarray]], split: Split, tasks: Tasks, *, loader: Loader
 ) -> Predictions:
     """Predicts a whole split.
 
     Args:
-        predict: `predict_step` under pmap.
-        variables: replicated over the devices.
+        answers: from uint8 images to every task's answers: a model's own, or `on_devices`.
         split: the examples; missing labels are allowed.
         tasks: what the model predicts.
-        loader: its batch must divide over the devices.
-        devices: those that `predict` maps over.
+        loader: its batch must be one that `answers` takes.
 
     Returns:
         Answers and labels of every example, in the split's order.
@@ -86,10 +96,7 @@ def evaluate(
     Raises:
         UserError: an answer is not finite, or an image cannot be read.
     """
-    collected: list[dict[str, np.ndarray]] = []
-    for images in eval_batches(split, loader):
-        answers = predict(variables, spread({"image": images}, len(devices)))
-        collected.append({name: _first_device(array) for name, array in answers.items()})
+    collected = [answers(images) for images in eval_batches(split, loader)]
     # What fills up the last global batch is at its end.
     rows = {name: np.concatenate([part[name] for part in collected])[: len(split)] for name in collected[0]}
     if not all(np.isfinite(row).all() for row in rows.values()):

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,13 +18,14 @@ from emotion_gcn_jax.faces import detection, pictures
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.faces.pictures import Picture
 from emotion_gcn_jax.files import PathLike
+from emotion_gcn_jax.inference import engines
 from emotion_gcn_jax.inference.results import FacePrediction
-from emotion_gcn_jax.models import emotion_net, folding
+from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.tasks import registry
 
-# Faces go through the network in batches of these sizes, the last one padded: few programs serve any number of faces.
-_BATCH_SIZES = (1, 8, 32)
+# Faces are judged so many at a time, which bounds the memory that they take.
+_BATCH_SIZE = 32
 
 
 class EmotionModel:
@@ -31,7 +33,7 @@ class EmotionModel:
 
     Attributes:
         module: the network.
-        variables: "params", "batch_stats" and "constants", on the device.
+        variables: "params", "batch_stats" and "constants", as they were read.
         meta: the checkpoint's JSON object, see `emotion_gcn_jax.checkpoints`.
         config: what it was trained with, see configs/common.py; it cannot be changed.
         tasks: what it predicts, in order; see emotion_gcn_jax.tasks.
@@ -40,9 +42,13 @@ class EmotionModel:
         crop: how faces are cut out of photographs for it.
     """
 
-    def __init__(self, module: EmotionNet, variables: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-        """See the class; `load` reads them from a checkpoint."""
-        self.module, self.variables, self.meta = module, jax.device_put(variables), meta
+    def __init__(
+        self, module: EmotionNet, variables: Mapping[str, Any], meta: Mapping[str, Any], engine: str | None = None
+    ) -> None:
+        """See the class; `load` reads them from a checkpoint, and says what the engine is."""
+        self.module, self.variables, self.meta = module, variables, meta
+        engines.check_name(engine)
+        self._asked_for = engine
         self.config = ml_collections.FrozenConfigDict(meta["config"])
         self.tasks = registry.from_dicts(meta["tasks"])
         self.label_names: tuple[str, ...] = next((task.outputs for task in self.tasks if task.exclusive), ())
@@ -51,8 +57,21 @@ class EmotionModel:
         self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks])  # type: ignore[misc]
         self._apply = jax.jit(lambda variables, images: module.apply(variables, images, train=False))
 
+    @functools.cached_property
+    def _on_device(self) -> Mapping[str, Any]:
+        return jax.device_put(self.variables)
+
+    @functools.cached_property
+    def _started(self) -> tuple[str, engines.Engine]:
+        return engines.start(self._asked_for, self.module, self.variables, self.tasks, self.input)
+
+    @property
+    def engine(self) -> str:
+        """What judges faces: "onnx" (onnxruntime, on the CPU) or "jax"."""
+        return self._started[0]
+
     def __call__(self, images_BxHxWxC: jax.Array | np.ndarray) -> Any:
-        """Runs the network; every new shape is compiled once.
+        """Runs the network with JAX; every new shape is compiled once.
 
         Args:
             images_BxHxWxC: floating point faces, normalised by `input`: (x / 255 - mean) / deviation. Best of the side
@@ -73,16 +92,19 @@ class EmotionModel:
                 f"The model takes normalised float32 images of shape [batch, height, width, {channels}], found {dtype} "
                 f"{list(shape)}: give pictures as they are to its predict or, if they are cut faces, predict_faces."
             )
-        outputs: Any = self._apply(self.variables, images_BxHxWxC)
+        outputs: Any = self._apply(self._on_device, images_BxHxWxC)
         return self._named(**outputs)
 
-    def folded(self) -> "EmotionModel":
-        """The same model made ready for inference: its graph and the norms inside its layers are folded into weights.
+    def answers(self, faces_BxSxSxC: np.ndarray) -> dict[str, np.ndarray]:
+        """Judges faces of the network's own side and colours, by the model's engine.
+
+        Args:
+            faces_BxSxSxC: uint8, from `input.fit`.
 
         Returns:
-            A model with the same outputs up to rounding; its variables are not those of a checkpoint.
+            Every task's answers by its name, float32 B x W: probabilities, or the values themselves.
         """
-        return EmotionModel(*folding.fold(self.module, self.variables), self.meta)
+        return self._started[1](faces_BxSxSxC)
 
     def predict(self, picture: Picture) -> tuple[FacePrediction, ...]:
         """Finds the faces of a photograph and judges each.
@@ -144,30 +166,25 @@ class EmotionModel:
 
     def _answers(self, faces: Sequence[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Yields every task's answer [W] for every face."""
-        side, largest = self.input.side, _BATCH_SIZES[-1]
-        for start in range(0, len(faces), largest):
-            some = faces[start : start + largest]
-            padded = next(count for count in _BATCH_SIZES if count >= len(some))
-            batch_BxSxSxC = np.zeros((padded, side, side, self.input.channels), np.uint8)
-            for place, face in enumerate(some):
-                batch_BxSxSxC[place] = self.input.fit(face)
-            outputs = self(self.input.normalise(jnp.asarray(batch_BxSxSxC)))
-            answers = {t.name: np.asarray(t.answer(raw)) for t, raw in zip(self.tasks, outputs, strict=True)}
-            if not all(np.isfinite(answer[: len(some)]).all() for answer in answers.values()):
+        for start in range(0, len(faces), _BATCH_SIZE):
+            answers = self.answers(np.stack([self.input.fit(face) for face in faces[start : start + _BATCH_SIZE]]))
+            if not all(np.isfinite(answer).all() for answer in answers.values()):
                 raise UserError("The model's answers are not finite: it diverged while it was trained; use another.")
-            for place in range(len(some)):
-                yield {name: answer[place] for name, answer in answers.items()}
+            rows = (dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True))
+            yield from rows
 
 
-def load(path: PathLike) -> EmotionModel:
+def load(path: PathLike, engine: str | None = None) -> EmotionModel:
     """Reads a trained model.
 
     Args:
         path: a training run's working directory, whose best checkpoint is read, or one checkpoint's folder.
+        engine: what judges faces: "onnx", onnxruntime on the CPU, or "jax". None takes the faster one: onnx where JAX
+            has nothing but a CPU.
 
     Raises:
         UserError: there is no checkpoint, it is damaged or of a newer version of the package, holds a trunk only, or
-            weights that are not finite.
+            weights that are not finite; or there is no such engine.
     """
     checkpoint = checkpoints.read(path)
     if "tasks" not in checkpoint.meta:
@@ -177,7 +194,7 @@ def load(path: PathLike) -> EmotionModel:
     constants = checkpoint.variables["constants"].get("head", {})
     tasks = registry.from_dicts(checkpoint.meta["tasks"])
     module = emotion_net.from_config(checkpoint.meta["config"], tasks, constants)
-    return EmotionModel(module, checkpoint.variables, checkpoint.meta)
+    return EmotionModel(module, checkpoint.variables, checkpoint.meta, engine)
 
 
 def placed(prediction: FacePrediction, found: detection.Detection) -> FacePrediction:

@@ -49,7 +49,7 @@ def run(
         UserError: the checkpoint cannot be read, or the results cannot be written.
     """
     files = pictures.expand(files)
-    model = load(checkpoint).folded()
+    model = load(checkpoint)
     overlays = None if overlay_directory is None else _Overlays(overlay_directory, files, model.tasks)
     if json_file is not None:
         _check_json(json_file)

@@ -23,6 +23,7 @@ _SERIES_BELOW = 0.125
 _SERIES = tuple((-1) ** n / (2 * n + 1) for n in range(10))  # of arctan(u) / u in u^2; exact in float64 below 0.125
 
 
+@jax.jit
 def shortcut(x: jax.Array, a: jax.Array, c: jax.Array) -> jax.Array:
     """The residual mapping g(x) = arctan(a x / s) / (a s) with s = sqrt(c^2 + 1), finite with its gradient for every a.
 

@@ -100,6 +100,7 @@ class VGG(nn.Module):
         return x
 
 
+@jax.jit
 def max_pool_2x2(x_BxHxWxC: jax.Array) -> jax.Array:
     """2x2 max pool with stride 2, as maxima of strided slices; an odd last row or column is dropped, as torch does.
 

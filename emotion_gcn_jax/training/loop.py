@@ -13,7 +13,7 @@ from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.data.batches import train_batches
 from emotion_gcn_jax.errors import extra
 from emotion_gcn_jax.evaluation import report
-from emotion_gcn_jax.evaluation.evaluator import evaluate
+from emotion_gcn_jax.evaluation.evaluator import evaluate, on_devices
 from emotion_gcn_jax.evaluation.predictions import Predictions, metrics_by_task, scores
 from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.parallel import prefetch, replicate, unreplicate
@@ -153,9 +153,8 @@ def _save_last(
 
 
 def _evaluate(run: Run, replicated_variables: Tree) -> Predictions:
-    return evaluate(
-        run.predict_step, replicated_variables, run.validation, run.tasks, loader=run.eval_loader, devices=run.devices
-    )
+    answers = on_devices(run.predict_step, replicated_variables, run.devices)
+    return evaluate(answers, run.validation, run.tasks, loader=run.eval_loader)
 
 
 def _restore(run: Run, saved: Checkpoints) -> tuple[TrainState, Progress]:

@@ -1,0 +1,85 @@
+"""Compares processes that take turns: each does its work once when it is told to, while the others wait.
+
+So a machine that is faster at one time than at another is so for all of them, and the ratio of medians can be trusted.
+A side is a script that ends with `serve(work)`; a comparison starts several by `compare`.
+"""
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+WARM_UPS = 2
+
+
+def serve(work: Callable[[], object], **facts: Any) -> None:
+    """Warms up, says so, and then does the work once for every line of the standard input.
+
+    Args:
+        work: what is timed; it returns when everything is done.
+        **facts: what is to be said of this side, as JSON can hold it.
+    """
+    start = time.perf_counter()
+    work()
+    first = time.perf_counter() - start
+    for _ in range(WARM_UPS - 1):
+        work()
+    print(json.dumps({"first_seconds": round(first, 2), **facts}), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        work()
+        print(json.dumps({"seconds": time.perf_counter() - start, "peak_memory_gb": peak_memory_gb()}), flush=True)
+
+
+def peak_memory_gb() -> float:
+    """Of this process, so far."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e9, 2)
+
+
+def compare(sides: Mapping[str, Sequence[str]], rounds: int) -> dict[str, dict[str, Any]]:
+    """Runs sides in turn.
+
+    Args:
+        sides: the command of each by its name.
+        rounds: how often each does its work.
+
+    Returns:
+        Of each: median, lowest and highest seconds, peak memory, and its facts.
+    """
+    processes, results = {}, {}
+    try:
+        for name, command in sides.items():  # one after the other: none warms up beside another
+            processes[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            results[name] = _answer(name, processes[name])
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(rounds):
+            for name, process in processes.items():
+                assert process.stdin is not None
+                process.stdin.write("\n")
+                process.stdin.flush()
+                answer = _answer(name, process)
+                seconds[name].append(answer["seconds"])
+                results[name]["peak_memory_gb"] = answer["peak_memory_gb"]
+    finally:
+        for process in processes.values():
+            process.kill()
+    for name, values in seconds.items():
+        results[name] |= {
+            "seconds": round(statistics.median(values), 4),
+            "lowest": round(min(values), 4),
+            "highest": round(max(values), 4),
+        }
+    return results
+
+
+def _answer(name: str, process: "subprocess.Popen[str]") -> dict[str, Any]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"{name} stopped with exit status {process.wait()}.")
+    return json.loads(line)

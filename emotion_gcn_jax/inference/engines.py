@@ -1,0 +1,106 @@
+"""What runs a trained model: onnxruntime on a CPU, where it is the faster one, and JAX on everything else.
+
+An engine takes uint8 faces and returns every task's answers; both engines are held to agree by tests.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnxruntime
+
+from emotion_gcn_jax.data.inputs import Input
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.export import onnx_graph
+from emotion_gcn_jax.models import folding
+from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.tasks.registry import Tasks
+
+Engine = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""From uint8 images B x S x S x C to every task's answers, float32 B x W, by its name."""
+
+# JAX compiles every number of faces anew: they are judged in batches of these sizes, the last one padded.
+_BATCH_SIZES = (1, 8, 32)
+
+
+def check_name(name: str | None) -> None:
+    """Raises UserError for a name that is no engine's."""
+    if name is not None and name not in ENGINES:
+        raise UserError(f"Unknown engine {name!r}: choose one of {', '.join(ENGINES)}, or none for the faster one.")
+
+
+def start(
+    name: str | None, module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input
+) -> tuple[str, Engine]:
+    """Makes a model ready to answer.
+
+    Args:
+        name: a key of ENGINES; None chooses onnx where JAX has nothing but a CPU and the model can be written as ONNX.
+        module: the network.
+        variables: its "params", "batch_stats" and "constants".
+        tasks: what it predicts.
+        inputs: how images are normalised.
+
+    Returns:
+        The engine's name, and the engine.
+
+    Raises:
+        UserError: the engine was named, and cannot run the model.
+    """
+    if name is not None:
+        return name, ENGINES[name](module, variables, tasks, inputs)
+    if jax.default_backend() == "cpu":
+        try:
+            return "onnx", _onnx(module, variables, tasks, inputs)
+        except onnx_graph.NotWritableError:
+            pass
+    return "jax", _jax(module, variables, tasks, inputs)
+
+
+def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
+    trunk: Any = module.trunk
+    module = module.clone(trunk=trunk.clone(dtype=module.param_dtype))  # the graph computes in float32
+
+    def answers(images: jax.Array) -> dict[str, jax.Array]:
+        return _answers(module, variables, images, tasks, inputs)
+
+    model = onnx_graph.write(answers, (inputs.side, inputs.side, inputs.channels), dtype=np.uint8)
+    session = cpu_session(model.SerializeToString())
+    names = [output.name for output in session.get_outputs()]
+    return lambda images: dict(zip(names, session.run(names, {"images": images}), strict=True))
+
+
+def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
+    """Opens an ONNX model in onnxruntime on the CPU; its warnings are not shown."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
+    module, variables = folding.fold(module, variables)
+    variables = jax.device_put(variables)
+    run = jax.jit(lambda variables, images: _answers(module, variables, images, tasks, inputs))
+
+    def answer(images: np.ndarray) -> dict[str, np.ndarray]:
+        parts = []
+        for first in range(0, len(images), _BATCH_SIZES[-1]):
+            some = images[first : first + _BATCH_SIZES[-1]]
+            padded = np.zeros((next(size for size in _BATCH_SIZES if size >= len(some)), *some.shape[1:]), np.uint8)
+            padded[: len(some)] = some
+            parts.append({name: np.asarray(rows)[: len(some)] for name, rows in run(variables, padded).items()})
+        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in tasks}
+
+    return answer
+
+
+def _answers(
+    module: EmotionNet, variables: Mapping[str, Any], images: jax.Array, tasks: Tasks, inputs: Input
+) -> dict[str, jax.Array]:
+    outputs: Any = module.apply(variables, inputs.normalise(images, module.param_dtype), train=False)
+    return {task.name: task.answer(outputs[task.name]).astype(jnp.float32) for task in tasks}
+
+
+ENGINES: dict[str, Callable[[EmotionNet, Mapping[str, Any], Tasks, Input], Engine]] = {"onnx": _onnx, "jax": _jax}
