@@ -14,7 +14,7 @@ FLOORS = [
     {"labels", "runtime", "parallel", "torch_files"},
     {"tasks", "faces", "tfds"},
     {"presets", "rendering", "graph"},
-    {"releases", "models", "old_formats"},
+    {"releases", "models", "old_formats", "export"},
     {"data", "checkpoints"},
     {"conversion", "inference"},
     {"evaluation"},

@@ -38,25 +38,27 @@ def conv_3x3(x_BxHxWxC: jax.Array, kernel_3x3xCxF: jax.Array) -> jax.Array:
     Returns:
         B x H x W x F.
     """
-    return lax.conv_general_dilated(
-        x_BxHxWxC, kernel_3x3xCxF, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    return _plain_conv_3x3(x_BxHxWxC, kernel_3x3xCxF)
+
+
+def _plain_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return conv_3x3(x, kernel), (x, kernel)
+    return _plain_conv_3x3(x, kernel), (x, kernel)
 
 
 def _backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    _, of_map = jax.vjp(lambda x: conv_3x3.__wrapped__(x, kernel), x)
+    _, of_map = jax.vjp(lambda x: _plain_conv_3x3(x, kernel), x)
     of_kernel = lax.platform_dependent(x, gradient, cpu=kernel_gradient, default=_plain_kernel_gradient)
     return *of_map(gradient), of_kernel
 
 
 def _plain_kernel_gradient(x_BxHxWxC: jax.Array, gradient_BxHxWxF: jax.Array) -> jax.Array:
     zeros = jnp.zeros((3, 3, x_BxHxWxC.shape[-1], gradient_BxHxWxF.shape[-1]), x_BxHxWxC.dtype)
-    _, of_kernel = jax.vjp(lambda kernel: conv_3x3.__wrapped__(x_BxHxWxC, kernel), zeros)
+    _, of_kernel = jax.vjp(lambda kernel: _plain_conv_3x3(x_BxHxWxC, kernel), zeros)
     return of_kernel(gradient_BxHxWxF)[0]
 
 

@@ -1,0 +1,82 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from emotion_gcn_jax.models import products
+
+TOLERANCES = {"float32": 2e-5, "float64": 1e-13}  # relative to the largest value
+
+
+def plain_conv(x, kernel):
+    return lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def draw(shape, dtype, seed):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def assert_close(found, expected, tolerance):
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * float(jnp.abs(expected).max()))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (35, 14, 14, 24),  # chunks of 7 images
+        (6, 57, 57, 8),  # chunks of one image
+        (3, 70, 71, 4),  # an image has more rows than a chunk should
+        (37, 15, 15, 4),  # a prime number of images
+        (5, 7, 9, 3),  # one chunk
+        (1, 5, 3, 2),
+        (2, 1, 1, 4),  # the margin is most of it
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("x64")
+def test_a_3x3_convolution_equals_the_plain_one_with_both_gradients(shape, dtype):
+    x, kernel = draw(shape, dtype, 0), draw((3, 3, shape[-1], 6), dtype, 1)
+    found, gradients = jax.vjp(products.conv_3x3, x, kernel)
+    expected, expected_gradients = jax.vjp(plain_conv, x, kernel)
+    assert_close(found, expected, TOLERANCES[dtype])
+    cotangent = draw(found.shape, dtype, 2)
+    for one, other in zip(gradients(cotangent), expected_gradients(cotangent), strict=True):
+        assert_close(one, other, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.usefixtures("x64")
+def test_a_1x1_convolution_equals_the_plain_one_with_both_gradients(dtype):
+    x, kernel = draw((4, 9, 7, 12), dtype, 0), draw((12, 5), dtype, 1)
+    found, gradients = jax.vjp(products.pointwise, x, kernel)
+    expected, expected_gradients = jax.vjp(lambda x, kernel: x @ kernel, x, kernel)
+    assert_close(found, expected, TOLERANCES[dtype])
+    cotangent = draw(found.shape, dtype, 2)
+    for one, other in zip(gradients(cotangent), expected_gradients(cotangent), strict=True):
+        assert_close(one, other, TOLERANCES[dtype])
+
+
+def test_a_kernels_gradient_of_bfloat16_maps_is_summed_in_float32():
+    x, gradient = jnp.ones((64, 16, 16, 2), jnp.bfloat16), jnp.ones((64, 16, 16, 3), jnp.bfloat16)
+    found = products.kernel_gradient(x, gradient)
+    assert found.dtype == jnp.bfloat16
+    # bfloat16 counts to 256 only; the kernel's middle meets 64 x 16 x 16 ones.
+    assert found[1, 1].tolist() == [[16384] * 3] * 2
+
+
+def test_other_platforms_get_the_plain_gradient():
+    """The program for a TPU has a convolution for each gradient, and neither a loop nor a product."""
+    x, kernel = jax.ShapeDtypeStruct((8, 57, 57, 4), jnp.float32), jax.ShapeDtypeStruct((3, 3, 4, 6), jnp.float32)
+
+    def loss(x, kernel):
+        return (products.conv_3x3(x, kernel) ** 2).sum()
+
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    text = {name: gradients.trace(x, kernel).lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "tpu")}
+    assert text["tpu"].count("stablehlo.convolution") == 3
+    assert "stablehlo.while" not in text["tpu"] and "dot_general" not in text["tpu"]
+    assert text["cpu"].count("stablehlo.convolution") == 2
+    assert "stablehlo.while" in text["cpu"]
