@@ -1,34 +1,43 @@
 """A JAX function of a batch of images as an ONNX graph, written from its jaxpr: nothing is compiled.
 
 Whatever the function closes over becomes a constant. Three things make the graph fast in onnxruntime. Feature maps are
-channels last in JAX and channels first in ONNX, which runs them in a blocked layout of its own; an image is turned once,
-at the start. Arithmetic with one constant a channel is put off and gathered: behind a convolution it becomes part of the
-kernel and the bias, elsewhere one BatchNormalization. And functions of layers.py that a CPU's JAX spells out (pools, the
-arctangent shortcut) are known by their names and written as the operator that they are.
+channels last in JAX and channels first in ONNX, which runs them in a blocked layout of its own; an image is turned
+once, at the start. Arithmetic with one constant a channel is put off and gathered: behind a convolution it becomes part
+of the kernel and the bias, elsewhere one BatchNormalization. And functions that JAX spells out (pools, the arctangent
+shortcut) are recognised and written as the operator that they are.
 
-A trunk of ordinary layers needs nothing here. One that uses a primitive which no table below has is refused by name.
+A trunk of ordinary layers needs nothing here. One that uses a primitive which no table below has is refused by name,
+and so is whatever would mix the images of a batch.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import onnx
 from jax.extend import core
 from onnx import helper, numpy_helper
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models import bregnext, layers, vgg
+
 
 class NotWritableError(UserError):
     """A model has something in it that this module does not know."""
 
 
+class _Unknown(Exception):
+    """What it is about a primitive that cannot be written, such as "with a kernel that is no constant"."""
+
+
 OPSET, IR_VERSION = 17, 8  # ONNX 1.12 of 2022: what browsers and phones read today
 
-_BATCH = 2  # the batch that the function is traced with; the graph takes any
+_BATCH = 97  # the batch that the function is traced with, hardly another axis's size; the graph takes any
 _CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -53,13 +62,17 @@ def write(
     Raises:
         NotWritableError: the function uses a primitive that is not known here.
     """
-    closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((_BATCH, *image_shape), dtype))
-    names = sorted(jax.eval_shape(function, jax.ShapeDtypeStruct((_BATCH, *image_shape), dtype)))
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(jax.ShapeDtypeStruct((_BATCH, *image_shape), dtype))
     graph = _Graph()
     start = _Tensor("images", (_BATCH, *image_shape), channels_last=True)
     results = _run(graph, closed.jaxpr, closed.consts, [_cast(graph, start, dtype)])
     outputs = []
-    for name, value in zip(names, results, strict=True):
+    for name, aval, value in zip(sorted(shapes), closed.out_avals, results, strict=True):
+        if not isinstance(value, _Value) or not jnp.issubdtype(aval.dtype, jnp.floating) or name == "images":
+            raise NotWritableError(
+                f"The output {name!r} cannot be written as ONNX: it must consist of floating point rows, one an image, "
+                f"that depend on the images, and have another name than those."
+            )
         last = graph.channels_last(value)
         graph.nodes.append(helper.make_node("Identity", [last.name], [name], name=f"{name}_output"))
         outputs.append(_describe(name, last.shape, np.float32))
@@ -92,7 +105,7 @@ class _Tensor:
 
 @dataclasses.dataclass
 class _Affine:
-    """A map or matrix times one number a channel plus another, not written yet; after `conv` or `matmul`, part of it."""
+    """A map or matrix times one number a channel plus another, not written yet; part of the product before it."""
 
     source: "_Tensor | _Product"
     scale: np.ndarray
@@ -117,6 +130,17 @@ class _Product:
 _Value = _Tensor | _Affine
 
 
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """A map as the matrix BHW x C, which a product may take before it is a map again."""
+
+    map: _Value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return math.prod(self.map.shape[:-1]), self.map.shape[-1]
+
+
 class _Graph:
     """The nodes and constants so far."""
 
@@ -126,15 +150,17 @@ class _Graph:
 
     def constant(self, array: Any, dtype: Any = np.float32) -> str:
         """Adds an array and returns its name."""
-        name = f"constant{len(self.constants)}"
+        name = f"constant.{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array, dtype), name))
         return name
 
-    def node(self, kind: str, inputs: Sequence[str], shape: Sequence[int], **attributes: Any) -> _Tensor:
+    def node(
+        self, kind: str, inputs: Sequence[str], shape: Sequence[int], channels_last: bool = False, **attributes: Any
+    ) -> _Tensor:
         """Adds a node and returns what it makes."""
-        name = f"{kind.lower()}{len(self.nodes)}"
+        name = f"{kind.lower()}.{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
-        return _Tensor(name, tuple(shape))
+        return _Tensor(name, tuple(shape), channels_last)
 
     def written(self, value: _Value) -> _Tensor:
         """The tensor of a value, which is written now if it was put off; maps are channels first."""
@@ -151,9 +177,7 @@ class _Graph:
         tensor = value if isinstance(value, _Tensor) else self.written(value)
         if len(tensor.shape) != 4 or tensor.channels_last:
             return tensor
-        return dataclasses.replace(
-            self.node("Transpose", [tensor.name], tensor.shape, perm=_CHANNELS_LAST), channels_last=True
-        )
+        return self.node("Transpose", [tensor.name], tensor.shape, channels_last=True, perm=_CHANNELS_LAST)
 
 
 def _write_affine(graph: _Graph, value: _Affine) -> _Tensor:
@@ -193,28 +217,62 @@ def _run(graph: _Graph, jaxpr: core.Jaxpr, constants: Sequence[Any], arguments: 
     return [read(variable) for variable in jaxpr.outvars]
 
 
+_CALLS = ("jit", "pjit", "closed_call", "checkpoint", "remat2", "custom_jvp_call", "custom_vjp_call")
+
+
 def _write_equation(graph: _Graph, equation: Any, inputs: Sequence[Any]) -> list[Any]:
+    if equation.primitive.name in _CALLS:
+        return _write_call(graph, equation, inputs)
+    try:
+        if all(isinstance(x, np.ndarray) for x in inputs):
+            return _evaluate(equation, inputs)
+        return _write_primitive(graph, equation, inputs)
+    except _Unknown as reason:
+        what = " ".join([equation.primitive.name, *reason.args])
+        raise NotWritableError(
+            f"The model uses JAX's {what}, which {__name__} cannot write as ONNX: add it to the tables there, or use "
+            f"the model with JAX (engine='jax')."
+        ) from None
+
+
+def _write_call(graph: _Graph, equation: Any, inputs: Sequence[Any]) -> list[Any]:
+    inner = _inner(equation)
+    known = _FUNCTIONS.get(equation.params.get("name"))
+    if known and isinstance(inputs[0], _Value) and all(isinstance(x, np.ndarray) for x in inputs[1:]):
+        function, writer = known
+        avals = [variable.aval for variable in equation.invars]
+        shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type) for aval in avals]
+        if str(inner) == str(_inner(jax.make_jaxpr(function)(*shapes).eqns[0])):
+            return [writer(graph, equation.outvars[0].aval.shape, *inputs)]
+    return _run(graph, getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
+
+
+def _inner(equation: Any) -> Any:
+    """The jaxpr that an equation calls."""
+    return equation.params.get("jaxpr") or equation.params["call_jaxpr"]
+
+
+def _write_primitive(graph: _Graph, equation: Any, inputs: Sequence[Any]) -> list[Any]:
     primitive, params = equation.primitive.name, equation.params
-    shapes = [variable.aval.shape for variable in equation.outvars]
-    inner = params.get("jaxpr") or params.get("call_jaxpr")
-    if inner is not None:
-        named = _FUNCTIONS.get(params.get("name"))
-        if named is not None and not all(isinstance(x, np.ndarray) for x in inputs):
-            return [named(graph, shapes[0], *inputs)]
-        constants = getattr(inner, "consts", ())
-        return _run(graph, getattr(inner, "jaxpr", inner), constants, inputs)
-    if all(isinstance(x, np.ndarray) for x in inputs):
-        return _evaluate(equation, inputs)
-    if primitive == "split":
-        return _split(graph, shapes, params, inputs[0])
-    if primitive in _PRIMITIVES:
-        return [_PRIMITIVES[primitive](graph, shapes[0], params, *inputs)]
-    if primitive in _ELEMENTWISE:
-        return [_elementwise(graph, _ELEMENTWISE[primitive], shapes[0], inputs)]
-    raise NotWritableError(
-        f"The model uses JAX's {primitive}, which {__name__} cannot write as ONNX: add it to the tables there, or use "
-        f"the model with JAX (engine='jax')."
-    )
+    shapes, dtype = [variable.aval.shape for variable in equation.outvars], equation.outvars[0].aval.dtype
+    of_booleans = any(variable.aval.dtype == np.bool_ for variable in equation.invars)
+    if primitive not in _PRIMITIVES and primitive not in _ELEMENTWISE and primitive != "split":
+        raise _Unknown
+    if not jnp.issubdtype(dtype, jnp.floating) and (dtype != np.bool_ or primitive not in _COMPARISONS or of_booleans):
+        raise _Unknown(f"of {dtype}")  # whole numbers overflow, and the graph's do not
+    if primitive == "convert_element_type" and of_booleans:
+        results: list[Any] = [graph.node("Cast", [graph.written(inputs[0]).name], shapes[0], to=onnx.TensorProto.FLOAT)]
+    elif any(isinstance(x, _Rows) for x in inputs) and primitive not in ("dot_general", "reshape"):
+        raise _Unknown("of a map's positions as a matrix's rows")
+    elif primitive == "split":
+        results = _split(graph, shapes, params, inputs[0])
+    elif primitive in _PRIMITIVES:
+        results = [_PRIMITIVES[primitive](graph, shapes[0], params, *inputs)]
+    else:
+        results = [_elementwise(graph, _ELEMENTWISE[primitive], shapes[0], inputs)]
+    if any(not isinstance(result, _Rows) and result.shape[:1] != (_BATCH,) for result in results):
+        raise _Unknown("across the batch")
+    return results
 
 
 def _evaluate(equation: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -230,8 +288,15 @@ def _evaluate(equation: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
             return [inputs[0].reshape(shape)]
         case "convert_element_type":
             return [inputs[0].astype(params["new_dtype"])]
+        case "transpose":
+            return [inputs[0].transpose(params["permutation"])]
+        case "dot_general" if not any(params["dimension_numbers"][1]):
+            product: Any = np.tensordot(inputs[0], inputs[1], params["dimension_numbers"][0])
+            return [product.astype(equation.outvars[0].aval.dtype)]
         case name if name in _NUMPY:
             return [np.asarray(_NUMPY[name](*inputs), equation.outvars[0].aval.dtype)]
+    if any(jax.dtypes.issubdtype(variable.aval.dtype, jax.dtypes.extended) for variable in equation.outvars):
+        raise _Unknown("of random numbers")
     results = equation.primitive.bind(*inputs, **params)
     return [np.asarray(result) for result in (results if equation.primitive.multiple_results else [results])]
 
@@ -247,6 +312,9 @@ _NUMPY: dict[str, Callable[..., Any]] = {
     "square": np.square,
     "neg": np.negative,
     "copy": np.asarray,
+    "ge": np.greater_equal,
+    "gt": np.greater,
+    "select_n": lambda which, *cases: np.choose(which, cases),
 }
 
 
@@ -269,15 +337,19 @@ def _per_channel(array: np.ndarray, shape: Sequence[int]) -> np.ndarray | None:
 
 
 def _compact(array: np.ndarray) -> np.ndarray:
-    """A constant with size 1 along the axes that it was broadcast over."""
-    return array[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides)]
+    """A constant with size 1 along the axes on which it does not change."""
+    array = array[(..., *(slice(0, 1) if stride == 0 else slice(None) for stride in array.strides))]
+    for axis in range(array.ndim):
+        first = array.take([0], axis)
+        array = first if (array == first).all() else array
+    return array
 
 
 def _arithmetic(graph: _Graph, primitive: str, shape: Sequence[int], a: Any, b: Any) -> _Value:
     value, constant = (b, a) if isinstance(a, np.ndarray) else (a, b)
     if isinstance(constant, np.ndarray) and tuple(value.shape) == tuple(shape) and len(shape) in (2, 4):
         number = _per_channel(constant, shape)
-        if number is not None and not (primitive == "div" and value is b):
+        if number is not None and np.isfinite(number).all() and (primitive != "div" or (value is a and number.all())):
             old = _affine(value)
             match primitive:
                 case "mul":
@@ -294,20 +366,31 @@ def _arithmetic(graph: _Graph, primitive: str, shape: Sequence[int], a: Any, b: 
 
 
 def _elementwise(graph: _Graph, kind: str, shape: Sequence[int], inputs: Sequence[Any]) -> _Tensor:
-    return graph.node(kind, [_operand(graph, x) for x in inputs], shape)
+    compact = [_compact(x) if isinstance(x, np.ndarray) else x for x in inputs]
+    if any(isinstance(x, np.ndarray) and x.shape[:1] not in ((), (1,)) for x in compact):
+        raise _Unknown("with a constant that differs between images")
+    if np.broadcast_shapes(*(x.shape for x in compact)) != tuple(shape):
+        raise _Unknown("with a constant that repeats a value")
+    return graph.node(kind, [_operand(graph, x) for x in compact], shape)
 
 
 def _operand(graph: _Graph, x: Any) -> str:
-    """The name of a value, or of a constant that ONNX broadcasts to one."""
+    """The name of a value, or of a constant."""
     if not isinstance(x, np.ndarray):
         return graph.written(x).name
-    array = _compact(x)
-    array = array.transpose(_CHANNELS_FIRST) if array.ndim == 4 else array
+    array = x.transpose(_CHANNELS_FIRST) if x.ndim == 4 else x
     return graph.constant(array, np.bool_ if array.dtype == np.bool_ else np.float32)
 
 
+def _maximum(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], a: Any, b: Any) -> _Tensor:
+    value, constant = (b, a) if isinstance(a, np.ndarray) else (a, b)
+    if isinstance(constant, np.ndarray) and not constant.any() and value.shape == tuple(shape):
+        return _elementwise(graph, "Relu", shape, (value,))
+    return _elementwise(graph, "Max", shape, (a, b))
+
+
+_COMPARISONS = {"gt": "Greater", "ge": "GreaterOrEqual", "lt": "Less", "le": "LessOrEqual"}
 _ELEMENTWISE = {
-    "max": "Max",
     "min": "Min",
     "neg": "Neg",
     "abs": "Abs",
@@ -320,10 +403,7 @@ _ELEMENTWISE = {
     "erf": "Erf",
     "sign": "Sign",
     "floor": "Floor",
-    "gt": "Greater",
-    "ge": "GreaterOrEqual",
-    "lt": "Less",
-    "le": "LessOrEqual",
+    **_COMPARISONS,
 }
 
 
@@ -333,9 +413,9 @@ _ELEMENTWISE = {
 def _conv(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any, kernel: Any) -> _Value:
     layout = params["dimension_numbers"]
     if layout.lhs_spec != (0, 3, 1, 2) or layout.out_spec != (0, 3, 1, 2) or not isinstance(kernel, np.ndarray):
-        raise NotWritableError("Only convolutions of B x H x W x C with a constant kernel can be written as ONNX.")
-    if set(params["lhs_dilation"]) != {1}:
-        raise NotWritableError("Transposed convolutions cannot be written as ONNX yet.")
+        raise _Unknown("of something else than B x H x W x C and a constant kernel")
+    if set(params["lhs_dilation"]) != {1} or params["batch_group_count"] != 1 or np.min(params["padding"]) < 0:
+        raise _Unknown("that is transposed, cuts its input or groups its batch")
     out_in_height_width = kernel.transpose(layout.rhs_spec)
     (top, bottom), (left, right) = params["padding"]
     attributes = {
@@ -349,51 +429,56 @@ def _conv(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any
     return _Affine(product, np.ones(shape[-1]), np.zeros(shape[-1]))
 
 
-def _dot(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any, kernel: Any) -> _Value:
+def _dot(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any, kernel: Any) -> _Value | _Rows:
     (left, right), batch = params["dimension_numbers"]
-    if any(batch) or left != (len(x.shape) - 1,) or not isinstance(kernel, np.ndarray) or kernel.ndim != 2:
-        raise NotWritableError("Only products of a value's last axis with a constant matrix can be written as ONNX.")
+    if any(batch) or not isinstance(kernel, np.ndarray) or kernel.ndim != 2 or left != (len(x.shape) - 1,):
+        raise _Unknown("of something else than a value's last axis and a constant matrix")
     kernel = kernel if right == (0,) else kernel.T
+    source = x.map if isinstance(x, _Rows) else x
+    shape = (*source.shape[:-1], kernel.shape[-1])
     if len(shape) == 4:  # a 1x1 convolution
-        attributes = {"kernel_shape": [1, 1]}
-        product = _Product(tuple(shape), graph.written(x), kernel[None, None], attributes)
+        product = _Product(shape, graph.written(source), kernel[None, None], {"kernel_shape": [1, 1]})
     elif len(shape) == 2:
-        product = _Product(tuple(shape), graph.written(x), kernel, {})
+        product = _Product(shape, graph.written(source), kernel, {})
     else:
-        raise NotWritableError(f"A product of {len(shape)} axes cannot be written as ONNX yet.")
-    return _Affine(product, np.ones(shape[-1]), np.zeros(shape[-1]))
+        raise _Unknown(f"of {len(shape)} axes")
+    result = _Affine(product, np.ones(shape[-1]), np.zeros(shape[-1]))
+    return _Rows(result) if isinstance(x, _Rows) else result
 
 
 def _reduce(kind: str) -> Callable[..., _Value]:
     def write_reduction(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any) -> _Value:
         axes = tuple(params["axes"])
+        if 0 in axes:
+            raise _Unknown("across the batch")
         if len(x.shape) == 4 and axes == (1, 2) and kind in ("Sum", "Max"):
             pool = "GlobalMaxPool" if kind == "Max" else "GlobalAveragePool"
             pooled = graph.node(pool, [graph.written(x).name], shape)
             flat = graph.node("Flatten", [pooled.name], shape)
             count = 1 if kind == "Max" else math.prod(x.shape[1:3])
             return _Affine(flat, np.full(shape[-1], float(count)), np.zeros(shape[-1]))
-        axes = tuple(_CHANNELS_FIRST.index(axis) for axis in axes) if len(x.shape) == 4 else axes
-        inputs = [graph.written(x).name]
+        inputs = [graph.channels_last(x).name]
         attributes: dict[str, Any] = {"keepdims": 0}
         if kind == "Sum":
             inputs.append(graph.constant(axes, np.int64))
         else:
             attributes["axes"] = axes
-        return graph.node(f"Reduce{kind}", inputs, shape, **attributes)
+        return graph.node(f"Reduce{kind}", inputs, shape, channels_last=len(shape) == 4, **attributes)
 
     return write_reduction
 
 
 def _concatenate(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], *parts: Any) -> _Tensor:
+    if any(isinstance(part, np.ndarray) for part in parts):
+        raise _Unknown("of a constant")
     axis = _axis(params["dimension"], shape)
-    return graph.node("Concat", [_operand(graph, part) for part in parts], shape, axis=axis)
+    return graph.node("Concat", [graph.written(part).name for part in parts], shape, axis=axis)
 
 
 def _pad(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any, value: Any) -> _Tensor:
     margins = params["padding_config"]
-    if any(inner for _, _, inner in margins) or not isinstance(value, np.ndarray):
-        raise NotWritableError("Only pads around a map can be written as ONNX.")
+    if any(inner for _, _, inner in margins) or any(margins[0]) or not isinstance(value, np.ndarray):
+        raise _Unknown("between values, of the batch or by a value that is no constant")
     margins = [margins[axis] for axis in _CHANNELS_FIRST] if len(shape) == 4 else margins
     amounts = [low for low, _, _ in margins] + [high for _, high, _ in margins]
     inputs = [graph.written(x).name, graph.constant(amounts, np.int64), graph.constant(value)]
@@ -411,19 +496,16 @@ def _slice(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: An
     starts = [params["start_indices"][axis] for axis in axes]
     ends = [params["limit_indices"][axis] for axis in axes]
     places = [_axis(axis, shape) for axis in axes]
-    numbers = (starts, ends, places, [steps[axis] for axis in axes])
+    numbers: tuple[Sequence[int], ...] = (starts, ends, places, [steps[axis] for axis in axes])
     inputs = [graph.written(x).name, *(graph.constant(n, np.int64) for n in numbers)]
     return graph.node("Slice", inputs, shape)
 
 
 def _split(graph: _Graph, shapes: Sequence[Sequence[int]], params: Mapping[str, Any], x: Any) -> list[_Tensor]:
     ends = np.cumsum([0, *params["sizes"]])
-    axis, source, rank = params["axis"], graph.written(x).name, len(x.shape)
-    places = graph.constant([_axis(axis, x.shape)], np.int64)
-    parts = zip(shapes, ends[:-1], ends[1:], strict=True)
-    bounds = ((shape, *(graph.constant([end], np.int64) for end in pair)) for shape, *pair in parts)
-    assert rank == len(shapes[0])
-    return [graph.node("Slice", [source, start, end, places], shape) for shape, start, end in bounds]
+    source, places = graph.written(x).name, graph.constant([_axis(params["axis"], x.shape)], np.int64)
+    bounds = ([graph.constant([end], np.int64) for end in pair] for pair in itertools.pairwise(ends))
+    return [graph.node("Slice", [source, *pair, places], shape) for shape, pair in zip(shapes, bounds, strict=True)]
 
 
 def _axis(axis: int, shape: Sequence[int]) -> int:
@@ -431,39 +513,40 @@ def _axis(axis: int, shape: Sequence[int]) -> int:
     return _CHANNELS_FIRST.index(axis) if len(shape) == 4 else axis
 
 
-def _reshape(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any) -> _Value:
-    if math.prod(shape) != math.prod(x.shape) or shape[0] != x.shape[0]:
-        raise NotWritableError("Only shapes that keep the batch and the number of values can be written as ONNX.")
-    tensor = graph.channels_last(x)
-    if tuple(shape) == tensor.shape:
-        return x
-    reshaped = graph.node("Reshape", [tensor.name, graph.constant([0, *shape[1:]], np.int64)], shape)
-    return dataclasses.replace(reshaped, channels_last=len(shape) == 4)
-
-
-def _convert(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any) -> _Value:
-    if np.issubdtype(params["new_dtype"], np.integer) or params["new_dtype"] == np.bool_:
-        raise NotWritableError("Conversions to whole numbers cannot be written as ONNX yet.")
-    return x  # everything is computed in float32
+def _reshape(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any) -> _Value | _Rows:
+    shape = tuple(shape)
+    if shape == (x.map if isinstance(x, _Rows) else x).shape:
+        return x.map if isinstance(x, _Rows) else x
+    if len(x.shape) == 4 and shape == (math.prod(x.shape[:-1]), x.shape[-1]) and shape[0] != x.shape[0]:
+        return _Rows(x)
+    if isinstance(x, _Rows) or math.prod(shape) != math.prod(x.shape) or shape[:1] != x.shape[:1]:
+        raise _Unknown("to a shape that changes the batch or the number of values")
+    inputs = [graph.channels_last(x).name, graph.constant([0, *shape[1:]], np.int64)]
+    return graph.node("Reshape", inputs, shape, channels_last=len(shape) == 4)
 
 
 def _cast(graph: _Graph, x: _Tensor, dtype: Any) -> _Tensor:
     if np.dtype(dtype) == np.float32:
         return x
-    return dataclasses.replace(
-        graph.node("Cast", [x.name], x.shape, to=onnx.TensorProto.FLOAT), channels_last=x.channels_last
-    )
+    return graph.node("Cast", [x.name], x.shape, channels_last=x.channels_last, to=onnx.TensorProto.FLOAT)
+
+
+def _select(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], which: Any, *cases: Any) -> _Tensor:
+    if len(cases) != 2 or (isinstance(which, np.ndarray) and which.dtype != np.bool_):
+        raise _Unknown("by something else than booleans")
+    return _elementwise(graph, "Where", shape, (which, cases[1], cases[0]))
 
 
 def _power(graph: _Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any) -> _Tensor:
     return _elementwise(graph, "Pow", shape, (x, np.asarray(params.get("y", 2), np.float32)))
 
 
-_PRIMITIVES: dict[str, Callable[..., _Value]] = {
+_PRIMITIVES: dict[str, Callable[..., _Value | _Rows]] = {
     **{
         name: lambda graph, shape, params, a, b, name=name: _arithmetic(graph, name, shape, a, b)
         for name in ("add", "sub", "mul", "div")
     },
+    "max": _maximum,
     "conv_general_dilated": _conv,
     "dot_general": _dot,
     "reduce_sum": _reduce("Sum"),
@@ -476,11 +559,13 @@ _PRIMITIVES: dict[str, Callable[..., _Value]] = {
     "squeeze": _reshape,
     "expand_dims": _reshape,
     "broadcast_in_dim": _reshape,
-    "convert_element_type": _convert,
     "integer_pow": _power,
     "square": _power,
-    **dict.fromkeys(("copy", "name", "stop_gradient"), lambda graph, shape, params, x: x),
-    "select_n": lambda graph, shape, params, which, no, yes: _elementwise(graph, "Where", shape, (which, yes, no)),
+    **dict.fromkeys(
+        ("convert_element_type", "copy", "name", "stop_gradient"),  # everything is computed in float32
+        lambda graph, shape, params, x: x,
+    ),
+    "select_n": _select,
     "rsqrt": lambda graph, shape, params, x: _elementwise(
         graph, "Reciprocal", shape, (_elementwise(graph, "Sqrt", shape, (x,)),)
     ),
@@ -488,22 +573,26 @@ _PRIMITIVES: dict[str, Callable[..., _Value]] = {
 """Writers by the primitive's name: of the graph, the result's shape, the equation's parameters and its inputs."""
 
 
-# Functions that are known by their names
+# Functions that are recognised
 
 
 def _pool(kind: str, side: int, pads: int) -> Callable[..., _Tensor]:
     def write_pool(graph: _Graph, shape: Sequence[int], x: Any) -> _Tensor:
-        sides = {"kernel_shape": [side] * 2, "strides": [2, 2], "pads": [pads] * 4}
+        sides: dict[str, Any] = {"kernel_shape": [side] * 2, "strides": [2, 2], "pads": [pads] * 4}
         return graph.node(kind, [graph.written(x).name], shape, **sides)
 
     return write_pool
+
+
+def _elu(graph: _Graph, shape: Sequence[int], x: Any, alpha: np.ndarray | float = 1.0) -> _Tensor:
+    return graph.node("Elu", [graph.written(x).name], shape, alpha=float(alpha))
 
 
 def _shortcut(graph: _Graph, shape: Sequence[int], x: Any, a: np.ndarray, c: np.ndarray) -> _Value:
     """BReG-NeXt's: arctan(a x / s) / (a s) with s = sqrt(c^2 + 1); for a small a its limit, x / s^2."""
     slope, root = float(a.reshape(-1)[0]), math.sqrt(float(c.reshape(-1)[0]) ** 2 + 1)
     if abs(slope) < 1e-6:
-        return _arithmetic(graph, "mul", shape, x, np.float32(1 / root**2))
+        return _arithmetic(graph, "mul", shape, x, np.asarray(1 / root**2))
     bent = _elementwise(graph, "Atan", shape, (_scaled(graph, x, slope / root),))
     return _scaled(graph, bent, 1 / (slope * root))
 
@@ -513,13 +602,12 @@ def _scaled(graph: _Graph, x: Any, factor: float) -> _Tensor:
     return _elementwise(graph, "Mul", x.shape, (x, np.asarray(factor, np.float32)))
 
 
-_FUNCTIONS: dict[Any, Callable[..., _Value]] = {
-    "relu": lambda graph, shape, x: _elementwise(graph, "Relu", shape, (x,)),
-    "elu": lambda graph, shape, x, *alpha: _elementwise(graph, "Elu", shape, (x,)),
-    "softmax": lambda graph, shape, x: graph.node("Softmax", [graph.written(x).name], shape, axis=-1),
-    "max_pool_3x3": _pool("MaxPool", 3, 1),
-    "max_pool_2x2": _pool("MaxPool", 2, 0),
-    "average_pool_2x2": _pool("AveragePool", 2, 0),
-    "shortcut": _shortcut,
+_FUNCTIONS: dict[Any, tuple[Callable[..., Any], Callable[..., _Value]]] = {
+    "elu": (jax.nn.elu, _elu),
+    "max_pool_3x3": (layers.max_pool_3x3, _pool("MaxPool", 3, 1)),
+    "max_pool_2x2": (vgg.max_pool_2x2, _pool("MaxPool", 2, 0)),
+    "average_pool_2x2": (layers.average_pool_2x2, _pool("AveragePool", 2, 0)),
+    "shortcut": (bregnext.shortcut, _shortcut),
 }
-"""Writers by the jitted function's name: of the graph, the result's shape and the function's arguments."""
+"""By a jitted function's name the function, as another may have its name, and its writer: of the graph, the result's
+shape and the function's arguments."""

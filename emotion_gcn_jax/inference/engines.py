@@ -68,7 +68,7 @@ def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs
 
     model = onnx_graph.write(answers, (inputs.side, inputs.side, inputs.channels), dtype=np.uint8)
     session = cpu_session(model.SerializeToString())
-    names = [output.name for output in session.get_outputs()]
+    names = [task.name for task in tasks]
     return lambda images: dict(zip(names, session.run(names, {"images": images}), strict=True))
 
 
@@ -86,7 +86,7 @@ def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs:
 
     def answer(images: np.ndarray) -> dict[str, np.ndarray]:
         parts = []
-        for first in range(0, len(images), _BATCH_SIZES[-1]):
+        for first in range(0, max(len(images), 1), _BATCH_SIZES[-1]):
             some = images[first : first + _BATCH_SIZES[-1]]
             padded = np.zeros((next(size for size in _BATCH_SIZES if size >= len(some)), *some.shape[1:]), np.uint8)
             padded[: len(some)] = some
