@@ -1,14 +1,13 @@
-"""Judging faces on a CPU: onnxruntime with our graph, JAX, and onnxruntime with torch's graph, in turns; one line of JSON.
+"""Judges faces on a CPU by onnxruntime with our graph, by JAX, and by onnxruntime with torch's graph, in turns.
 
 python benchmarks/inference.py --trunk densenet121 --size 227 --batch 1
 
-torch's graph is that of the independent module of tests/reference, in float32 and ready for inference.
+It prints one line of JSON. torch's graph is that of the independent module of tests/reference, in float32 and ready for inference.
 --torch-python names an interpreter that has torch where this one does not (see training_against_torch.py).
 """
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -42,7 +41,7 @@ def main() -> None:
     here = pathlib.Path(__file__)
     sizes = ["--trunk", args.trunk, "--size", str(args.size), "--batch", str(args.batch)]
     with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "torch.onnx")
+        path = str(pathlib.Path(folder) / "torch.onnx")
         fields = {"repository": str(here.parents[1]), "here": str(here.parent), "path": path}
         program = TORCH_EXPORT.format(trunk=args.trunk, size=args.size, batch=args.batch, **fields)
         subprocess.run([args.torch_python, "-c", program], check=True, stdout=subprocess.DEVNULL)

@@ -33,7 +33,9 @@ def evaluate_model(model: EmotionModel, split: Split) -> Predictions:
     """
     data = model.config.data
     if model.engine != "jax":
-        return evaluate(model.answers, split, model.tasks, loader=Loader(model.input, data.eval_batch_size, data.threads))
+        return evaluate(
+            model.answers, split, model.tasks, loader=Loader(model.input, data.eval_batch_size, data.threads)
+        )
     devices = jax.local_devices()
     batch_size = -(-data.eval_batch_size // len(devices)) * len(devices)
     module, variables = folding.fold(model.module, model.variables)

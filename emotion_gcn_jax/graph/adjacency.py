@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from scipy import stats
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
@@ -184,6 +183,8 @@ def _spearman(labels_ExK: np.ndarray) -> np.ndarray:
     Spearman's coefficient is the correlation of the ranks. scipy's own spearmanr would answer NaN for the whole matrix
     if one of its first two columns were constant.
     """
+    from scipy import stats  # takes most of a second to import, and prediction needs none of it
+
     varies_K = np.ptp(labels_ExK, axis=0) > 0
     correlations_KxK = np.eye(labels_ExK.shape[1])
     if varies_K.sum() > 1:

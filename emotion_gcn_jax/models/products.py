@@ -79,7 +79,7 @@ def kernel_gradient(x_BxHxWxC: jax.Array, gradient_BxHxWxF: jax.Array) -> jax.Ar
     precise = jnp.promote_types(x_BxHxWxC.dtype, jnp.float32)
     chunk = max(n for n in range(1, batch + 1) if batch % n == 0 and (n == 1 or n * height * width <= _ROWS))
 
-    def add(total: jax.Array, both: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def add(total: jax.Array, both: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         x, gradient = both
         padded = jnp.pad(gradient, ((0, 0), (1, 1), (1, 1), (0, 0)))
         shifted = [padded[:, 2 - i : 2 - i + height, 2 - j : 2 - j + width] for i in range(3) for j in range(3)]

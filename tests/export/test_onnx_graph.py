@@ -110,7 +110,7 @@ def test_bregnexts_shortcut_at_every_slope(a):
 
 
 CONSTANTS = {"scalar": np.float32(-1.5), "channels": CHANNELS, "equal": np.full(3, 2.5, np.float32), "pixels": PIXELS}
-CONSTANTS |= {"row": ROW, "lines": LINES[None, :, :, None], "batch": lambda x: jnp.ones_like(x) * 2 + CHANNELS}
+CONSTANTS |= {"row": ROW, "lines": LINES[None, :, :, None], "batch": lambda x: jnp.ones_like(x) * 3 + CHANNELS}
 
 
 @pytest.mark.parametrize(
