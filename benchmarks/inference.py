@@ -2,8 +2,8 @@
 
 python benchmarks/inference.py --trunk densenet121 --size 227 --batch 1
 
-It prints one line of JSON. torch's graph is that of the independent module of tests/reference, in float32 and ready for inference.
---torch-python names an interpreter that has torch where this one does not (see training_against_torch.py).
+It prints one line of JSON. torch's graph is that of the independent module of tests/reference, in float32 and ready for
+inference. --torch-python names an interpreter that has torch where this one does not (see training_against_torch.py).
 """
 
 import argparse
