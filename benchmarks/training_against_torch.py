@@ -1,6 +1,6 @@
 """Our training step against PyTorch's of the same network, in turns, and prints one line of JSON.
 
-python benchmarks/training_against_torch.py --trunk densenet121 --size 227 --batch 35
+python benchmarks/training_against_torch.py --trunk densenet121 --size 227 --batch 35 --remat
 
 PyTorch's side is the independent module of tests/reference, as it is (eager) and in the layout that is faster on a CPU
 (channels_last). Its CPU build is an ordinary package on Python 3.11 only: --torch-python names an interpreter that has
@@ -23,13 +23,14 @@ def main() -> None:
     parser.add_argument("--trunk", default="densenet121")
     parser.add_argument("--size", type=int, default=227, help="side of the images in pixels")
     parser.add_argument("--batch", type=int, default=35)
+    parser.add_argument("--remat", action="store_true", help="ours recomputes layers in the backward pass")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
     args = parser.parse_args()
     sizes = ["--trunk", args.trunk, "--size", str(args.size), "--batch", str(args.batch)]
     torch_side = [args.torch_python, str(HERE / "torch_step.py"), *sizes]
     sides = {
-        "ours": [sys.executable, str(HERE / "train_step.py"), "--serve", "--remat", *sizes],
+        "ours": [sys.executable, str(HERE / "train_step.py"), "--serve", *(["--remat"] if args.remat else []), *sizes],
         "torch": torch_side,
         "torch channels_last": [*torch_side, "--channels-last"],
     }

@@ -76,6 +76,7 @@ def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
     """Opens an ONNX model in onnxruntime on the CPU; its warnings are not shown."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave their core alone
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

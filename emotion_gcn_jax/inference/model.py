@@ -54,7 +54,7 @@ class EmotionModel:
         self.label_names: tuple[str, ...] = next((task.outputs for task in self.tasks if task.exclusive), ())
         self.input = Input.from_dict(meta["input"])
         self.crop = Crop.from_dict(meta["crop"] or {})  # unknown for a dataset of a user's own: then the usual one
-        self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks])  # type: ignore[misc]
+        self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks], rename=True)  # type: ignore[misc]
         self._apply = jax.jit(lambda variables, images: module.apply(variables, images, train=False))
 
     @functools.cached_property
@@ -93,7 +93,7 @@ class EmotionModel:
                 f"{list(shape)}: give pictures as they are to its predict or, if they are cut faces, predict_faces."
             )
         outputs: Any = self._apply(self._on_device, images_BxHxWxC)
-        return self._named(**outputs)
+        return self._named(*(outputs[task.name] for task in self.tasks))
 
     def answers(self, faces_BxSxSxC: np.ndarray) -> dict[str, np.ndarray]:
         """Judges faces of the network's own side and colours, by the model's engine.
