@@ -5,7 +5,7 @@ a DenseNet the same feature map passes through dozens of norms and its moments n
 moments, and `None` in their place means "use the running statistics". And convolutions whose gradients are slow on a
 CPU are matrix products there (products.py).
 
-Functions that are jitted here are known to export/onnx_graph.py by their names.
+The functions that are jitted here are written as one operator each by export/onnx_operators.py.
 """
 
 import functools
