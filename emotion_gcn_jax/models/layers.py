@@ -163,15 +163,7 @@ class Conv(nn.Module):
         """Returns B x ceil(H / stride) x ceil(W / stride) x features (for an odd size)."""
         shape = (self.size, self.size, x_BxHxWxC.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        margin = (self.size // 2, self.size // 2)
-        x, kernel = x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype)
-        if (self.size, self.stride) == (3, 1):
-            y_BxHxWxF = products.conv_3x3(x, kernel)
-        else:
-            strides, margins = (self.stride, self.stride), (margin, margin)
-            y_BxHxWxF = lax.conv_general_dilated(
-                x, kernel, strides, margins, dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
+        y_BxHxWxF = products.conv(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype), self.stride)
         if not self.bias:
             return y_BxHxWxF
         bound = 1 / math.sqrt(math.prod(shape[:3]))

@@ -3,6 +3,8 @@
 On a GPU and a TPU all of this is the plain operation. docs/performance.md has the measurements, and what did not help.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -27,74 +29,99 @@ def pointwise(x: jax.Array, kernel_CxF: jax.Array) -> jax.Array:
     return y_NxF.reshape(*x.shape[:-1], kernel_CxF.shape[-1])
 
 
-@jax.custom_vjp
-def conv_3x3(x_BxHxWxC: jax.Array, kernel_3x3xCxF: jax.Array) -> jax.Array:
-    """A 3x3 convolution with stride 1 and a margin of one zero. Gradients are by reverse mode only.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv(x_BxHxWxC: jax.Array, kernel_KxKxCxF: jax.Array, stride: int = 1) -> jax.Array:
+    """A square convolution with K // 2 zeros on each side. Gradients are by reverse mode only.
 
     Args:
         x_BxHxWxC: the map.
-        kernel_3x3xCxF: of its dtype.
+        kernel_KxKxCxF: of its dtype; K is odd.
+        stride: in both directions.
 
     Returns:
-        B x H x W x F.
+        B x ceil(H / stride) x ceil(W / stride) x F.
     """
-    return _plain_conv_3x3(x_BxHxWxC, kernel_3x3xCxF)
+    return _plain_conv(x_BxHxWxC, kernel_KxKxCxF, stride)
 
 
-def _plain_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    return lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _plain_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    margin = (kernel.shape[0] // 2,) * 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (stride, stride), (margin, margin), dimension_numbers=layout)
 
 
-def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _plain_conv_3x3(x, kernel), (x, kernel)
+def _forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _plain_conv(x, kernel, stride), (x, kernel)
 
 
-def _backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _backward(stride: int, saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    _, of_map = jax.vjp(lambda x: _plain_conv_3x3(x, kernel), x)
-    of_kernel = lax.platform_dependent(x, gradient, cpu=kernel_gradient, default=_plain_kernel_gradient)
+    size = kernel.shape[0]
+    _, of_map = jax.vjp(lambda x: _plain_conv(x, kernel, stride), x)
+    of_kernel = lax.platform_dependent(
+        x,
+        gradient,
+        cpu=functools.partial(kernel_gradient, size=size, stride=stride),
+        default=functools.partial(_plain_kernel_gradient, size=size, stride=stride),
+    )
     return *of_map(gradient), of_kernel
 
 
-def _plain_kernel_gradient(x_BxHxWxC: jax.Array, gradient_BxHxWxF: jax.Array) -> jax.Array:
-    zeros = jnp.zeros((3, 3, x_BxHxWxC.shape[-1], gradient_BxHxWxF.shape[-1]), x_BxHxWxC.dtype)
-    _, of_kernel = jax.vjp(lambda kernel: _plain_conv_3x3(x_BxHxWxC, kernel), zeros)
-    return of_kernel(gradient_BxHxWxF)[0]
+def _plain_kernel_gradient(x: jax.Array, gradient: jax.Array, *, size: int, stride: int) -> jax.Array:
+    zeros = jnp.zeros((size, size, x.shape[-1], gradient.shape[-1]), x.dtype)
+    _, of_kernel = jax.vjp(lambda kernel: _plain_conv(x, kernel, stride), zeros)
+    return of_kernel(gradient)[0]
 
 
-def kernel_gradient(x_BxHxWxC: jax.Array, gradient_BxHxWxF: jax.Array) -> jax.Array:
-    """The gradient of conv_3x3's kernel: the map times nine shifted copies of the output's gradient.
+def kernel_gradient(x_BxHxWxC: jax.Array, gradient_BxHxWxF: jax.Array, *, size: int, stride: int) -> jax.Array:
+    """The gradient of conv's kernel: one side times K x K shifted copies of the other, a product of two matrices.
 
-    A few images at a time, so that the copies stay in the cache; summed in at least float32.
+    The side with fewer channels is copied, the map where the stride is not 1. A few images at a time, so that the
+    copies stay in the cache; summed in at least float32.
 
     Args:
         x_BxHxWxC: the map.
-        gradient_BxHxWxF: of the output.
+        gradient_BxHxWxF: of the output; its H and W are those of the output.
+        size: K.
+        stride: of the convolution.
 
     Returns:
-        3 x 3 x C x F, of x's dtype.
+        K x K x C x F, of x's dtype.
     """
-    batch, height, width, channels = x_BxHxWxC.shape
-    features = gradient_BxHxWxF.shape[-1]
+    batch, height, width, features = gradient_BxHxWxF.shape
+    channels = x_BxHxWxC.shape[-1]
     precise = jnp.promote_types(x_BxHxWxC.dtype, jnp.float32)
     chunk = max(n for n in range(1, batch + 1) if batch % n == 0 and (n == 1 or n * height * width <= _ROWS))
+    copies_gradient = stride == 1 and features <= channels
 
     def add(total: jax.Array, both: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         x, gradient = both
-        padded = jnp.pad(gradient, ((0, 0), (1, 1), (1, 1), (0, 0)))
-        shifted = [padded[:, 2 - i : 2 - i + height, 2 - j : 2 - j + width] for i in range(3) for j in range(3)]
-        copies_Nx9F = jnp.concatenate(shifted, -1).reshape(-1, 9 * features)
+        if copies_gradient:
+            left, right = x, _shifted(gradient, size, range(size - 1, -1, -1), height, width)
+        else:
+            left, right = gradient, _shifted(x, size, range(size), height, width, stride)
+        left_NxC, right_NxD = left.reshape(-1, left.shape[-1]), right.reshape(-1, right.shape[-1])
         contract_rows = (((0,), (0,)), ((), ()))
-        x_NxC = x.reshape(-1, channels)
-        return total + lax.dot_general(x_NxC, copies_Nx9F, contract_rows, preferred_element_type=precise), None
+        return total + lax.dot_general(left_NxC, right_NxD, contract_rows, preferred_element_type=precise), None
 
-    total_Cx9F = jnp.zeros((channels, 9 * features), precise)
+    kept, copied = (channels, features) if copies_gradient else (features, channels)
+    total = jnp.zeros((kept, size * size * copied), precise)
     if chunk == batch:
-        total_Cx9F, _ = add(total_Cx9F, (x_BxHxWxC, gradient_BxHxWxF))
+        total, _ = add(total, (x_BxHxWxC, gradient_BxHxWxF))
     else:
         chunks = (a.reshape(-1, chunk, *a.shape[1:]) for a in (x_BxHxWxC, gradient_BxHxWxF))
-        total_Cx9F, _ = lax.scan(add, total_Cx9F, tuple(chunks))
-    return total_Cx9F.reshape(channels, 3, 3, features).transpose(1, 2, 0, 3).astype(x_BxHxWxC.dtype)
+        total, _ = lax.scan(add, total, tuple(chunks))
+    order = (1, 2, 0, 3) if copies_gradient else (1, 2, 3, 0)
+    return total.reshape(kept, size, size, copied).transpose(order).astype(x_BxHxWxC.dtype)
 
 
-conv_3x3.defvjp(_forward, _backward)
+def _shifted(map_BxHxWxC: jax.Array, size: int, places: range, height: int, width: int, stride: int = 1) -> jax.Array:
+    """What the kernel's places meet of a map, at every place of the output: B x height x width x size^2 C."""
+    margin = (size // 2, size // 2)
+    padded = jnp.pad(map_BxHxWxC, ((0, 0), margin, margin, (0, 0)))
+    rows, columns = stride * (height - 1) + 1, stride * (width - 1) + 1
+    copies = [padded[:, i : i + rows : stride, j : j + columns : stride] for i in places for j in places]
+    return jnp.concatenate(copies, -1)
+
+
+conv.defvjp(_forward, _backward)

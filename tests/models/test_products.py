@@ -9,8 +9,10 @@ from emotion_gcn_jax.models import products
 TOLERANCES = {"float32": 2e-5, "float64": 1e-13}  # relative to the largest value
 
 
-def plain_conv(x, kernel):
-    return lax.conv_general_dilated(x, kernel, (1, 1), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def plain_conv(x, kernel, stride=1):
+    margin = (kernel.shape[0] // 2,) * 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (stride, stride), (margin, margin), dimension_numbers=layout)
 
 
 def draw(shape, dtype, seed):
@@ -36,11 +38,12 @@ def assert_close(found, expected, tolerance):
     ],
     ids=str,
 )
+@pytest.mark.parametrize(("size", "stride", "features"), [(3, 1, 2), (3, 1, 40), (3, 2, 6), (7, 2, 6), (5, 3, 2)])
 @pytest.mark.usefixtures("x64")
-def test_a_3x3_convolution_equals_the_plain_one_with_both_gradients(shape, dtype):
-    x, kernel = draw(shape, dtype, 0), draw((3, 3, shape[-1], 6), dtype, 1)
-    found, gradients = jax.vjp(products.conv_3x3, x, kernel)
-    expected, expected_gradients = jax.vjp(plain_conv, x, kernel)
+def test_a_convolution_equals_the_plain_one_with_both_gradients(shape, dtype, size, stride, features):
+    x, kernel = draw(shape, dtype, 0), draw((size, size, shape[-1], features), dtype, 1)
+    found, gradients = jax.vjp(lambda x, kernel: products.conv(x, kernel, stride), x, kernel)
+    expected, expected_gradients = jax.vjp(lambda x, kernel: plain_conv(x, kernel, stride), x, kernel)
     assert_close(found, expected, TOLERANCES[dtype])
     cotangent = draw(found.shape, dtype, 2)
     for one, other in zip(gradients(cotangent), expected_gradients(cotangent), strict=True):
@@ -61,7 +64,7 @@ def test_a_1x1_convolution_equals_the_plain_one_with_both_gradients(dtype):
 
 def test_a_kernels_gradient_of_bfloat16_maps_is_summed_in_float32():
     x, gradient = jnp.ones((64, 16, 16, 2), jnp.bfloat16), jnp.ones((64, 16, 16, 3), jnp.bfloat16)
-    found = products.kernel_gradient(x, gradient)
+    found = products.kernel_gradient(x, gradient, size=3, stride=1)
     assert found.dtype == jnp.bfloat16
     # bfloat16 counts to 256 only; the kernel's middle meets 64 x 16 x 16 ones.
     assert found[1, 1].tolist() == [[16384] * 3] * 2
@@ -72,7 +75,7 @@ def test_other_platforms_get_the_plain_gradient():
     x, kernel = jax.ShapeDtypeStruct((8, 57, 57, 4), jnp.float32), jax.ShapeDtypeStruct((3, 3, 4, 6), jnp.float32)
 
     def loss(x, kernel):
-        return (products.conv_3x3(x, kernel) ** 2).sum()
+        return (products.conv(x, kernel) ** 2).sum()
 
     gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))
     text = {name: gradients.trace(x, kernel).lower(lowering_platforms=(name,)).as_text() for name in ("cpu", "tpu")}
