@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def serve(args: argparse.Namespace) -> None:
-    """Judges the same random faces whenever it is told to."""
+    """Judges the same random faces in every round."""
     from paper_model import paper_model
 
     from emotion_gcn_jax.data.inputs import Input

@@ -1,4 +1,4 @@
-"""Compares processes that take turns: each does its work once when it is told to, while the others wait.
+"""Compares processes that take turns: each does its work once, while the others wait.
 
 So a machine that is faster at one time than at another is so for all of them, and the ratio of medians can be trusted.
 A side is a script that ends with `serve(work)`; a comparison starts several by `compare`.
