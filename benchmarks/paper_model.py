@@ -1,16 +1,23 @@
-"""A model of the paper, or another preset, with AffectNet's graph: what the timing scripts beside this file run."""
+"""A model of the paper, or another preset, with AffectNet's graph, and its step: what the scripts beside this run."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import ml_collections
 import numpy as np
 
-from emotion_gcn_jax import presets
+from emotion_gcn_jax import parallel, presets
+from emotion_gcn_jax.data.augmentation import Augmentation
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.graph.nodes import nodes_of
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
+from emotion_gcn_jax.training import optimizer
+from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step
 
 
 def paper_model(trunk: str, name: str, **options: Any) -> tuple[EmotionNet, Tasks, dict[str, np.ndarray]]:
@@ -34,3 +41,34 @@ def paper_model(trunk: str, name: str, **options: Any) -> tuple[EmotionNet, Task
         **options,
     )
     return model, tasks, constants
+
+
+def paper_step(
+    devices: Sequence[jax.Device], trunk: str, name: str, *, side: int, augment: bool, **options: Any
+) -> tuple[Callable[..., Any], Callable[[], TrainState]]:
+    """The mapped training step of a preset with the paper's SGD, and a function that makes the state before it.
+
+    Args:
+        devices: to map over.
+        trunk: of the model.
+        name: the preset's.
+        side: of the images in pixels.
+        augment: whether images are flipped and turned as in the paper.
+        **options: of create_model.
+    """
+    model, tasks, constants = paper_model(trunk, name, axis_name=parallel.AXIS, **options)
+    tx = optimizer.sgd(1e-3, ml_collections.ConfigDict({"weight_decay": 1e-3, "momentum": 0.9}))
+    off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
+    step_options = StepOptions(tasks, Input(side), Augmentation() if augment else off)
+    step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=step_options)
+    return step, lambda: create_state(emotion_net.init_variables(model, 0, side, constants=constants), tx)
+
+
+def random_batch(size: int, side: int) -> dict[str, np.ndarray]:
+    """Images and labels for a step."""
+    rng = np.random.default_rng(0)
+    return {
+        "image": rng.integers(0, 256, (size, side, side, 3), np.uint8),
+        "expression": rng.integers(0, 7, size, np.int32),
+        "affect": rng.uniform(-1, 1, (size, 2)).astype(np.float32),
+    }

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import taking_turns
 
 
@@ -45,33 +44,20 @@ def prepare(args: argparse.Namespace) -> tuple[Callable[[], None], list[Any]]:
     """Returns a function that takes a step, the first time after it has compiled it; and the devices."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.devices}"
     import jax
-    import ml_collections
-    from paper_model import paper_model
+    from paper_model import paper_step, random_batch
 
     from emotion_gcn_jax import parallel
-    from emotion_gcn_jax.data.augmentation import Augmentation
-    from emotion_gcn_jax.data.inputs import Input
-    from emotion_gcn_jax.models import emotion_net
-    from emotion_gcn_jax.training import optimizer
-    from emotion_gcn_jax.training.step import StepOptions, create_state, train_step
 
     jax.config.update("jax_enable_compilation_cache", False)
     devices = jax.local_devices()[: args.devices]
-    model, tasks, constants = paper_model(
-        args.trunk, args.model, dtype=args.dtype, remat=args.remat, axis_name=parallel.AXIS
-    )
-    variables = emotion_net.init_variables(model, 0, args.size, constants=constants)
-    tx = optimizer.sgd(1e-3, ml_collections.ConfigDict({"weight_decay": 1e-3, "momentum": 0.9}))
-    off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
-    options = StepOptions(tasks, Input(args.size), Augmentation() if args.augment else off)
-    step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=options)
-    state = parallel.replicate(create_state(variables, tx), devices)
-    batch = parallel.prefetch(iter([_random_batch(args)]), devices)
-    images_and_labels = next(batch)
+    options = {"side": args.size, "augment": args.augment, "dtype": args.dtype, "remat": args.remat}
+    step, create = paper_step(devices, args.trunk, args.model, **options)
+    state = parallel.replicate(create(), devices)
+    batch = next(parallel.prefetch(iter([random_batch(args.batch, args.size)]), devices))
 
     def take() -> None:
         nonlocal state
-        state, scalars = step(state, images_and_labels)
+        state, scalars = step(state, batch)
         jax.block_until_ready(scalars)
 
     return take, devices
@@ -99,15 +85,6 @@ def versions() -> dict[str, str]:
     """Of Python and of what counts."""
     packages = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     return {"python": platform.python_version(), **packages}
-
-
-def _random_batch(args: argparse.Namespace) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return {
-        "image": rng.integers(0, 256, (args.batch, args.size, args.size, 3), np.uint8),
-        "expression": rng.integers(0, 7, args.batch, np.int32),
-        "affect": rng.uniform(-1, 1, (args.batch, 2)).astype(np.float32),
-    }
 
 
 def _peak_memory_gb(device: Any) -> float:

@@ -52,7 +52,10 @@ def of_two_processes(tmp_path_factory):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.training.two_processes", str(port), str(folder)]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
+    }
     root = pathlib.Path(__file__).parents[2]
     workers = [subprocess.Popen([*command, str(number)], cwd=root, env=environment) for number in range(2)]
     try:
@@ -232,10 +235,3 @@ def test_the_average_follows_the_parameters_and_is_what_is_evaluated():
         expected = jax.tree.map(lambda a, b: 0.1 * a + 0.9 * b, old, new)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after.ema[name], expected)
     assert after.evaluated_variables()["params"] is after.ema["params"]
-
-
-def test_densenet121_steps_in_float32_on_two_devices():
-    created = stepping.create(trunk="densenet121", tx=optax.sgd(1e-3))
-    result = stepping.take_steps(2, created, {"": stepping.random_batch()})[""]
-    assert np.isfinite(result["scalars"]["loss"])
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result))
