@@ -1,11 +1,11 @@
-# make demo | make test | make lint    (PYTHON=python3.12 chooses the interpreter; each has an environment of its own)
+# make demo | make test | make bench | make lint    (PYTHON=python3.12 chooses the interpreter; each has an environment of its own)
 
 PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 VENV ?= .venv-$(VERSION)
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint format
+.PHONY: demo test bench lint format
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
@@ -15,6 +15,22 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile
+
+# PyTorch's build for CPUs is an ordinary package on Python 3.11 only, so its side runs there.
+TORCH_VENV ?= .venv-3.11
+AGAINST_TORCH = $(VENV)/bin/python benchmarks/training_against_torch.py --torch-python=$(TORCH_VENV)/bin/python --rounds=3
+INFERENCE = $(VENV)/bin/python benchmarks/inference.py --torch-python=$(TORCH_VENV)/bin/python
+
+bench: $(INSTALLED)
+	@test -f $(TORCH_VENV)/installed || $(MAKE) PYTHON=python3.11 VENV=$(TORCH_VENV) $(TORCH_VENV)/installed
+	$(VENV)/bin/python benchmarks/starting.py --remat --rounds=1
+	$(INFERENCE) --batch=1
+	$(INFERENCE) --batch=32 --rounds=5
+	$(AGAINST_TORCH) --trunk=resnet18 --size=112 --batch=32
+	$(AGAINST_TORCH) --trunk=resnet50 --size=112 --batch=32
+	$(AGAINST_TORCH) --trunk=densenet121 --remat
+	$(AGAINST_TORCH) --trunk=bregnext50 --size=112 --remat
+	$(VENV)/bin/python benchmarks/epoch.py --trunk=resnet18 --size=112 --batch=32
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -2,8 +2,9 @@
 
 python benchmarks/inference.py --trunk densenet121 --size 227 --batch 1
 
-It prints one line of JSON. torch's graph is that of the independent module of tests/reference, in float32 and ready for
-inference. --torch-python names an interpreter that has torch where this one does not (see training_against_torch.py).
+It prints one line of JSON, and a table. torch's graph is that of the independent module of tests/reference, in float32
+and ready for inference. --torch-python names an interpreter that has torch where this one does not (see
+training_against_torch.py).
 """
 
 import argparse
@@ -51,6 +52,7 @@ def main() -> None:
         }
         results = taking_turns.compare(sides, args.rounds)
     speed = {name: round(results[name]["seconds"] / results["onnx"]["seconds"], 2) for name in ("jax", "torch's graph")}
+    print(taking_turns.table(results, "onnx"), file=sys.stderr)
     print(json.dumps({"trunk": args.trunk, "size": args.size, "batch": args.batch, "onnx_over": speed, **results}))
 
 

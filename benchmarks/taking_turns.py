@@ -77,6 +77,16 @@ def compare(sides: Mapping[str, Sequence[str]], rounds: int) -> dict[str, dict[s
     return results
 
 
+def table(results: Mapping[str, Mapping[str, Any]], first: str) -> str:
+    """The sides as lines of a table, and how much longer each takes than the first, from `compare`'s results."""
+    lines = [f"{'':24}{'median s':>10}{'lowest':>10}{'highest':>10}{'GB':>7}   times {first}"]
+    for name, result in results.items():
+        seconds = "".join(f"{result[field]:10.4f}" for field in ("seconds", "lowest", "highest"))
+        ratio = result["seconds"] / results[first]["seconds"]
+        lines.append(f"{name:24}{seconds}{result['peak_memory_gb']:7.2f}{ratio:8.2f}")
+    return "\n".join(lines)
+
+
 def _answer(name: str, process: "subprocess.Popen[str]") -> dict[str, Any]:
     assert process.stdout is not None
     line = process.stdout.readline()

@@ -1,4 +1,4 @@
-"""Our training step against PyTorch's of the same network, in turns, and prints one line of JSON.
+"""Our training step against PyTorch's of the same network, in turns: one line of JSON, and a table.
 
 python benchmarks/training_against_torch.py --trunk densenet121 --size 227 --batch 35 --remat
 
@@ -46,6 +46,7 @@ def main() -> None:
     }
     for result in results.values():
         result["images_per_second"] = round(args.batch / result["seconds"], 2)
+    print(taking_turns.table(results, "ours"), file=sys.stderr)
     print(json.dumps({"trunk": args.trunk, "size": args.size, "batch": args.batch, "ours_over": ratios, **results}))
 
 
