@@ -2,8 +2,8 @@
 
 python benchmarks/convolutions.py --batch 32 --side 28 --channels 64 --features 64
 
-Prints one line of JSON with 10^9 operations a second, two for each product and sum, and a table: what a whole network can
-reach on a processor follows from it. --torch-python names an interpreter that has torch where this one does not (see
+Prints one line of JSON with 10^9 operations a second, two for each product and sum, and a table. They bound what a
+whole network can reach on a processor. --torch-python names an interpreter that has torch where this one does not (see
 training_against_torch.py).
 """
 

@@ -60,6 +60,7 @@ def serve(args: argparse.Namespace) -> None:
     """Judges the same random faces in every round."""
     from paper_model import paper_model
 
+    from emotion_gcn_jax import onnx_session
     from emotion_gcn_jax.data.inputs import Input
     from emotion_gcn_jax.inference import engines
     from emotion_gcn_jax.models import emotion_net
@@ -72,7 +73,7 @@ def serve(args: argparse.Namespace) -> None:
         faces = rng.integers(0, 256, (args.batch, args.size, args.size, 3), np.uint8)
         taking_turns.serve(lambda: engine(faces))
     else:
-        session = engines.cpu_session(pathlib.Path(args.side).read_bytes())
+        session = onnx_session.cpu_session(pathlib.Path(args.side).read_bytes())
         name = session.get_inputs()[0].name
         images = rng.normal(size=(args.batch, 3, args.size, args.size)).astype(np.float32)
         taking_turns.serve(lambda: session.run(None, {name: images}))

@@ -1,7 +1,6 @@
 """Evaluation: every example of a split once, in order, through the model."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +11,7 @@ from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.predictions import Predictions
+from emotion_gcn_jax.inference import engines
 from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
@@ -77,8 +77,7 @@ def predict_step(
     Returns:
         Every task's answers, N x W, of the whole global batch on every device.
     """
-    outputs: Any = model.apply(variables, inputs.normalise(batch["image"], model.param_dtype), train=False)
-    return lax.all_gather({task.name: task.answer(outputs[task.name]) for task in tasks}, AXIS, tiled=True)
+    return lax.all_gather(engines.answers(model, variables, batch["image"], tasks, inputs), AXIS, tiled=True)
 
 
 def evaluate(

@@ -23,6 +23,7 @@ import numpy as np
 import onnxruntime
 
 from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop, crop_transform, transform_points
+from emotion_gcn_jax.onnx_session import cpu_session
 
 _NETWORK = pathlib.Path(__file__).with_name("centerface.onnx")
 
@@ -139,9 +140,7 @@ def load_detector() -> onnxruntime.InferenceSession:
 
     It takes float32 [N, 3, H, W], RGB from 0 to 255, with H and W multiples of 32.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns of the stored network's unused constants
-    return onnxruntime.InferenceSession(_NETWORK, options, providers=["CPUExecutionProvider"])
+    return cpu_session(_NETWORK)
 
 
 class _Sight(NamedTuple):

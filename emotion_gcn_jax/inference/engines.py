@@ -3,19 +3,20 @@
 An engine takes uint8 faces and returns every task's answers; both engines are held to agree by tests.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import onnxruntime
 
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.export import onnx_graph
 from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.onnx_session import cpu_session
 from emotion_gcn_jax.tasks.registry import Tasks
 
 Engine = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -63,43 +64,39 @@ def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs
     trunk: Any = module.trunk
     module = module.clone(trunk=trunk.clone(dtype=module.param_dtype))  # the graph computes in float32
 
-    def answers(images: jax.Array) -> dict[str, jax.Array]:
-        return _answers(module, variables, images, tasks, inputs)
+    def of_images(images: jax.Array) -> dict[str, jax.Array]:
+        return answers(module, variables, images, tasks, inputs)
 
-    model = onnx_graph.write(answers, (inputs.side, inputs.side, inputs.channels), dtype=np.uint8)
+    model = onnx_graph.write(of_images, (inputs.side, inputs.side, inputs.channels), dtype=np.uint8)
     session = cpu_session(model.SerializeToString())
     names = [task.name for task in tasks]
     return lambda images: dict(zip(names, session.run(names, {"images": images}), strict=True))
 
 
-def cpu_session(model: bytes) -> onnxruntime.InferenceSession:
-    """Opens an ONNX model in onnxruntime on the CPU; its warnings are not shown."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads leave their core alone
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
 def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
-    module, variables = folding.fold(module, variables)
-    variables = jax.device_put(variables)
-    run = jax.jit(lambda variables, images: _answers(module, variables, images, tasks, inputs))
+    @functools.cache
+    def folded() -> tuple[Any, Any]:  # at the first answer: an evaluation on several devices folds for itself
+        net, ready = folding.fold(module, variables)
+        run = jax.jit(lambda variables, images: answers(net, variables, images, tasks, inputs))
+        return run, jax.device_put(ready)
 
     def answer(images: np.ndarray) -> dict[str, np.ndarray]:
+        run, ready = folded()
         parts = []
         for first in range(0, max(len(images), 1), _BATCH_SIZES[-1]):
             some = images[first : first + _BATCH_SIZES[-1]]
             padded = np.zeros((next(size for size in _BATCH_SIZES if size >= len(some)), *some.shape[1:]), np.uint8)
             padded[: len(some)] = some
-            parts.append({name: np.asarray(rows)[: len(some)] for name, rows in run(variables, padded).items()})
+            parts.append({name: np.asarray(rows)[: len(some)] for name, rows in run(ready, padded).items()})
         return {task.name: np.concatenate([part[task.name] for part in parts]) for task in tasks}
 
     return answer
 
 
-def _answers(
+def answers(
     module: EmotionNet, variables: Mapping[str, Any], images: jax.Array, tasks: Tasks, inputs: Input
 ) -> dict[str, jax.Array]:
+    """Every task's answers, float32 B x W by its name, to uint8 images B x S x S x C: what every engine computes."""
     outputs: Any = module.apply(variables, inputs.normalise(images, module.param_dtype), train=False)
     return {task.name: task.answer(outputs[task.name]).astype(jnp.float32) for task in tasks}
 
