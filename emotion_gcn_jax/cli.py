@@ -138,7 +138,7 @@ def _add_evaluate(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--config", metavar="C", help="of the dataset's builder; needed where several are built")
     parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
-    parser.add_argument("--split", metavar="S", help="such as validation or test; needed where there are several")
+    parser.add_argument("--split", metavar="S", help="such as test, or fold_1+fold_2; needed where there are several")
     parser.add_argument(
         "--output", required=True, metavar="OUT", help="the report's folder: numbers, predictions, plots"
     )

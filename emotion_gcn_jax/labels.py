@@ -157,6 +157,22 @@ CLASS_ORDERS: Mapping[str, ClassOrder] = MappingProxyType(
                 6: "Neutral",
             }
         ),
+        # The columns of votes in fer2013new.csv; Microsoft's own code calls the last two unknown and no face.
+        "ferplus": _class_order(
+            {
+                0: "neutral",
+                1: "happiness",
+                2: "surprise",
+                3: "sadness",
+                4: "anger",
+                5: "disgust",
+                6: "fear",
+                7: "contempt",
+                8: "unknown",
+                9: "NF",
+            },
+            none=(8, 9),
+        ),
         "ck_plus": _class_order(
             {
                 0: "Neutral",

@@ -29,6 +29,11 @@ EXPECTED_ORDERS = {
         0: ("Angry", "Anger"), 1: ("Disgust", "Disgust"), 2: ("Fear", "Fear"), 3: ("Happy", "Happy"),
         4: ("Sad", "Sad"), 5: ("Surprise", "Surprise"), 6: ("Neutral", "Neutral"),
     },
+    "ferplus": {
+        0: ("neutral", "Neutral"), 1: ("happiness", "Happy"), 2: ("surprise", "Surprise"), 3: ("sadness", "Sad"),
+        4: ("anger", "Anger"), 5: ("disgust", "Disgust"), 6: ("fear", "Fear"), 7: ("contempt", "Contempt"),
+        8: ("unknown", None), 9: ("NF", None),
+    },
     "ck_plus": {
         0: ("Neutral", "Neutral"), 1: ("Anger", "Anger"), 2: ("Contempt", "Contempt"), 3: ("Disgust", "Disgust"),
         4: ("Fear", "Fear"), 5: ("Happy", "Happy"), 6: ("Sadness", "Sad"), 7: ("Surprise", "Surprise"),
@@ -98,6 +103,8 @@ def test_places_of_a_datasets_codes_in_a_vocabulary(dataset, vocabulary, expecte
         ("affwild2", 8, "Neutral Anger Disgust Fear Happy Sad Surprise Other"),
         ("raf_db", 7, "Surprise Fear Disgust Happy Sad Anger Neutral"),
         ("fer2013", 7, "Anger Disgust Fear Happy Sad Surprise Neutral"),
+        ("ferplus", 8, "Neutral Happy Surprise Sad Anger Disgust Fear Contempt"),
+        ("ferplus", 7, "Neutral Happy Surprise Sad Anger Disgust Fear"),
         ("ck_plus", 8, "Neutral Anger Contempt Disgust Fear Happy Sad Surprise"),
         ("jaffe", 7, BY_ALPHABET),
         ("ferg", 7, BY_ALPHABET),

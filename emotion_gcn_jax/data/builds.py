@@ -7,14 +7,14 @@ decoding an image, and kept beside the build (label_index.py).
 import functools
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 
 from emotion_gcn_jax.data.label_index import indexed_columns
-from emotion_gcn_jax.data.source import Split
+from emotion_gcn_jax.data.source import Split, join
 from emotion_gcn_jax.errors import UserError, extra
 from emotion_gcn_jax.files import user_path
 
@@ -30,29 +30,45 @@ def open_split(name: str, split: str, *, config: str | None = None, data_dir: st
 
     Args:
         name: the dataset's name, which is its folder in tfds_builders and in data_dir.
-        split: a split's name, such as "train".
+        split: a split's name, such as "train"; names of several with + between them; or all of them but some, such as
+            "all-fold_1-fold_2".
         config: the dataset's config; may be None where no more than one is built.
         data_dir: where TFDS keeps its datasets; None is its default, $TFDS_DATA_DIR or ~/tensorflow_datasets.
 
     Raises:
-        UserError: for a dataset, config or split that is not there or is empty, one that was not written for random
+        UserError: for a dataset, config or split that is not there or is empty, a build that was not written for random
             access, and one without images or ids.
     """
     root = user_path(data_dir or tfds.core.constants.get_default_data_dir())
     config, build = _find_build(root, name, config)
     builder = tfds.builder_from_directory(build)
     rebuild = _build_command(name, config, "--overwrite", "--file_format=array_record")
-    _check(builder, split, f"the build in {build}", rebuild)
-    records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-    return Split(
-        dataset=name,
-        config=config,
-        name=split,
-        metadata=_read_metadata(build),
-        columns=indexed_columns(builder, split, build, records),
-        read_image=functools.partial(_read_image, records, f"{name}, {split}"),
-        rows=np.arange(len(records)),
-    )
+    parts = []
+    for part in _split_names(split, list(builder.info.splits)):
+        _check(builder, part, f"the build in {build}", rebuild)
+        records = builder.as_data_source(part, decoders={"image": tfds.decode.SkipDecoding()})
+        parts.append(
+            Split(
+                dataset=name,
+                config=config,
+                name=part,
+                metadata=_read_metadata(build),
+                columns=indexed_columns(builder, part, build, records),
+                read_image=functools.partial(_read_image, records, f"{name}, {part}"),
+                rows=np.arange(len(records)),
+            )
+        )
+    return join(parts, split)
+
+
+def _split_names(text: str, known: Sequence[str]) -> list[str]:
+    """Which splits are meant; a name that is not known is returned as it stands."""
+    first, *others = text.split("-")
+    if first != "all" or "all" in known:
+        return text.split("+")
+    if unknown := [name for name in others if name not in known]:
+        return unknown
+    return [name for name in known if name not in others] or [text]
 
 
 def _read_image(records: Any, where: str, row: int) -> np.ndarray:

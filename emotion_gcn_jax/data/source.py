@@ -4,8 +4,10 @@ It comes from a build of TFDS (builds.py), or from a folder or a table of a user
 (folder_split.py).
 """
 
+import bisect
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -59,3 +61,22 @@ class Split:
     def image(self, index: int) -> np.ndarray:
         """Returns an example's image, uint8 RGB [H, W, 3]; raises UserError if it cannot be read."""
         return self.read_image(int(self.rows[index]))
+
+
+def join(parts: Sequence[Split], name: str) -> Split:
+    """The examples of several splits of one dataset, one after the other.
+
+    Args:
+        parts: at least one, of the same columns.
+        name: of the joined split.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    starts = [0, *itertools.accumulate(len(part) for part in parts)]
+
+    def read_image(row: int) -> np.ndarray:
+        part = bisect.bisect_right(starts, row) - 1
+        return parts[part].image(row - starts[part])
+
+    columns = {column: np.concatenate([part.columns[column] for part in parts]) for column in parts[0].columns}
+    return dataclasses.replace(parts[0], name=name, columns=columns, read_image=read_image, rows=np.arange(starts[-1]))

@@ -112,6 +112,7 @@ def evaluate(
         tasks=tasks,
         labels=registry.read_labels(tasks, split.columns, split.metadata),
         answers=rows,
+        marks={name: column for name, column in split.columns.items() if column.dtype == np.bool_ and column.ndim == 1},
     )
 
 

@@ -24,6 +24,8 @@ class Predictions:
         tasks: what was predicted.
         labels: by the task's name, as the task reads them; the first axis is N.
         answers: by the task's name, N x W; see Task.answer.
+        marks: the dataset's bool columns by name, N each, such as FER2013's copy_in_train. The report has all metrics
+            without the examples that are marked, too.
     """
 
     dataset: str
@@ -32,13 +34,28 @@ class Predictions:
     tasks: Tasks
     labels: Mapping[str, np.ndarray]
     answers: Mapping[str, np.ndarray]
+    marks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that everything speaks of the same examples."""
-        for arrays in (self.labels, self.answers):
+        for arrays in (self.labels, self.answers, self.marks):
             for name, array in arrays.items():
                 if len(array) != len(self.ids):
                     raise ValueError(f"{name} has {len(array)} entries for {len(self.ids)} examples")
+
+    def without_marked(self) -> dict[str, "Predictions"]:
+        """By each mark that some examples have and some have not: the predictions of those that have not."""
+        return {
+            mark: dataclasses.replace(
+                self,
+                ids=[self.ids[row] for row in np.flatnonzero(~marked_N).tolist()],
+                labels={name: labels[~marked_N] for name, labels in self.labels.items()},
+                answers={name: answers[~marked_N] for name, answers in self.answers.items()},
+                marks={},
+            )
+            for mark, marked_N in self.marks.items()
+            if marked_N.any() and not marked_N.all()
+        }
 
 
 def metrics_by_task(predictions: Predictions) -> dict[str, dict[str, Any]]:

@@ -30,9 +30,11 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
         Metrics by their short names (accuracy, ccc_mean, per_class, confusion, ...), those of the paper's two tasks
         always; "examples" (all of the split, with a label or without); "intervals_95", by short names; and "tasks":
         by the task's name all its metrics. A short name that several tasks have stands for none of them: TASK/NAME
-        does. None stands for what is undefined: the model has no such output, or no example has such a label.
+        does. None stands for what is undefined: the model has no such output, or no example has such a label. Where the
+        dataset marks examples by a bool column, "without" has by its name the same once more of those not marked.
     """
     metrics = metrics_by_task(predictions)
+    without = {mark: report_metrics(unmarked) for mark, unmarked in predictions.without_marked().items()}
     always, always_intervals = _papers_names()
     return _for_json(
         {
@@ -41,12 +43,20 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
             "examples": len(predictions.ids),
             "intervals_95": dict.fromkeys(always_intervals) | with_short_names(bootstrap_intervals(predictions)),
             "tasks": metrics,
+            **({"without": without} if without else {}),
         }
     )
 
 
 def summary(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
-    """Returns the metrics that one may select by in a line, with their intervals."""
+    """Returns the metrics that one may select by in a line, with their intervals, and a line for each of "without"."""
+    lines = [_line(tasks, metrics)]
+    for mark, unmarked in metrics.get("without", {}).items():
+        lines.append(f"without {mark} ({unmarked['examples']} of {metrics['examples']}): {_line(tasks, unmarked)}")
+    return "\n".join(lines)
+
+
+def _line(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
     parts = []
     for task in tasks:
         for name in task.selectable:

@@ -108,9 +108,9 @@ def expand(names: Iterable[str]) -> list[str]:
     return [file for name in names for file in _expanded(name)]
 
 
-def encode_png(image_HxWx3: np.ndarray) -> bytes:
-    """Encodes uint8 RGB without loss."""
-    return _encode(image_HxWx3, "PNG", compress_level=PNG_LEVEL)
+def encode_png(image: np.ndarray) -> bytes:
+    """Encodes uint8 RGB [H, W, 3], or grey [H, W] as one channel, without loss."""
+    return _encode(image, "PNG", compress_level=PNG_LEVEL)
 
 
 def encode_jpeg(image_HxWx3: np.ndarray) -> bytes:
@@ -229,7 +229,7 @@ def _shortened(quoted: object) -> str:
     return text if len(text) <= _LONGEST_QUOTE else f"...{text[3 - _LONGEST_QUOTE :]}"
 
 
-def _encode(image_HxWx3: np.ndarray, image_format: str, **options: int) -> bytes:
+def _encode(image: np.ndarray, image_format: str, **options: int) -> bytes:
     encoded = io.BytesIO()
-    Image.fromarray(image_HxWx3).save(encoded, image_format, **options)
+    Image.fromarray(image).save(encoded, image_format, **options)
     return encoded.getvalue()

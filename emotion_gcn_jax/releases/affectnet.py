@@ -5,9 +5,10 @@ their own, some archives unpack into a folder of their own name, and every copy 
 """
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.releases import search
 from emotion_gcn_jax.releases.affectnet_annotation import Cut
 from emotion_gcn_jax.releases.affectnet_arrays import array_split
 from emotion_gcn_jax.releases.affectnet_lists import list_split
@@ -17,7 +18,6 @@ _IMAGES = "Manually_Annotated_Images"
 _LISTS = {"train": "training.csv", "validation": "validation.csv"}
 _ARRAYS = {"train": "train_set", "validation": "val_set"}
 _PARTS = ("images", "annotations")  # of a split of the March-2021 release
-_SEARCH_DEPTH = 4
 
 
 def read_lists(root: pathlib.Path, cut: Cut) -> dict[str, ReleaseSplit]:
@@ -35,7 +35,7 @@ def read_lists(root: pathlib.Path, cut: Cut) -> dict[str, ReleaseSplit]:
     """
     lists: dict[str, pathlib.Path] = {}
     numbered: list[pathlib.Path] = []
-    for folder, names in _folders(root):
+    for folder, names in search.walk(root, _may_hold_a_release):
         for split, list_name in _LISTS.items():
             if found := [name for name in names if name.lower() == list_name]:
                 lists.setdefault(split, folder / found[0])
@@ -68,28 +68,14 @@ def read_arrays(root: pathlib.Path, cut: Cut) -> dict[str, ReleaseSplit]:
     }
 
 
-def _folders(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
-    """The folders in which lists and images may be, the nearest first, and the names in each."""
-    level = [root]
-    for _ in range(_SEARCH_DEPTH + 1):
-        below = []
-        for folder in level:
-            names = sorted(path.name for path in folder.iterdir())
-            yield folder, names
-            below += [folder / name for name in names if _may_hold_a_release(name) and (folder / name).is_dir()]
-        level = below
-
-
 def _may_hold_a_release(name: str) -> bool:
     """Whether a folder of this name may; those that hold hundreds of thousands of images need not be looked into."""
     lower = name.lower()
-    return not (name.isdigit() or lower in _PARTS or "automatically" in lower or lower.startswith((".", "__macosx")))
+    return not (name.isdigit() or lower in _PARTS or "automatically" in lower)
 
 
 def _find(root: pathlib.Path, wanted: str) -> pathlib.Path | None:
-    """The nearest folder or file of this name, in any case."""
-    found = (folder / name for folder, names in _folders(root) for name in names if name.lower() == wanted)
-    return next(found, None)
+    return search.nearest(root, wanted, _may_hold_a_release)
 
 
 def _part(folder: pathlib.Path, name: str) -> pathlib.Path:
@@ -111,5 +97,5 @@ def _not_found(
     hint = f"{other} looks like the other release, which the config {other_config} builds" if other else ""
     return UserError(
         f"Expected AffectNet's {release} in {root}, and did not find {' or '.join(missing)} there or up to "
-        f"{_SEARCH_DEPTH} folders down: {hint or 'name the folder that holds it by --manual_dir'}."
+        f"{search.DEPTH} folders down: {hint or 'name the folder that holds it by --manual_dir'}."
     )

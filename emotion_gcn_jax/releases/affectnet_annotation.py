@@ -10,9 +10,9 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Box
 from emotion_gcn_jax.labels import CLASS_ORDERS
-from emotion_gcn_jax.releases.affectnet_faces import Eyes
 from emotion_gcn_jax.releases.building import Doubtful, Example, Skip, unlikely_counts
 from emotion_gcn_jax.releases.images import read_image
+from emotion_gcn_jax.releases.landmarks import Eyes
 from emotion_gcn_jax.releases.tables import number
 
 BOX_OUTSIDE = "box outside the image"
@@ -37,8 +37,6 @@ _COUNTS: Mapping[str, Sequence[int]] = {
 }
 _COUNTS_SLACK = 1
 _NO_AFFECT = -2.0
-_LANDMARKS = 68
-_LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)
 
 
 class Annotation(NamedTuple):
@@ -86,15 +84,6 @@ def affect(valence: str, arousal: str) -> tuple[float, float]:
         raise Skip(AFFECT_UNKNOWN, f"valence {valence!r}, arousal {arousal!r}")
     first, second = (math.nan if value == _NO_AFFECT else value for value in values)
     return first, second
-
-
-def eyes(landmarks: np.ndarray) -> Eyes | None:
-    """The centres of the eyes among 68 landmarks, float [136] of x and y in turns; None for any other array."""
-    if landmarks.shape != (2 * _LANDMARKS,) or not np.isfinite(landmarks).all():
-        return None
-    points_68x2 = landmarks.reshape(_LANDMARKS, 2)
-    (left_x, left_y), (right_x, right_y) = (points_68x2[eye].mean(0).tolist() for eye in (_LEFT_EYE, _RIGHT_EYE))
-    return (left_x, left_y), (right_x, right_y)
 
 
 def count_warnings(split: str, counts: Mapping[Any, int], classes: int) -> tuple[str, ...]:

@@ -16,10 +16,9 @@ from emotion_gcn_jax.releases.affectnet_annotation import (
     count_warnings,
     example,
     expression,
-    eyes,
 )
-from emotion_gcn_jax.releases.affectnet_faces import Eyes
 from emotion_gcn_jax.releases.building import Entry, ReleaseSplit, Skip, in_order
+from emotion_gcn_jax.releases.landmarks import Eyes, eyes
 from emotion_gcn_jax.releases.tables import number
 
 ANNOTATION_UNREADABLE = "annotation unreadable"

@@ -15,10 +15,8 @@ import numpy as np
 from PIL import Image
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop
-
-Eyes = tuple[Point, Point]
-"""The centres of the eye on the image's left and of the other, (x, y) in pixels."""
+from emotion_gcn_jax.faces.alignment import Box, Crop, align_and_crop
+from emotion_gcn_jax.releases.landmarks import Eyes
 
 CROP = Crop(side=1.0, size=256)
 """The right crop: the square of the box's larger side, as the official crop of a square box on an upright head."""

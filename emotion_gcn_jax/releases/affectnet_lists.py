@@ -19,9 +19,9 @@ from emotion_gcn_jax.releases.affectnet_annotation import (
     count_warnings,
     example,
     expression,
-    eyes,
 )
 from emotion_gcn_jax.releases.building import Entry, ReleaseSplit, Skip
+from emotion_gcn_jax.releases.landmarks import eyes
 from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
 
 ROW_INCOMPLETE = "row incomplete"

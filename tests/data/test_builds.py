@@ -152,6 +152,30 @@ def test_an_unknown_split_lists_those_that_are_known(data_dir):
         open_split("tiny_faces", "test", data_dir=str(data_dir))
 
 
+@pytest.mark.parametrize(
+    ("split", "counts"),
+    [
+        ("train+validation", [50, 7]),
+        ("odd+train+odd", [4, 50, 4]),
+        ("all", [50, 7, 4, 2]),
+        ("all-odd-unreadable", [50, 7]),
+    ],
+)
+def test_several_splits_are_one(data_dir, split, counts):
+    whole = open_split("tiny_faces", split, data_dir=str(data_dir))
+    assert len(whole) == sum(counts) and repr(whole).startswith(f"Split(tiny_faces, {split}, ")
+    parts = [open_split("tiny_faces", name, data_dir=str(data_dir)) for name in ("train", "validation")]
+    if split == "train+validation":
+        assert whole.ids.tolist() == [*parts[0].ids, *parts[1].ids]
+        np.testing.assert_array_equal(whole.image(53), parts[1].image(3))
+
+
+@pytest.mark.parametrize("split", ["all-tests", "train+tests", "train-tests", "all-train-validation-odd-unreadable"])
+def test_several_splits_of_which_one_is_unknown(data_dir, split):
+    with pytest.raises(UserError, match=r"splits train, validation, odd, unreadable, and found '.*(tests|unreadable)'"):
+        open_split("tiny_faces", split, data_dir=str(data_dir))
+
+
 def test_a_build_without_random_access_says_how_to_rebuild(own_copy):
     change_info(own_copy / "tiny_faces" / "1.0.0", fileFormat="tfrecord")
     with pytest.raises(UserError, match=r"found tfrecord in .*--file_format=array_record"):

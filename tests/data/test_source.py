@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from emotion_gcn_jax.data.source import join
 from tests.data.splits import pixels, split_of
 
 
@@ -49,3 +50,14 @@ def test_ids_are_text(ten):
 def test_it_names_itself(train, ten):
     assert repr(train) == "Split(tiny_faces, train, 50 examples)"
     assert repr(ten.select([1])) == "Split(faces, train, 1 examples)"
+
+
+def test_joined_splits_keep_their_order_and_their_images(ten):
+    first, second = ten.select([7, 2]), ten.select([5, 0, 9])
+    both = join([first, second], "first+second")
+    assert (both.name, len(both)) == ("first+second", 5)
+    assert both.ids.tolist() == ["7.png", "2.png", "5.png", "0.png", "9.png"]
+    assert both.columns["left_eye"].tolist() == [[14, 15], [4, 5], [10, 11], [0, 1], [18, 19]]
+    last = both.select([4, 2, 0])
+    for place, row in enumerate((9, 5, 7)):
+        np.testing.assert_array_equal(last.image(place), pixels(row))

@@ -93,6 +93,19 @@ def test_metrics_by_hand() -> None:
     assert named == {name: value for name, value in metrics.items() if name in named}
 
 
+def test_metrics_without_what_the_dataset_marks() -> None:
+    marks = {"copy": np.array([True, False, False, False]), "never": np.zeros(4, bool), "always": np.ones(4, bool)}
+    predictions = dataclasses.replace(_predictions(), marks=marks)
+    metrics = report_metrics(predictions)
+    rest = metrics["without"]["copy"]
+    # Without a, which is right: c right, b wrong, d without an expression.
+    assert metrics["without"].keys() == {"copy"} and (rest["accuracy"], rest["examples"]) == (0.5, 3)
+    assert rest["confusion"]["matrix"] == [[0, 0, 0], [0, 1, 1], [0, 0, 0]] and rest["rmse_valence"] > 0
+    assert rest.keys() == metrics.keys() - {"without"} and rest["intervals_95"]["accuracy"][0] <= 0.5
+    first, second = summary(predictions.tasks, metrics).split("\n")
+    assert first.startswith("accuracy 0.667 (") and second.startswith("without copy (3 of 4): accuracy 0.500 (")
+
+
 def test_metrics_of_flags_by_hand() -> None:
     metrics = report_metrics(_predictions((UNITS,)))
     # AU1: of true a, b and predicted a, c one is common: 2 * 1 / (2 + 2); wrong are b and c, two of four. AU2 (of a, b

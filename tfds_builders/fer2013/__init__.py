@@ -1,0 +1,1 @@
+"""FER2013, with its own labels or with FERPlus's."""

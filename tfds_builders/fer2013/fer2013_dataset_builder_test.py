@@ -1,0 +1,102 @@
+"""Tests of the builder on generated raw folders: TFDS's own checks, the round trip, the command line."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from emotion_gcn_jax.data.builds import open_split
+from tests import raw_fer2013
+from tests.raw_fer2013 import ROWS, SPLITS, pixels
+from tfds_builders.fer2013.fer2013_dataset_builder import Builder, Fer2013Config
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+CLASSES = {
+    "fer2013": ["Anger", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral"],
+    "ferplus": ["Neutral", "Happy", "Surprise", "Sad", "Anger", "Disgust", "Fear", "Contempt"],
+}
+
+
+class Fer2013Test(tfds.testing.DatasetBuilderTestCase):
+    """What TFDS checks of every builder."""
+
+    DATASET_CLASS = Builder
+    BUILDER_CONFIG_NAMES_TO_TEST = ["ferplus"]
+    SPLITS = {split: sum(row.usage == usage for row in ROWS) for usage, split in SPLITS.items()}
+    OVERLAPPING_SPLITS = ["validation", "test"]  # an image of the training split is in each
+    SKIP_CHECKSUMS = True
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.EXAMPLE_DIR = cls.folder.name
+        raw_fer2013.write(pathlib.Path(cls.EXAMPLE_DIR))
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        super().tearDownClass()
+        cls.folder.cleanup()
+
+    def _make_builder(self, config: Any = None) -> Builder:
+        return Builder(data_dir=self.tmp_dir, config=config, file_format="tfrecord")
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The TFDS directory in which both configs are built."""
+    raw, directory = raw_fer2013.write(tmp_path_factory.mktemp("raw")), tmp_path_factory.mktemp("tfds")
+    for config in CLASSES:
+        builder = Builder(data_dir=directory, config=config)
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=raw))
+    return directory
+
+
+@pytest.mark.parametrize("config", CLASSES)
+@pytest.mark.parametrize("usage", SPLITS)
+def test_round_trip(config: str, usage: str, data_dir: pathlib.Path) -> None:
+    split = open_split("fer2013", SPLITS[usage], config=config, data_dir=str(data_dir))
+    assert split.metadata["label_names"] == CLASSES[config]
+    rows = split.columns["row"].tolist()
+    assert split.ids.tolist() == [f"{row:05d}" for row in rows]
+    assert sorted(rows) == [place for place, row in enumerate(ROWS) if row.usage == usage]
+    assert split.columns["copy_in_train"].dtype == np.bool_
+    for place, row in enumerate(rows):
+        truth = ROWS[row]
+        assert split.columns["expression"][place] == (truth.majority if config == "ferplus" else truth.code)
+        assert split.columns["copy_in_train"][place] == truth.is_copy
+        np.testing.assert_array_equal(split.image(place), np.stack([pixels(truth.image)] * 3, axis=2))
+        if config == "ferplus":
+            assert split.columns["votes"][place].tolist() == list(truth.votes)
+    plus = {"votes_names": [*CLASSES["ferplus"], "Unknown", "NF"]} if config == "ferplus" else {}
+    assert split.metadata == {"label_names": CLASSES[config], **plus}
+    assert ("votes" in split.columns) == (config == "ferplus")
+
+
+def test_command_line(tmp_path: pathlib.Path) -> None:
+    raw = raw_fer2013.write(tmp_path / "raw", "icml_face_data.csv")
+    command = [sys.executable, "-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/fer2013", "--config=fer2013"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_"))}
+    options = [f"--manual_dir={raw}", f"--data_dir={tmp_path}"]
+    result = subprocess.run([*command, *options], capture_output=True, text=True, cwd=REPOSITORY, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert "fer2013/fer2013 train: 10 examples; Warning: 1 of them doubtful" in result.stdout
+    assert "fer2013/fer2013 test: 3 examples" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"), [({"labels": "fer"}, "one of fer2013, ferplus, found 'fer'"), ({}, "found 'mine'")]
+)
+def test_impossible_config(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(SystemExit, match=said):
+        Fer2013Config(name="mine", **fields)
+
+
+if __name__ == "__main__":
+    tfds.testing.test_main()
