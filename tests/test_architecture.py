@@ -99,7 +99,7 @@ def test_predicting_and_converting_need_no_extra():
 
 def test_builders_know_labels_faces_and_releases_only():
     builders = sorted((PACKAGE.parent / "tfds_builders").rglob("*_builder.py"))
-    assert len(builders) == 5
+    assert len(builders) == 9
     for path in builders:
         assert set(imported_rooms(path)) <= {"labels", "faces", "rendering", "releases"}, path
 

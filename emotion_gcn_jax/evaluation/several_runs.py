@@ -16,6 +16,9 @@ _REPORT = "report/metrics.json"
 def summarise(runs: Sequence[PathLike]) -> str:
     """A table of the scores that the runs may be selected by: a line for each run, then mean and standard deviation.
 
+    Below it, for every task that has a confusion, those of all runs added up: over the folds of a cross-validation it
+    has every example once.
+
     Args:
         runs: working directories of finished runs with the same tasks, two or more; or folders with a metrics.json.
 
@@ -35,7 +38,8 @@ def summarise(runs: Sequence[PathLike]) -> str:
     names = registry.selectable(registry.from_config(tasks))
     scores_RxS = np.asarray([[_score(report, name) for name in names] for report in reports])
     spread = [*scores_RxS, scores_RxS.mean(axis=0), scores_RxS.std(axis=0, ddof=1)]
-    return _table(["run", *names, "examples"], [*map(str, runs), "mean", "deviation"], spread, reports)
+    table = _table(["run", *names, "examples"], [*map(str, runs), "mean", "deviation"], spread, reports)
+    return "\n\n".join([table, *(_added_up(name, reports) for name in tasks if _have_confusion(name, reports))])
 
 
 def _read(run: PathLike) -> dict[str, Any]:
@@ -51,13 +55,38 @@ def _score(report: dict[str, Any], name: str) -> float:
     return np.nan if value is None else value
 
 
+def _have_confusion(task: str, reports: Sequence[dict[str, Any]]) -> bool:
+    """Whether all runs have one, of the same classes."""
+    confusions = [report["tasks"][task].get("confusion") or {} for report in reports]
+    words = confusions[0].get("label_names")
+    return bool(words) and all(confusion.get("label_names") == words for confusion in confusions)
+
+
+def _added_up(task: str, reports: Sequence[dict[str, Any]]) -> str:
+    confusions = [report["tasks"][task]["confusion"] for report in reports]
+    words = confusions[0]["label_names"]
+    matrix_CxC = np.sum([confusion["matrix"] for confusion in confusions], axis=0)
+    total = int(matrix_CxC.sum())
+    rows = [
+        ["true \\ predicted", *words],
+        *([word, *map(str, row)] for word, row in zip(words, matrix_CxC, strict=True)),
+    ]
+    right = f"accuracy {np.trace(matrix_CxC) / total:.4f} of {total}" if total else "no labels"
+    return f"{task}, all runs added up: {right}\n{_aligned(rows)}"
+
+
 def _table(
     heading: list[str], names: list[str], scores: Sequence[np.ndarray], reports: Sequence[dict[str, Any]]
 ) -> str:
     examples = [str(report["examples"]) for report in reports] + [""] * (len(names) - len(reports))
     rows = [[n, *(f"{s:.4f}" for s in row), e] for n, row, e in zip(names, scores, examples, strict=True)]
-    widths = [max(len(row[i]) for row in [heading, *rows]) for i in range(len(heading))]
+    return _aligned([heading, *rows])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Lines with their cells below each other, the first column to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in [heading, *rows]
+        for row in rows
     )

@@ -9,7 +9,7 @@ import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -46,6 +46,36 @@ class ReleaseConfig(tfds.core.BuilderConfig):
         """Leaves with a sentence if the share is none: for an error, `tfds build` would print a long traceback."""
         if not 0 <= self.max_lost_share <= 1:
             raise SystemExit(f"max_lost_share is a share of a split, 0 to 1, found {self.max_lost_share}: try 0.05.")
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ProtocolConfig(ReleaseConfig):
+    """What the config of a set has that papers divide in several ways, and use at a small size.
+
+    Attributes:
+        protocols: the ways, by name, each in a sentence.
+        protocol: one of them; left out, it is the config's name.
+        size: shorter side of the stored images in pixels; smaller ones keep theirs.
+        seed: of a protocol that divides at random.
+        description: TFDS's own; left out, it is the protocol's sentence.
+    """
+
+    protocols: ClassVar[Mapping[str, str]]
+
+    protocol: str = ""
+    size: int = 48
+    seed: int = 0
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        """Leaves with a sentence if there is no such protocol, or the size is impossible."""
+        super().__post_init__()
+        self.protocol = self.protocol or self.name
+        if self.protocol not in self.protocols:
+            raise SystemExit(f"protocol is one of {', '.join(self.protocols)}, found {self.protocol!r}: choose one.")
+        if not 32 <= self.size <= 1024:
+            raise SystemExit(f"size is 32 to 1024 pixels, found {self.size}: try 48.")
+        self.description = self.description or self.protocols[self.protocol]
 
 
 class FacesBuilder(tfds.core.GeneratorBasedBuilder):

@@ -58,7 +58,7 @@ _TABLES = ("fer2013.csv", "icml_face_data.csv")
 _COLUMNS = {name.lower(): name for name in ("emotion", "pixels", "Usage")}
 _USAGE_OF = {"train": "Training", **{name.lower(): name for name in USAGES}}
 _NAMED = re.compile(rf"({'|'.join(USAGES)})_.+", re.IGNORECASE)  # Training_3908.jpg: the number is not the row's
-_FOLDERS = ({"training", "privatetest"}, {"train", "test"})
+_SPLIT_FOLDERS = ({"training", "privatetest"}, {"train", "test"})
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
@@ -89,17 +89,19 @@ def read_faces(root: pathlib.Path) -> list[Face]:
         UserError: there is neither, the table lacks a column or names an unknown split, or file names do not tell the
             two test splits apart.
     """
-    for name in _TABLES:
-        if path := search.nearest(root, name):
-            return _read_table(path)
-    for folder, names in search.walk(root):
-        if any(wanted.issubset(name.lower() for name in names) for wanted in _FOLDERS):
-            return _read_folders(folder)
+    faces: list[Face] = []
+    table = next((path for name in _TABLES if (path := search.nearest(root, name))), None)
+    if table:
+        faces = _read_table(table)
+    elif folder := next((folder for folder, names in search.walk(root) if _has_splits(names)), None):
+        faces = _read_folders(folder)
+    if faces:
+        return faces
     others = [path.name for path in root.iterdir()]
     raise UserError(
-        f"Expected {' or '.join(_TABLES)}, or the folders train and test or {', '.join(USAGES)}, in {root} or up to "
-        f"{search.DEPTH} folders down, and found {listed(sorted(others)) or 'nothing'}: name the folder that holds one "
-        "of these by --manual_dir (train.csv and test.csv alone do not have the labels of the test images)."
+        f"Expected {' or '.join(_TABLES)}, or images in the folders train and test or {', '.join(USAGES)}, in {root} "
+        f"or up to {search.DEPTH} folders down, and found {listed(sorted(others)) or 'nothing'}: name the folder that "
+        "holds one of these by --manual_dir (train.csv and test.csv alone lack the labels of the test images)."
     )
 
 
@@ -159,6 +161,10 @@ def splits(faces: Sequence[Face], votes: Votes | None = None) -> dict[str, Relea
         warnings = _unlikely(split, label_N[rows], own_N[rows], plus=votes is not None)
         found[split] = ReleaseSplit(entries, len(rows), make, warnings=warnings)
     return found
+
+
+def _has_splits(names: Sequence[str]) -> bool:
+    return any(wanted.issubset(name.lower() for name in names) for wanted in _SPLIT_FOLDERS)
 
 
 def _read_table(path: pathlib.Path) -> list[Face]:

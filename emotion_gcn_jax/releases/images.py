@@ -2,6 +2,7 @@
 
 import pathlib
 
+import cv2
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
@@ -31,3 +32,21 @@ def read_image(path: pathlib.Path) -> np.ndarray:
         return pictures.decode(data)
     except UserError as error:
         raise Skip(IMAGE_UNREADABLE, str(error)) from None
+
+
+def small_grey(image_HxWx3: np.ndarray, side: int) -> np.ndarray:
+    """The grey levels of an image, reduced by averaging areas until its shorter side is `side`; small ones stay.
+
+    Args:
+        image_HxWx3: uint8 RGB.
+        side: in pixels.
+
+    Returns:
+        uint8 [H, W]; ITU-R 601's weights of red, green and blue.
+    """
+    grey_HxW = cv2.cvtColor(image_HxWx3, cv2.COLOR_RGB2GRAY)
+    height, width = grey_HxW.shape
+    if min(height, width) <= side:
+        return grey_HxW
+    size = (side * width // min(height, width), side * height // min(height, width))
+    return cv2.resize(grey_HxW, size, interpolation=cv2.INTER_AREA)

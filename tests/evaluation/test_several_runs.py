@@ -7,12 +7,13 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.several_runs import summarise
 
 
-def write_run(folder, accuracy, ccc_mean, tasks=("expression", "affect")):
+def write_run(folder, accuracy, ccc_mean, tasks=("expression", "affect"), confusion=None):
     """A run's report, as far as a summary reads it."""
     scores = {
         "expression": {"accuracy": accuracy, "mean_class_accuracy": accuracy, "macro_f1": 0.5},
         "affect": {"ccc_mean": ccc_mean},
     }
+    scores["expression"] |= {"confusion": confusion} if confusion else {}
     metrics = {
         "examples": 10,
         "tasks": {name: scores[name] for name in tasks},
@@ -35,6 +36,21 @@ def test_runs_are_listed_with_their_mean_and_standard_deviation(tmp_path):
 def test_a_score_that_is_undefined_in_a_run_is_so_in_the_mean(tmp_path):
     rows = summarise([write_run(tmp_path / "0", 0.6, None), write_run(tmp_path / "1", 0.8, 0.4)]).splitlines()
     assert rows[3].split()[4] == "nan"
+
+
+def test_confusions_of_the_same_classes_are_added_up(tmp_path):
+    first = {"label_names": ["Happy", "Sad"], "matrix": [[3, 1], [0, 2]]}
+    second = {"label_names": ["Happy", "Sad"], "matrix": [[1, 0], [2, 1]]}
+    runs = [write_run(tmp_path / str(n), 0.5, 0.2, confusion=c) for n, c in enumerate((first, second))]
+    _, added_up = summarise(runs).split("\n\n")
+    assert [line.split() for line in added_up.splitlines()] == [
+        ["expression,", "all", "runs", "added", "up:", "accuracy", "0.7000", "of", "10"],  # 3 + 2 + 1 + 1
+        ["true", "\\", "predicted", "Happy", "Sad"],
+        ["Happy", "4", "1"],
+        ["Sad", "2", "3"],
+    ]
+    other = write_run(tmp_path / "2", 0.5, 0.2, confusion={"label_names": ["Sad", "Happy"], "matrix": [[1, 0], [0, 1]]})
+    assert "added up" not in summarise([*runs, other])
 
 
 def test_mistakes_get_a_sentence(tmp_path):

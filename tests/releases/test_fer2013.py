@@ -150,9 +150,10 @@ def test_votes_that_do_not_belong_to_the_images(form, change, message, tmp_path)
     [
         (
             ["train.csv"],
-            r"Expected fer2013.csv or icml_face_data.csv, or the folders .*, and found train.csv: name the",
+            r"Expected fer2013.csv or icml_face_data.csv, or images in the folders .*, and found train.csv: name the",
         ),
         ([], "and found nothing: name the folder"),
+        (["train/x.png", "test/angry/notes.txt"], "and found test, train: name the folder"),
         (["train/angry/im0.png", "test/angry/im0.png"], "found test/angry/im0.png: it does not tell PublicTest from"),
         (
             ["Training/9/1.png", "PrivateTest/0/2.png"],

@@ -1,0 +1,1 @@
+"""CK+: the labelled sequences of posed expressions."""

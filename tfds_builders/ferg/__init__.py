@@ -1,0 +1,1 @@
+"""FERG-DB: six animated characters."""

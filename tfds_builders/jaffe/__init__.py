@@ -1,0 +1,1 @@
+"""JAFFE: ten women posing seven expressions."""

@@ -1,0 +1,1 @@
+"""RAF-DB: the basic expressions, faces of the web."""

@@ -1,0 +1,90 @@
+"""Tests of the builder on generated raw folders: the release, a mirror, and rows that are broken."""
+
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from emotion_gcn_jax.releases.builder import ReleaseConfig
+from tests import raw_posed
+from tests.built import examples, picture, prepared, reported
+from tfds_builders.rafdb.rafdb_dataset_builder import Builder
+
+CLASSES = ["Surprise", "Fear", "Disgust", "Happy", "Sad", "Anger", "Neutral"]
+LIST = pathlib.Path("basic", "EmoLabel", "list_patition_label.txt")
+
+
+class RafDbTest(tfds.testing.DatasetBuilderTestCase):
+    """What TFDS checks of every builder."""
+
+    DATASET_CLASS = Builder
+    SPLITS = {"train": 9, "test": 7}
+    SKIP_CHECKSUMS = True
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.EXAMPLE_DIR = cls.folder.name
+        raw_posed.write_rafdb(pathlib.Path(cls.EXAMPLE_DIR))
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        super().tearDownClass()
+        cls.folder.cleanup()
+
+    def _make_builder(self, config: Any = None) -> Builder:
+        del config
+        return Builder(data_dir=self.tmp_dir, file_format="tfrecord")
+
+
+def build(raw: pathlib.Path, data_dir: pathlib.Path, max_lost_share: float = 0.01) -> tfds.core.DatasetBuilder:
+    config = ReleaseConfig(name="mine", max_lost_share=max_lost_share)
+    return prepared(Builder(data_dir=data_dir, config=config), raw)
+
+
+@pytest.mark.parametrize("form", ["release", "nested", "mirror"])
+def test_both_splits(form: str, tmp_path: pathlib.Path) -> None:
+    raw = tmp_path / "raw"
+    nested = form == "nested"
+    truths = raw_posed.write_rafdb_mirror(raw) if form == "mirror" else raw_posed.write_rafdb(raw, nested=nested)
+    built = build(raw, tmp_path)
+    assert built.info.metadata["label_names"] == CLASSES and built.info.metadata["crop"]["size"] == 100
+    for split, expected in truths.items():
+        found = examples(built, split)
+        assert {name: example["expression"] for name, example in found.items()} == expected
+        (raw_file,) = raw.rglob(f"{next(iter(expected))}_aligned.jpg")
+        stored = picture(next(iter(found[name] for name in expected)))
+        assert np.abs(stored.astype(int) - picture({"image": raw_file.read_bytes()})).mean() < 6  # noise twice in JPEG
+
+
+def test_broken_rows_are_lost(tmp_path: pathlib.Path) -> None:
+    raw_posed.write_rafdb(tmp_path / "raw")
+    path = tmp_path / "raw" / LIST
+    text = path.read_text().replace("train_00002.jpg 3", "train_00002.jpg 8").replace("test_0001.jpg 2", "test_0001 2")
+    path.write_text("\ufeff" + text + "\nnonsense\ntrain_00003.jpg 4\ntrain_00010.jpg\t5\n", encoding="utf-8")
+    built = build(tmp_path / "raw", tmp_path, max_lost_share=0.5)
+    assert reported(built) == {
+        "train_00002": "expression unknown",
+        "nonsense": "row malformed",
+        "train_00003": "listed before",
+        "train_00010": "image missing",
+    }
+    assert "test_0001" in examples(built, "test")
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"), [("basic/EmoLabel", "no list_patition_label.txt"), ("basic/Image", "no aligned images")]
+)
+def test_a_part_that_is_missing_is_named(gone: str, said: str, tmp_path: pathlib.Path) -> None:
+    raw_posed.write_rafdb(tmp_path / "raw")
+    (tmp_path / "raw" / gone).rename(tmp_path / "elsewhere")
+    with pytest.raises(SystemExit, match=f"Expected RAF-DB's .*, and found {said}: unpack"):
+        build(tmp_path / "raw", tmp_path)
+
+
+if __name__ == "__main__":
+    tfds.testing.test_main()
