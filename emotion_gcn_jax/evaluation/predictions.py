@@ -24,6 +24,7 @@ class Predictions:
         tasks: what was predicted.
         labels: by the task's name, as the task reads them; the first axis is N.
         answers: by the task's name, N x W; see Task.answer.
+        observed: what the model's modules showed of themselves, by their paths, N x ...; see models.layers.observe.
     """
 
     dataset: str
@@ -32,10 +33,11 @@ class Predictions:
     tasks: Tasks
     labels: Mapping[str, np.ndarray]
     answers: Mapping[str, np.ndarray]
+    observed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that everything speaks of the same examples."""
-        for arrays in (self.labels, self.answers):
+        for arrays in (self.labels, self.answers, self.observed):
             for name, array in arrays.items():
                 if len(array) != len(self.ids):
                     raise ValueError(f"{name} has {len(array)} entries for {len(self.ids)} examples")
