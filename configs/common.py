@@ -80,11 +80,12 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.graph.word_vectors = ""  # "" is the embedded 100-d GloVe; or a GloVe text file, or an array, row by node
 
     config.optimizer = ml_collections.ConfigDict()
-    config.optimizer.name = "sgd"  # torch's SGD; or adamw
+    config.optimizer.name = "sgd"  # torch's SGD; or adamw, which with a weight_decay of 0 is Adam
     config.optimizer.learning_rate = 1e-3
     config.optimizer.momentum = 0.9  # sgd only
     config.optimizer.weight_decay = 1e-3  # sgd: L2 in the gradient; adamw: decoupled
-    config.optimizer.head_rate = 1.0  # the head's learning rate as a multiple of the trunk's
+    config.optimizer.l2 = ""  # in the loss, a factor of the squares of a part's kernels: "trunk/fc=5e-4,head=5e-4"
+    config.optimizer.rates = ""  # multiples of the learning rate, by part of the model: "head=0.1,trunk/stem_conv=0.5"
     config.optimizer.clip_norm = 0.0  # global norm of the gradients; 0 does not clip
     config.optimizer.schedule = "step"  # or cosine (to 0)
     config.optimizer.step_epochs = 10  # step only: every so many epochs after the warm-up

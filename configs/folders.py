@@ -48,5 +48,5 @@ def get_config(arg: str = "densenet121,single_task") -> ml_collections.ConfigDic
     config.training.epochs = 20
     if config.model.head == "graph":  # as for synthetic_faces.py, which says why
         config.tasks.affect.weight = 5.0
-        config.optimizer.head_rate = 0.1
+        config.optimizer.rates = "head=0.1"
     return config

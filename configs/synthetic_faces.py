@@ -36,5 +36,5 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
         # Untrained, the graph's affect outputs are far larger than the labels, where 1 - CCC is nearly flat: without a
         # heavy weight on it and small steps for the head, the cross-entropy carries them away for good.
         config.tasks.affect.weight = 5.0
-        config.optimizer.head_rate = 0.1
+        config.optimizer.rates = "head=0.1"
     return config

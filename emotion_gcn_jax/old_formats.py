@@ -24,16 +24,18 @@ MOVED: dict[str, str] = {
 _REPLACED = {
     "model.name": "the config file's argument, --config=configs/NAME.py:TRUNK,MODEL",
     "model.num_classes": "config.tasks.expression.vocabulary, the names of the classes with commas between them",
+    "optimizer.head_rate": "config.optimizer.rates, which takes head=0.1 for a head_rate of 0.1",
 }
 
 # What format 1 always did: the fields that it did not have, and what they say today.
 _INPUT = {"channels": 3, "mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
 _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
+_OPTIMIZER = {"l2": "", "rates": ""}  # format 2 did not have them at first either
 _REQUIREMENTS = {"both": "all"}  # the one word of config.dataset.require that has changed
 
 
 def todays_field(field: str) -> str | None:
-    """What stands today in the place of a field of format 1's config, such as "data.image_size"; None for others."""
+    """What stands today in the place of a field of an older config, such as "data.image_size"; None for others."""
     return f"config.{MOVED[field]}" if field in MOVED else _REPLACED.get(field)
 
 
@@ -50,6 +52,8 @@ def meta(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def config(found: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a run's config in today's form; of converted weights, whose config has fewer fields, those."""
+    if "optimizer" in found:
+        found = {**found, "optimizer": _optimizer(found["optimizer"])}
     if "name" not in found.get("model", {}):
         return dict(found)
     old = {group: dict(fields) for group, fields in found.items()}
@@ -74,6 +78,13 @@ def config(found: Mapping[str, Any]) -> dict[str, Any]:
     require = today["dataset"].get("require", "none")
     today["dataset"]["require"] = _REQUIREMENTS.get(require, require)
     return today
+
+
+def _optimizer(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The config's optimiser, which knew of one part of the model only, the head."""
+    others = {name: value for name, value in found.items() if name != "head_rate"}
+    rate = found.get("head_rate", 1)
+    return {**_OPTIMIZER, **({"rates": f"head={rate:g}"} if rate != 1 else {}), **others}
 
 
 def variables(found: Tree, version: int) -> dict[str, Tree]:

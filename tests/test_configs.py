@@ -48,7 +48,7 @@ def test_every_row_of_the_paper_has_its_recipe(dataset, trunk, model):
     recipe = config.optimizer
     assert (recipe.name, recipe.learning_rate, recipe.momentum, recipe.weight_decay) == ("sgd", 1e-3, 0.9, 1e-3)
     assert (recipe.schedule, recipe.step_epochs, recipe.step_factor) == ("step", 10, 0.1)
-    assert (recipe.head_rate, recipe.clip_norm, recipe.warmup_epochs) == (1, 0, 0)
+    assert (recipe.l2, recipe.rates, recipe.clip_norm, recipe.warmup_epochs) == ("", "", 0, 0)
     assert (config.augmentation.flip_probability, config.augmentation.rotation_degrees) == (0.5, 30)
     assert config.training.select_by == "accuracy" and [task.weight for task in affect] == [1] * len(affect)
     assert config.graph.correlations == ("affectnet" if dataset is affectnet else "annotations")
@@ -75,7 +75,8 @@ def test_every_config_takes_every_trunk_and_model(file, trunk, model):
 def test_every_trunk_takes_the_images_of_every_config(file, trunk):
     config = CONFIGS[file].get_config(f"{trunk},multi_task")
     model = emotion_net.from_config(config, registry.from_config(config.tasks), {})
-    images = jax.ShapeDtypeStruct((1, config.input.side, config.input.side, config.input.channels), np.float32)
+    side, channels = getattr(model.trunk, "INPUT", (config.input.side, config.input.channels))
+    images = jax.ShapeDtypeStruct((1, side, side, channels), np.float32)
     outputs, _ = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0), images)
     assert {name: output.shape for name, output in outputs.items()} == {"expression": (1, 7), "affect": (1, 2)}
 

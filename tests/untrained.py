@@ -67,7 +67,8 @@ def write_checkpoint(workdir, model, *, tasks=None, channels=3):
 
 def random_variables(net, channels=3):
     """Small numbers around 0, and around 1 for what scales: nothing is compiled for them."""
-    images = jnp.zeros((1, 32, 32, channels))
+    side, channels = getattr(net.trunk, "INPUT", (32, channels))
+    images = jnp.zeros((1, side, side, channels))
     shapes = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images)
     rng = np.random.default_rng(0)
 

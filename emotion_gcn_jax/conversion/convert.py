@@ -6,7 +6,7 @@ that file's SHA-256, the licence of published weights, and the order that its cl
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -26,6 +26,7 @@ from emotion_gcn_jax.torch_files import writing
 from emotion_gcn_jax.trees import Tree
 
 OFFICIAL_LICENCE = "GPL-3.0, if these are the weights published with the official implementation of Emotion-GCN"
+UNKNOWN_LICENCE = "unknown: ask those who trained it"
 IMAGENET_LICENCE = "BSD-3-Clause, torchvision's"
 
 # The image sides of the official models (Emotion-GCN spec, section 5).
@@ -77,16 +78,15 @@ def from_official(
         variables["constants"]["head"]["word_vectors"] = vectors_NxF[_with_values(file_rows)]
     elif vectors:
         raise UserError(f"{weights} holds a {found.model}, which has no graph: leave --word-vectors out.")
-    origin = _origin(weights, OFFICIAL_LICENCE) | {"label_order": label_order, "file_rows": file_rows}
+    licence = UNKNOWN_LICENCE if _own_input(found.trunk) else OFFICIAL_LICENCE
+    origin = _origin(weights, licence) | {"label_order": label_order, "file_rows": file_rows}
     meta = _meta(found, words, label_order, origin)
     checkpoints.write(output, variables, meta, extras)
     moved = ", ".join(f"row {row} to {i}" for i, row in enumerate(file_rows) if row != i)
     return "\n".join(
         [
             *_report(f"{weights}: {found.model} on {found.trunk}", variables, origin, found.left_out),
-            f"the file does not say what it was trained on, so it is taken for an official model: "
-            f"{meta['input']['side']} pixels, faces cut as {meta['dataset']}'s by the builder config "
-            f"{meta['config']['dataset']['config']}",
+            f"the file does not say what it was trained on, so it is taken for {_taken_for(meta)}",
             f"classes in the file: {', '.join(file_words)} (--label-order names another order)",
             *([f"classes put into our order, {', '.join(words)}: {moved}"] if moved else []),
             f"checkpoint: {output}",
@@ -215,25 +215,19 @@ def _origin(path: PathLike, licence: str) -> dict[str, Any]:
 
 def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Mapping[str, Any]) -> dict[str, Any]:
     """What the training loop writes, as far as it is known of a model trained elsewhere (see configs/common.py)."""
-    dataset = "affwild2" if label_order == "affwild2" else "affectnet"
-    large = dataset == "affectnet" and not found.trunk.startswith("bregnext")
-    side = _LARGE_SIDE if large else _SMALL_SIDE
-    # AffectNet's official crops are described by what comes nearest to them, as the builder's csv_official does.
-    crop = Crop(side=1.0 if dataset == "affectnet" else 1.05, size=side, enlarge=True)
-    builds = {"affectnet": "csv_official" if large else "csv_official_112", "affwild2": "expr_va"}
+    dataset, build, inputs, crop = _own_input(found.trunk) or _official_input(found.trunk, label_order)
     preset = presets.preset(found.model)
     tasks = {name: dict(presets.TASKS[name]) for name in preset.tasks}
     tasks["expression"]["vocabulary"] = ",".join(words)
-    inputs = Input(side).to_dict()
     return {
         "config": {
             # AffectNet's None, Uncertain and Non-Face have valence and arousal, and no official model saw them.
             "dataset": {
                 "name": dataset,
-                "config": builds[dataset],
+                "config": build,
                 "require": "expression" if dataset == "affectnet" else "none",
             },
-            "input": inputs,
+            "input": inputs.to_dict(),
             "data": {"eval_batch_size": 64, "threads": 4},
             "model": {
                 "trunk": found.trunk,
@@ -246,12 +240,46 @@ def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Map
             "graph": {"propagation": "transposed"},
         },
         "tasks": registry.to_dicts(registry.from_config(tasks)),
-        "input": inputs,
-        "crop": crop.to_dict(),
+        "input": inputs.to_dict(),
+        "crop": crop.to_dict() if crop else None,
         "dataset": dataset,
         "validation": {},
         "origin": origin,
     }
+
+
+class _Trained(NamedTuple):
+    """What a model is taken to have been trained on: a dataset, its builder's config, its images, how they are cut."""
+
+    dataset: str
+    build: str
+    inputs: Input
+    crop: Crop | None
+
+
+def _official_input(trunk: str, label_order: str) -> _Trained:
+    """The official models' (Emotion-GCN spec, section 5)."""
+    if label_order == "affwild2":
+        return _Trained("affwild2", "expr_va", Input(_SMALL_SIDE), Crop(side=1.05, size=_SMALL_SIDE, enlarge=True))
+    small = trunk.startswith("bregnext")
+    side, build = (_SMALL_SIDE, "csv_official_112") if small else (_LARGE_SIDE, "csv_official")
+    # AffectNet's official crops are described by what comes nearest to them, as the builder's csv_official does.
+    return _Trained("affectnet", build, Input(side), Crop(side=1.0, size=side, enlarge=True))
+
+
+def _own_input(trunk: str) -> _Trained | None:
+    """That of a trunk which takes one kind of image only: FER2013's pixels over 255 (Deep-Emotion spec, 9.2)."""
+    if not (fixed := getattr(TRUNKS[trunk](), "INPUT", None)):
+        return None
+    side, channels = fixed
+    return _Trained("fer2013", "", Input(side, channels, mean=(0.0,) * channels, deviation=(1.0,) * channels), None)
+
+
+def _taken_for(meta: Mapping[str, Any]) -> str:
+    side, dataset, build = meta["input"]["side"], meta["dataset"], meta["config"]["dataset"]["config"]
+    if build:
+        return f"an official model: {side} pixels, faces cut as {dataset}'s by the builder config {build}"
+    return f"one of {dataset}'s images: {side} pixels, divided by 255"
 
 
 def _report(what: str, variables: Tree, origin: Mapping[str, Any], left_out: Sequence[str]) -> list[str]:

@@ -39,6 +39,14 @@ CONV = Layout(lambda oihw: oihw.transpose(2, 3, 1, 0), lambda hwio: hwio.transpo
 POINTWISE = Layout(lambda oi11: oi11[:, :, 0, 0].T, lambda io: io.T[:, :, None, None])
 
 
+def flattened(height: int, width: int, channels: int, features: int) -> Layout:
+    """A convolution as large as its map, which is a linear layer in torch: of the map flattened, channels first."""
+    return Layout(
+        lambda oi: CONV.to_ours(oi.reshape(features, channels, height, width)),
+        lambda hwio: CONV.to_theirs(hwio).reshape(features, -1),
+    )
+
+
 class TorchTensor(NamedTuple):
     """One tensor of a PyTorch state dict.
 
@@ -78,6 +86,8 @@ _DENSENET = {
     "multi_task": Scheme("model_base.", (("lin_cat", "expression"), ("lin_cont", "affect"))),
     "emotion_gcn": Scheme("features."),
 }
+# No official weights are public: the head's name in the public checkpoint whose names the trunk has.
+_DEEP_EMOTION = _DENSENET | {"single_task": Scheme("", (("fc_de.3", "expression"),))}
 _BREGNEXT = {
     "single_task": Scheme("", (("_fc0", "expression"),)),
     "multi_task": Scheme("", (("fc_cont", "affect"), ("fc_cat", "expression"))),
@@ -87,6 +97,9 @@ _BREGNEXT = {
 OFFICIAL_MODELS = tuple(_DENSENET)
 VALUES = ("Valence", "Arousal")
 """The outputs of the official models' task `affect`, in their order."""
+
+_SCHEMES = {"bregnext": _BREGNEXT, "deep_emotion": _DEEP_EMOTION, "": _DENSENET}
+"""By the beginning of a trunk's name what stands around it."""
 
 _ADJACENCY, _GRAPH_LAYERS = "A", ("gc1.weight", "gc2.weight")
 _OFFICIAL_CLASSES, _OFFICIAL_WIDTH = len(EXPRESSIONS), 300  # of the word vectors
@@ -116,16 +129,17 @@ def official_tensors(
 ) -> tuple[TorchTensor, ...]:
     """The tensors of the official state dict of a model, in its order.
 
-    The official models are on densenet121 and bregnext50; the others are laid out as densenet121's.
+    The official models are on densenet121 and bregnext50; single_task on Deep-Emotion is laid out as a public
+    checkpoint of it, the others are as densenet121's.
 
     Args:
         trunk: a key of models.emotion_net.TRUNKS, of a trunk with torch_names.
         model: one of OFFICIAL_MODELS.
         word_vector_width: F, for emotion_gcn.
         num_classes: C.
-        channels: of the input.
+        channels: of the input, where the trunk leaves a choice.
     """
-    scheme = (_BREGNEXT if trunk.startswith("bregnext") else _DENSENET)[model]
+    scheme = next(schemes for name, schemes in _SCHEMES.items() if trunk.startswith(name))[model]
     body, features = trunk_tensors(trunk, scheme.prefix, channels), _traced(trunk, channels).features
     outputs = {"expression": num_classes, "affect": len(VALUES)}
     if model != "emotion_gcn":
@@ -151,13 +165,14 @@ def trunk_tensors(trunk: str, prefix: str = "", channels: int = 3) -> tuple[Torc
     Args:
         trunk: a key of models.emotion_net.TRUNKS, of a trunk with torch_names.
         prefix: stands before the names.
-        channels: of the input.
+        channels: of the input, where the trunk leaves a choice.
     """
-    shapes = _traced(trunk, channels).shapes
+    module: Any = TRUNKS[trunk]()
+    shapes, linear = _traced(trunk, channels).shapes, getattr(module, "FLATTENED", ())
     return tuple(
         tensor
-        for theirs, ours in TRUNKS[trunk]().torch_names()
-        for tensor in _layer(f"{prefix}{theirs}", tuple(ours.split("/")), shapes)
+        for theirs, ours in module.torch_names()
+        for tensor in _layer(f"{prefix}{theirs}", tuple(ours.split("/")), shapes, is_linear=ours in linear)
     )
 
 
@@ -259,20 +274,24 @@ class _Traced(NamedTuple):
 @functools.cache
 def _traced(trunk: str, channels: int) -> _Traced:
     """Traces a trunk, which takes seconds for hundreds of layers."""
-    run = functools.partial(TRUNKS[trunk]().init_with_output, train=False)
-    images = jax.ShapeDtypeStruct((1, 64, 64, channels), jnp.float32)
+    module = TRUNKS[trunk]()
+    side, channels = getattr(module, "INPUT", (64, channels))
+    run = functools.partial(module.init_with_output, train=False)
+    images = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
     last, variables = jax.eval_shape(run, jax.random.key(0), images)
     flat = traverse_util.flatten_dict(dict(variables))
     return _Traced({path: leaf.shape for path, leaf in flat.items()}, last.shape[-1])
 
 
-def _layer(name: str, path: Path, shapes: Mapping[Path, tuple[int, ...]]) -> list[TorchTensor]:
+def _layer(
+    name: str, path: Path, shapes: Mapping[Path, tuple[int, ...]], *, is_linear: bool = False
+) -> list[TorchTensor]:
     """The tensors of a trunk's layer, by torch's name of it and our path in the trunk."""
     tensors = []
     for collection, leaf, their_leaf in _LEAVES:
         shape = shapes.get((collection, *path, leaf))
         if shape is not None:
-            layout = _LAYOUT_OF_AXES[len(shape)]
+            layout = flattened(*shape) if is_linear and len(shape) == 4 else _LAYOUT_OF_AXES[len(shape)]
             their_shape = layout.to_theirs(np.broadcast_to(0, shape)).shape  # a view of one number
             tensors.append(TorchTensor(f"{name}.{their_leaf}", their_shape, (collection, "trunk", *path, leaf), layout))
     if ("batch_stats", *path, "var") in shapes:

@@ -113,15 +113,22 @@ def _is_classifier(name: str) -> bool:
 
 
 def _likeliest_trunk(tensors: Mapping[str, np.ndarray], trunks: Sequence[str]) -> tuple[str, float]:
-    """The trunk that has most layers' names in common with a state dict, and their share in [0, 1]."""
+    """The trunk that has most layers' names in common with a state dict, and their share in [0, 1].
+
+    Of several the one most of whose shapes are in the state dict too.
+    """
     # A layer counts once, as if it had nothing but a weight: which tensors it has is known only of a built trunk.
     layers = {f"{name.rpartition('.')[0]}.weight": tensor for name, tensor in tensors.items() if "." in name}
     likeness = {
         trunk: state_dicts.likeness(layers, [f"{theirs}.weight" for theirs, _ in TRUNKS[trunk]().torch_names()])
         for trunk in trunks
     }
-    best = max(likeness, key=lambda trunk: likeness[trunk])
-    return best, likeness[best][0]
+    most = max(likeness.values())
+    best = [trunk for trunk in trunks if likeness[trunk] == most]
+    if len(best) > 1:  # variants of one network: their layers have the same names, and other shapes
+        shapes = {np.shape(tensor) for tensor in tensors.values()}
+        best.sort(key=lambda trunk: len({t.shape for t in names.trunk_tensors(trunk)} - shapes))
+    return best[0], most[0]
 
 
 def _likeliest_model(tensors: Mapping[str, np.ndarray], trunk: str, models: Sequence[str]) -> tuple[str, float]:

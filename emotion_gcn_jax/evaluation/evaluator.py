@@ -1,9 +1,11 @@
 """Evaluation: every example of a split once, in order, through the model."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 from jax import lax
 
 from emotion_gcn_jax.data.batches import Loader, eval_batches
@@ -15,6 +17,7 @@ from emotion_gcn_jax.inference import engines
 from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.models.layers import OBSERVED
 from emotion_gcn_jax.parallel import AXIS, pmap_step, replicate, spread
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
@@ -47,7 +50,7 @@ def evaluate_model(model: EmotionModel, split: Split) -> Predictions:
 def on_devices(
     predict: Callable[..., dict[str, jax.Array]], variables: Tree, devices: Sequence[jax.Device]
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Makes a function of uint8 images, as many as divide over the devices, to every task's answers.
+    """Makes a function of uint8 images, as many as divide over the devices, to what `predict` returns of them all.
 
     Args:
         predict: `predict_step` under pmap.
@@ -75,9 +78,14 @@ def predict_step(
         inputs: how images are normalised.
 
     Returns:
-        Every task's answers, N x W, of the whole global batch on every device.
+        Every task's answers, N x W, and what the model's modules show of themselves, by their paths (layers.observe):
+        of the whole global batch on every device.
     """
-    return lax.all_gather(engines.answers(model, variables, batch["image"], tasks, inputs), AXIS, tiled=True)
+    images = inputs.normalise(batch["image"], model.param_dtype)
+    result: Any = model.apply(variables, images, train=False, mutable=[OBSERVED])
+    outputs, shown = result
+    observed = traverse_util.flatten_dict(dict(shown.get(OBSERVED, {})), sep="/")
+    return lax.all_gather(engines.answers_of(outputs, tasks) | observed, AXIS, tiled=True)
 
 
 def evaluate(
@@ -86,7 +94,8 @@ def evaluate(
     """Predicts a whole split.
 
     Args:
-        answers: from uint8 images to every task's answers: a model's own, or `on_devices`.
+        answers: from uint8 images to every task's answers: a model's own, or `on_devices`. What it returns under other
+            names than the tasks' is kept as observed.
         split: the examples; missing labels are allowed.
         tasks: what the model predicts.
         loader: its batch must be one that `answers` takes.
@@ -111,8 +120,9 @@ def evaluate(
         ids=split.ids.tolist(),
         tasks=tasks,
         labels=registry.read_labels(tasks, split.columns, split.metadata),
-        answers=rows,
+        answers={task.name: rows.pop(task.name) for task in tasks},
         marks={name: column for name, column in split.columns.items() if column.dtype == np.bool_ and column.ndim == 1},
+        observed=rows,
     )
 
 

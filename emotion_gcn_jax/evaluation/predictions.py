@@ -26,6 +26,7 @@ class Predictions:
         answers: by the task's name, N x W; see Task.answer.
         marks: the dataset's bool columns by name, N each, such as FER2013's copy_in_train. The report has all metrics
             without the examples that are marked, too.
+        observed: what the model's modules showed of themselves, by their paths, N x ...; see models.layers.observe.
     """
 
     dataset: str
@@ -35,10 +36,11 @@ class Predictions:
     labels: Mapping[str, np.ndarray]
     answers: Mapping[str, np.ndarray]
     marks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    observed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks that everything speaks of the same examples."""
-        for arrays in (self.labels, self.answers, self.marks):
+        for arrays in (self.labels, self.answers, self.marks, self.observed):
             for name, array in arrays.items():
                 if len(array) != len(self.ids):
                     raise ValueError(f"{name} has {len(array)} entries for {len(self.ids)} examples")
@@ -52,6 +54,7 @@ class Predictions:
                 labels={name: labels[~marked_N] for name, labels in self.labels.items()},
                 answers={name: answers[~marked_N] for name, answers in self.answers.items()},
                 marks={},
+                observed={},
             )
             for mark, marked_N in self.marks.items()
             if marked_N.any() and not marked_N.all()

@@ -116,12 +116,11 @@ def _write_equation(graph: Graph, equation: Any, inputs: Sequence[Any]) -> list[
 def _write_call(graph: Graph, equation: Any, inputs: Sequence[Any]) -> list[Any]:
     inner = _inner(equation)
     known = operators.FUNCTIONS.get(equation.params.get("name"))
-    if known and isinstance(inputs[0], Value) and all(isinstance(x, np.ndarray) for x in inputs[1:]):
-        function, writer = known
+    if known and [isinstance(x, Value) for x in inputs] == [i < known.values for i in range(len(inputs))]:
         avals = [variable.aval for variable in equation.invars]
         shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype, weak_type=aval.weak_type) for aval in avals]
-        if str(inner) == str(_inner(jax.make_jaxpr(function)(*shapes).eqns[0])):
-            return [writer(graph, equation.outvars[0].aval.shape, *inputs)]
+        if str(inner) == str(_inner(jax.make_jaxpr(known.function)(*shapes).eqns[0])):
+            return [known.write(graph, equation.outvars[0].aval.shape, *inputs)]
     return _run(graph, getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
 
 

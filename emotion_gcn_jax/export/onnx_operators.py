@@ -6,7 +6,7 @@ A writer takes the graph, the result's shape, the equation's parameters and its 
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -25,7 +25,7 @@ from emotion_gcn_jax.export.onnx_values import (
     compact,
     per_channel,
 )
-from emotion_gcn_jax.models import bregnext, layers, vgg
+from emotion_gcn_jax.models import bregnext, layers, spatial_transformer, vgg
 
 
 def _arithmetic(graph: Graph, primitive: str, shape: Sequence[int], a: Any, b: Any) -> Value:
@@ -282,12 +282,40 @@ def _scaled(graph: Graph, x: Any, factor: float) -> Tensor:
     return elementwise(graph, "Mul", x.shape, (x, np.asarray(factor, np.float32)))
 
 
-FUNCTIONS: dict[Any, tuple[Callable[..., Any], Callable[..., Value]]] = {
-    "elu": (jax.nn.elu, _elu),
-    "max_pool_3x3": (layers.max_pool_3x3, _pool("MaxPool", 3, 1)),
-    "max_pool_2x2": (vgg.max_pool_2x2, _pool("MaxPool", 2, 0)),
-    "average_pool_2x2": (layers.average_pool_2x2, _pool("AveragePool", 2, 0)),
-    "shortcut": (bregnext.shortcut, _shortcut),
+def _warp(graph: Graph, shape: Sequence[int], x: Any, theta: Any) -> Tensor:
+    """The spatial transformer: the places are a product of theta's six numbers and the grid's coordinates."""
+    _, height, width, _ = shape
+    x_HxW, y_HxW = np.meshgrid(*((2 * np.arange(n) + 1) / n - 1 for n in (width, height)))
+    xy1_3xN = np.stack([x_HxW, y_HxW, np.ones_like(x_HxW)]).reshape(3, -1)
+    grid_6xNx2 = np.einsum("kn,ab->aknb", xy1_3xN, np.eye(2)).reshape(6, -1)
+    rows = graph.node("Reshape", [graph.written(theta).name, graph.constant([0, 6], np.int64)], (shape[0], 6))
+    flat = graph.node("MatMul", [rows.name, graph.constant(grid_6xNx2)], (shape[0], grid_6xNx2.shape[-1]))
+    places_shape = graph.constant([0, height, width, 2], np.int64)
+    places = graph.node("Reshape", [flat.name, places_shape], (shape[0], height, width, 2), channels_last=True)
+    inputs = [graph.written(x).name, places.name]
+    return graph.node("GridSample", inputs, shape, mode="bilinear", padding_mode="zeros", align_corners=0)
+
+
+class Function(NamedTuple):
+    """A jitted function that is written as one.
+
+    Attributes:
+        function: it itself, as another may have its name.
+        write: its writer: of the graph, the result's shape and the function's arguments.
+        values: how many of the arguments, the first ones, depend on the images; the others are constants.
+    """
+
+    function: Callable[..., Any]
+    write: Callable[..., Value]
+    values: int = 1
+
+
+FUNCTIONS: dict[Any, Function] = {
+    "elu": Function(jax.nn.elu, _elu),
+    "max_pool_3x3": Function(layers.max_pool_3x3, _pool("MaxPool", 3, 1)),
+    "max_pool_2x2": Function(vgg.max_pool_2x2, _pool("MaxPool", 2, 0)),
+    "average_pool_2x2": Function(layers.average_pool_2x2, _pool("AveragePool", 2, 0)),
+    "shortcut": Function(bregnext.shortcut, _shortcut),
+    "warp": Function(spatial_transformer.warp, _warp, values=2),  # without align_corners, as its default is
 }
-"""By a jitted function's name the function, as another may have its name, and its writer: of the graph, the result's
-shape and the function's arguments."""
+"""By the function's name."""

@@ -98,6 +98,11 @@ def answers(
 ) -> dict[str, jax.Array]:
     """Every task's answers, float32 B x W by its name, to uint8 images B x S x S x C: what every engine computes."""
     outputs: Any = module.apply(variables, inputs.normalise(images, module.param_dtype), train=False)
+    return answers_of(outputs, tasks)
+
+
+def answers_of(outputs: Mapping[str, jax.Array], tasks: Tasks) -> dict[str, jax.Array]:
+    """Every task's answers, float32 B x W by its name, from a model's raw outputs B x W."""
     return {task.name: task.answer(outputs[task.name]).astype(jnp.float32) for task in tasks}
 
 

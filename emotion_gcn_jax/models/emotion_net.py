@@ -6,7 +6,13 @@ A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map
 - ACTIVATION: what an average takes of the map: "relu", "elu", or "none" (the default: the map has been through it);
 - FOLDS, and a field `folded`: by the name of a convolution the norm that directly follows it, both as in layers.py;
   with `folded` the convolution has a bias and the norm is left out (folding.py);
-- FAMILIES and torch_names(): whose weight files fit, and the layers' names there (conversion/names.py).
+- FAMILIES, torch_names() and FLATTENED: whose weight files fit, the layers' names there, and which of them are
+  convolutions as large as the map here and linear layers there (conversion/names.py);
+- INPUT: (side, channels) of the only images that it takes, which it says in a sentence where others come;
+- HEAD_DEVIATION: of the initial kernels of a linear head on it, drawn normal about 0, with biases 0;
+- diagnose(): what is logged, and warned of, of the values that it shows in evaluation (layers.observe).
+
+What it draws at random in training it draws by layers.Dropout or with layers.example_keys.
 
 The variables live in three collections: `params` (trained), `batch_stats` (running statistics) and `constants` (the
 graph's adjacency and word vectors; empty without a graph). A checkpoint holds them all.
@@ -23,6 +29,7 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models.bregnext import BReGNeXt
+from emotion_gcn_jax.models.deep_emotion import DeepEmotion
 from emotion_gcn_jax.models.densenet import DenseNet
 from emotion_gcn_jax.models.heads import GraphHead, LinearHead, Outputs
 from emotion_gcn_jax.models.resnet import ResNet
@@ -37,6 +44,13 @@ TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=False),
     "resnet50": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True),
     "vgg16": VGG,
+    # The paper's figure leaves open how the attention is made, and what it acts on: see deep_emotion.py.
+    "deep_emotion": DeepEmotion,
+    "deep_emotion_valid3": functools.partial(DeepEmotion, localisation="valid3"),
+    "deep_emotion_tutorial": functools.partial(DeepEmotion, localisation="tutorial"),
+    "deep_emotion_input": functools.partial(DeepEmotion, warp="input"),
+    "deep_emotion_tutorial_input": functools.partial(DeepEmotion, localisation="tutorial", warp="input"),
+    "deep_emotion_none": functools.partial(DeepEmotion, warp="none"),
     # The same classes at a thousandth of the work, for tests and for trying a pipeline out.
     "densenet_tiny": functools.partial(DenseNet, blocks=(1, 2, 2, 1), growth=8, stem_width=8),
     "resnet_tiny": functools.partial(ResNet, stages=(1, 1, 1, 1), bottleneck=False, stem_width=8),
@@ -76,11 +90,27 @@ class EmotionNet(nn.Module):
 
         Args:
             images_BxHxWxC: normalised images.
-            train: whether norms use the batch's moments; `batch_stats` must then be mutable.
+            train: whether norms use the batch's moments and layers drop values; `batch_stats` must then be mutable,
+                and there must be the stream of random numbers layers.EXAMPLES for what is dropped.
         """
         trunk: Any = self.trunk
         features_BxD = READOUTS[self.readout](trunk(images_BxHxWxC, train), getattr(trunk, "ACTIVATION", "none"))
         return self.head(features_BxD.astype(self.param_dtype))
+
+    def diagnose(self, observed: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
+        """What the trunk says of the values that were observed in it.
+
+        Args:
+            observed: by their paths, each [N, ...] of N images; see layers.observe.
+
+        Returns:
+            Numbers by name, and sentences of warning; none of a trunk that has no `diagnose`.
+        """
+        trunk: Any = self.trunk
+        if not hasattr(trunk, "diagnose"):
+            return {}, []
+        of_trunk = {p.removeprefix("trunk/"): values for p, values in observed.items() if p.startswith("trunk/")}
+        return trunk.diagnose(of_trunk)
 
 
 def create_model(
@@ -116,7 +146,10 @@ def create_model(
     widths = tuple((task.name, len(task.outputs)) for task in tasks)
     graph = {"word_vector_width": word_vector_width, "propagation": propagation}
     body = TRUNKS[trunk](remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
-    return EmotionNet(body, HEADS[head](widths, param_dtype, graph), readout, param_dtype)
+    top = HEADS[head](widths, param_dtype, graph)
+    if isinstance(top, LinearHead):
+        top = top.clone(deviation=getattr(body, "HEAD_DEVIATION", None))
+    return EmotionNet(body, top, readout, param_dtype)
 
 
 def check_names(trunk: str, head: str, readout: str, dtype: str) -> None:

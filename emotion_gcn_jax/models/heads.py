@@ -22,19 +22,23 @@ class LinearHead(nn.Module):
     Attributes:
         widths: (task's name, number of outputs) of every task.
         bias: whether the layers have biases; a folded graph's weights have none (models/folding.py).
+        deviation: of the initial kernels, normal about 0, with biases 0; None draws both as torch does.
         param_dtype: of the parameters.
     """
 
     widths: tuple[tuple[str, int], ...]
     bias: bool = True
+    deviation: float | None = None
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, features_BxD: jax.Array) -> Outputs:
         """Applies the layers; their parameters have the tasks' names."""
-        init = layers.uniform(1 / math.sqrt(features_BxD.shape[-1]))
+        kernel_init = bias_init = layers.uniform(1 / math.sqrt(features_BxD.shape[-1]))
+        if self.deviation is not None:
+            kernel_init, bias_init = nn.initializers.normal(self.deviation), nn.initializers.zeros
         dense = functools.partial(
-            nn.Dense, use_bias=self.bias, kernel_init=init, bias_init=init, param_dtype=self.param_dtype
+            nn.Dense, use_bias=self.bias, kernel_init=kernel_init, bias_init=bias_init, param_dtype=self.param_dtype
         )
         return {name: dense(width, name=name)(features_BxD) for name, width in self.widths}
 

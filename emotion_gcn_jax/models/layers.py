@@ -1,4 +1,4 @@
-"""The layers that every trunk shares: batch normalisation over the global batch, convolutions, a cheap max pool.
+"""The layers that trunks share: batch normalisation over the global batch, convolutions, dropout, a cheap max pool.
 
 Two habits keep training fast. A normalisation does not compute the moments of its input but is handed them, because in
 a DenseNet the same feature map passes through dozens of norms and its moments never change; in inference there are no
@@ -10,7 +10,7 @@ The functions that are jitted here are written as one operator each by export/on
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -27,6 +27,12 @@ NORM_MOMENTUM = 0.9  # weight of the old running average; torch writes it as mom
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # torchvision's, of ResNet and VGG
 torch_uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # U(+-1 / sqrt(fan_in)), torch's default
+
+EXAMPLES = "examples"
+"""The stream of random numbers that a training step gives to its modules; `example_keys` makes the keys of it."""
+
+OBSERVED = "observed"
+"""The collection of what modules show of themselves while a model is evaluated; see `observe`."""
 
 
 class Moments(NamedTuple):
@@ -169,6 +175,64 @@ class Conv(nn.Module):
         bound = 1 / math.sqrt(math.prod(shape[:3]))
         bias_F = self.param("bias", uniform(bound), (self.features,), self.param_dtype)
         return y_BxHxWxF + bias_F.astype(self.dtype)
+
+
+class Dropout(nn.Module):
+    """Sets values to 0 at random in training, and divides the others by the share that is left.
+
+    What is dropped of an example does not depend on the number of devices. (Flax's own Dropout would draw the same for
+    every device's share of the batch; it finds no random numbers here.)
+
+    Attributes:
+        rate: the share that is dropped, in [0, 1).
+        axis_name: the mapped axis over which one global batch is spread; None on a single device.
+    """
+
+    rate: float
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Returns values of the same shape, B x ..., and dtype; without `train` the same values."""
+        if not train or not self.rate:
+            return x
+        kept = jnp.float32(1 - self.rate)  # what is drawn does not depend on JAX's default
+        keys_B = example_keys(self, x.shape[0], self.axis_name)
+        is_kept = jax.vmap(lambda key: jax.random.bernoulli(key, kept, x.shape[1:]))(keys_B)
+        return jnp.where(is_kept, x / (1 - self.rate), 0)
+
+
+def example_keys(module: nn.Module, count: int, axis_name: str | None) -> jax.Array:
+    """A key for each example of this device's share of a training batch, for whatever a module does at random.
+
+    It depends on the seed, the step, the module, how often the module has asked, and the example's position in the
+    global batch: so any number of devices draws the same.
+
+    Args:
+        module: the one that asks, while it is applied with the stream EXAMPLES.
+        count: the examples of this device's share.
+        axis_name: the mapped axis over which the global batch is spread; None on a single device.
+
+    Returns:
+        `count` keys.
+    """
+    first = 0 if axis_name is None else lax.axis_index(axis_name) * count
+    fold_in = functools.partial(jax.random.fold_in, module.make_rng(EXAMPLES))
+    return jax.vmap(fold_in)(first + jnp.arange(count))
+
+
+def observe(module: nn.Module, name: str, values_Bx: Callable[[], jax.Array]) -> None:
+    """Shows numbers of a module to whoever evaluates the model and asks for OBSERVED; else nothing is computed.
+
+    A trunk's `diagnose` gets them, of all examples of the validation split.
+
+    Args:
+        module: whose numbers they are.
+        name: new in the module.
+        values_Bx: makes a few numbers for each example; their first axis is the batch's.
+    """
+    if module.is_mutable_collection(OBSERVED) and not module.is_initializing():
+        module.sow(OBSERVED, name, values_Bx(), init_fn=lambda: None, reduce_fn=lambda _, new: new)
 
 
 def refuse_to_train_folded(folded: bool, train: bool) -> None:

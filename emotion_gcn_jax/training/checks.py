@@ -26,7 +26,6 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("optimizer.learning_rate", 0, unlimited),
         ("optimizer.momentum", 0, 1),
         ("optimizer.weight_decay", 0, unlimited),
-        ("optimizer.head_rate", 0, unlimited),
         ("optimizer.clip_norm", 0, unlimited),
         ("optimizer.step_epochs", 1, unlimited),
         ("optimizer.step_factor", 0, 1),

@@ -118,7 +118,8 @@ def _finish_epoch(
     step: int,
 ) -> None:
     """Evaluates, remembers, and saves the last and, where it is better, the best checkpoint."""
-    metrics = metrics_by_task(_evaluate(run, state.evaluated_variables()))
+    predictions = _evaluate(run, state.evaluated_variables())
+    metrics, (diagnosis, warnings) = metrics_by_task(predictions), run.model.diagnose(predictions.observed)
     named = scores(metrics)
     task, metric = checks.selection_metric(run.config, run.tasks)
     row = {
@@ -127,18 +128,21 @@ def _finish_epoch(
         "train_loss": math.fsum(progress.epoch_losses) / len(progress.epoch_losses),
         "learning_rate": float(run.schedule(step - 1)),
         **named,
+        **diagnosis,
     }
     better = progress.record(row, metrics[task][metric])
     host_state = unreplicate(state)
     if better:
         saved.save_best(step, host_state.evaluated_variables(), _meta(run, progress, named))
     _save_last(run, saved, host_state, progress, named)
-    writer.write_scalars(step, {f"validation/{name}": value for name, value in named.items()})
+    writer.write_scalars(step, {f"validation/{name}": value for name, value in (named | diagnosis).items()})
     shown = [f"{name} {metrics[task.name][name]:.3f}" for task in run.tasks for name in task.chief]
     tqdm.tqdm.write(
         f"epoch {row['epoch']}/{run.config.training.epochs}: training loss {row['train_loss']:.3f}; validation "
         f"{', '.join(shown)}" + (" (best so far)" if better else "")
     )
+    for warning in warnings:
+        tqdm.tqdm.write(f"warning: {warning}")
 
 
 def _meta(run: Run, progress: Progress, validation: dict[str, float]) -> dict[str, Any]:

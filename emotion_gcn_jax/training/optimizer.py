@@ -1,5 +1,6 @@
 """Optimiser and learning-rate schedule, from the config."""
 
+import functools
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -8,6 +9,7 @@ import ml_collections
 import optax
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.training import parts
 
 T = TypeVar("T")
 
@@ -68,21 +70,24 @@ def create_schedule(config: ml_collections.ConfigDict, steps_per_epoch: int, tot
 
 
 def create_optimizer(config: ml_collections.ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """The optimiser: gradients are clipped by their global norm first, the head's steps are scaled last, if asked for.
+    """The optimiser: gradients are clipped by their global norm first, steps of parts are scaled last, if asked for.
+
+    Its `init` raises a UserError where `rates` names a part that the model does not have.
 
     Args:
         config: `config.optimizer`.
         schedule: from `create_schedule`.
 
     Raises:
-        UserError: an unknown optimiser.
+        UserError: an unknown optimiser, or rates that cannot be read.
     """
-    parts = [_known("optimizer.name", config.name, OPTIMIZERS)(schedule, config)]
+    stages = [_known("optimizer.name", config.name, OPTIMIZERS)(schedule, config)]
     if config.clip_norm:
-        parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
-    if config.head_rate != 1:
-        parts.append(optax.masked(optax.scale(config.head_rate), lambda params: {key: key == "head" for key in params}))
-    return optax.chain(*parts)
+        stages.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    for part, rate in parts.read(config.rates, "optimizer.rates"):
+        of_part = functools.partial(parts.mask, part=part, field="optimizer.rates")
+        stages.append(optax.masked(optax.scale(rate), of_part))
+    return optax.chain(*stages)
 
 
 def update_average(average: optax.Params, new: optax.Params, decay: float, step: jax.Array) -> optax.Params:

@@ -21,10 +21,11 @@ from emotion_gcn_jax.evaluation.evaluator import predict_step
 from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.graph.nodes import nodes_of, targets
 from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.parallel import AXIS, pmap_step
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
-from emotion_gcn_jax.training import checks, optimizer, starting_point
+from emotion_gcn_jax.training import checks, optimizer, parts, starting_point
 from emotion_gcn_jax.training.datasets import RunData, open_data
 from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step
 
@@ -39,6 +40,7 @@ class Run:
     Attributes:
         config: see configs/common.py.
         tasks: what is predicted, resolved on the training labels.
+        model: the network, under the named axis.
         devices: those that the steps run on.
         data: what is trained on and validated on.
         train_loader: of the training batches.
@@ -52,6 +54,7 @@ class Run:
 
     config: ml_collections.ConfigDict
     tasks: Tasks
+    model: EmotionNet
     devices: Sequence[jax.Device]
     data: RunData
     train_loader: Loader
@@ -120,10 +123,13 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     total_steps = steps_per_epoch * config.training.epochs
     schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch, total_steps)
     tx = optimizer.create_optimizer(config.optimizer, schedule)
-    options = StepOptions(tasks, train_loader.input, augmentation, config.training.ema_decay, config.training.seed)
+    l2 = parts.read(config.optimizer.l2, "optimizer.l2")
+    parts.sum_of_squares(variables["params"], l2)  # names unknown parts now, and not when the first step is compiled
+    options = StepOptions(tasks, train_loader.input, augmentation, config.training.ema_decay, config.training.seed, l2)
     return Run(
         config=config,
         tasks=tasks,
+        model=model,
         devices=devices,
         data=data,
         train_loader=train_loader,

@@ -1,8 +1,8 @@
 """The training step, to be run under `jax.pmap`, and the state that it advances.
 
 The same global batch gives the same step on any number of devices: normalisation and losses are taken over the global
-batch, augmentation is keyed by the example's position in it, and gradients are averaged over the devices. The body
-knows only a named axis (parallel.py), and no task by its name.
+batch, augmentation and dropout are keyed by the example's position in it, and gradients are averaged over the devices.
+The body knows only a named axis (parallel.py), and no task by its name.
 """
 
 from typing import Any, NamedTuple
@@ -16,10 +16,12 @@ from jax.flatten_util import ravel_pytree
 
 from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_keys
 from emotion_gcn_jax.data.inputs import Input
+from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.parallel import AXIS
 from emotion_gcn_jax.tasks.registry import Tasks
-from emotion_gcn_jax.training import optimizer
+from emotion_gcn_jax.training import optimizer, parts
+from emotion_gcn_jax.training.parts import Parts
 from emotion_gcn_jax.trees import Batch, Tree
 
 
@@ -77,7 +79,8 @@ class StepOptions(NamedTuple):
         input: how images are normalised.
         augmentation: what is done to them before.
         ema_decay: of the moving average; 0 for none.
-        seed: of the augmentation.
+        seed: of the augmentation and of what the model draws.
+        l2: for parts of the model the factor of their kernels' sum of squares in the loss; see parts.py.
     """
 
     tasks: Tasks
@@ -85,6 +88,7 @@ class StepOptions(NamedTuple):
     augmentation: Augmentation = Augmentation()
     ema_decay: float = 0.0
     seed: int = 0
+    l2: Parts = ()
 
 
 def create_state(variables: dict[str, Tree], tx: optax.GradientTransformation, *, with_ema: bool = False) -> TrainState:
@@ -113,18 +117,24 @@ def train_step(
         options: tasks, augmentation, moving average.
 
     Returns:
-        The next state, and scalars of the global batch: loss, gradient_norm, and every task's own loss as TASK_loss.
+        The next state, and scalars of the global batch: loss, gradient_norm, every task's own loss as TASK_loss, and
+        what l2 adds to the loss, if it is asked for.
     """
     images = prepare_images(batch["image"], model, options, state.step)
+    # Augmentation folds positions into this key, a module its path first: their draws have nothing in common.
+    rngs = {layers.EXAMPLES: jax.random.fold_in(jax.random.key(options.seed), state.step)}
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
         variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
-        result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"])
+        result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
         outputs, updated = result
         losses = {task.name: task.loss(outputs[task.name], batch[task.name], AXIS) for task in options.tasks}
         weighted = [task.weight * losses[task.name] for task in options.tasks]
-        loss = sum(weighted[1:], weighted[0])
-        scalars = {"loss": loss, **{f"{name}_loss": value for name, value in losses.items()}}
+        scalars = {f"{name}_loss": value for name, value in losses.items()}
+        if options.l2:
+            scalars["l2"] = parts.sum_of_squares(params, options.l2)
+            weighted.append(scalars["l2"])
+        scalars["loss"] = loss = sum(weighted[1:], weighted[0])
         return loss, (updated.get("batch_stats", {}), scalars)
 
     # Every device's loss is the global loss, so the mean (not the sum) of the devices' gradients is its gradient.

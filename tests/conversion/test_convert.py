@@ -207,6 +207,23 @@ def test_an_order_that_does_not_fit_is_refused(order, classes, message, run, tmp
     assert status == 2 and message in printed and not (tmp_path / "ours").exists()
 
 
+def test_a_public_checkpoint_of_deep_emotion(run, tmp_path):
+    """Its names and shapes are those of mkmohangb/deep-emotion's; the numbers are random."""
+    tensors = tiny("single_task", trunk="deep_emotion_valid3")
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    assert shapes["feat_extraction.0.weight"] == (10, 1, 3, 3) and shapes["localization.3.weight"] == (10, 8, 3, 3)
+    assert (shapes["fc_de.0.weight"], shapes["fc_de.3.weight"]) == ((50, 810), (7, 50))
+    assert (shapes["fc_loc.0.weight"], shapes["fc_loc.2.weight"]) == ((32, 1000), (6, 32))
+    writing.save(tmp_path / "w.pt", tensors)
+    status, printed = run("--weights", tmp_path / "w.pt", "--label-order", "fer2013", "--output", tmp_path / "ours")
+    assert status == 0 and "single_task on deep_emotion_valid3, 76,777 parameters" in printed  # spec, 1.1
+    assert "taken for one of fer2013's images: 48 pixels, divided by 255" in printed and "licence: unknown" in printed
+    found = inference.load(tmp_path / "ours")
+    assert found.input == Input(48, 1, mean=(0.0,), deviation=(1.0,)) and found.label_names == labels.EXPRESSIONS
+    run("--checkpoint", tmp_path / "ours", "--to-torch", tmp_path / "back.pt")
+    assert identical(dict(sorted(reading.load(tmp_path / "back.pt").items())), dict(sorted(tensors.items())))
+
+
 def test_imagenet_file_with_the_older_names(official, run, tmp_path):
     tensors = official("densenet121", "single_task")
     tensors["classifier.weight"] = np.zeros((1000, 1024), np.float32)

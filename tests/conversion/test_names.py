@@ -23,6 +23,8 @@ def test_names_shapes_types_and_order_are_the_official_ones(trunk, model):
         ("bregnext50", "emotion_gcn", (), 3),
         ("resnet50", "multi_task", (), 3),
         ("vgg16", "single_task", (), 1),
+        ("deep_emotion", "multi_task", (), 1),
+        ("deep_emotion_valid3", "single_task", (), 1),
     ],
 )
 def test_the_variables_are_exactly_those_of_our_model(trunk, model, vocabulary, channels):
@@ -31,7 +33,8 @@ def test_the_variables_are_exactly_those_of_our_model(trunk, model, vocabulary, 
     )
     variables, _ = names.to_variables(zeros(official), official)
     net = create(trunk, model, vocabulary=vocabulary, word_vector_width=20)
-    images = np.zeros((1, 32, 32, channels), np.float32)
+    side, channels = getattr(net.trunk, "INPUT", (32, channels))
+    images = np.zeros((1, side, side, channels), np.float32)
     expected = {"batch_stats": {}, **jax.eval_shape(lambda: net.init(jax.random.key(0), images))}
     if model == "emotion_gcn":
         del expected["constants"]["head"]["word_vectors"]

@@ -38,7 +38,14 @@ def test_trunk_and_model_are_told_by_the_names(trunk, model, suffix, official, t
 
 
 @pytest.mark.parametrize("model", names.OFFICIAL_MODELS)
-@pytest.mark.parametrize("trunk", ["densenet_tiny", "bregnext_tiny", "resnet_tiny", "resnet50", "vgg16"])
+@pytest.mark.parametrize(
+    "trunk",
+    [
+        *("densenet_tiny", "bregnext_tiny", "resnet_tiny", "resnet50", "vgg16"),
+        # by their shapes: the names of their layers are the same
+        *("deep_emotion", "deep_emotion_valid3", "deep_emotion_tutorial", "deep_emotion_none"),
+    ],
+)
 def test_every_trunk_with_names_in_pytorch_can_be_told(trunk, model, tmp_path):
     found = recognition.official(saved(tmp_path, tiny(model, trunk=trunk)))
     assert (found.trunk, found.model) == (trunk, model)

@@ -11,7 +11,7 @@ from jax import lax
 from configs import synthetic_faces
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.export.onnx_graph import NotWritableError, write
-from emotion_gcn_jax.models import bregnext, layers, vgg
+from emotion_gcn_jax.models import bregnext, layers, spatial_transformer, vgg
 from emotion_gcn_jax.models.emotion_net import TRUNKS, create_model
 from emotion_gcn_jax.models.resnet import ResNet
 from emotion_gcn_jax.onnx_session import cpu_session
@@ -81,6 +81,10 @@ def flat(x):
         ("bottlenecks", "linear", "average", 33, 3, np.float32),
         ("bregnext50", "graph", "average", 32, 3, np.uint8),
         ("vgg16", "linear", "average", 33, 3, np.float32),
+        ("deep_emotion", "linear", "average", 48, 1, np.uint8),
+        ("deep_emotion_valid3", "graph", "max", 48, 1, np.float32),
+        ("deep_emotion_input", "linear", "average", 48, 1, np.float32),
+        ("deep_emotion_none", "linear", "average", 48, 1, np.float32),
     ],
 )
 def test_a_models_graph_says_what_the_model_says(trunk, head, readout, side, channels, dtype, monkeypatch):
@@ -107,6 +111,22 @@ def test_recomputing_trunks_are_written_alike(trunk):
 @pytest.mark.parametrize("a", [0.0, 1e-7, 2e-6, 1e-3, 0.9, -0.4, 30.0])
 def test_bregnexts_shortcut_at_every_slope(a):
     check_equal(lambda x: as_rows(bregnext.shortcut(x, np.float32([a]), np.float32([0.7]))))
+
+
+@pytest.mark.parametrize("sides", [(6, 5, 3), (1, 7, 3), (9, 9, 3)])
+def test_the_spatial_transformer_is_one_operator(sides):
+    def warped(x):
+        # From the image itself transformations that turn, shift and leave the map.
+        theta = x.reshape(x.shape[0], -1)[:, :6].reshape(-1, 2, 3) + jnp.eye(2, 3)
+        return as_rows(spatial_transformer.warp(x, theta))
+
+    check_equal(warped, sides)
+    assert [node.op_type for node in write(warped, sides).graph.node].count("GridSample") == 1
+
+
+def test_the_other_convention_of_the_spatial_transformer_is_refused():
+    with pytest.raises(NotWritableError, match="engine='jax'"):
+        write(lambda x: as_rows(spatial_transformer.warp(x, x.mean(1)[:, :2], align_corners=True)), (6, 5, 3))
 
 
 CONSTANTS = {"scalar": np.float32(-1.5), "channels": CHANNELS, "equal": np.full(3, 2.5, np.float32), "pixels": PIXELS}

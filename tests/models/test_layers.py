@@ -1,3 +1,4 @@
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -94,3 +95,76 @@ def test_a_pointwise_convolution_is_the_convolution_of_size_1():
     conv = layers.Conv(6, 1, bias=True)
     expected = conv.apply({"params": {"kernel": kernel[None, None], "bias": bias}}, x)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+RATE = 0.25
+ONES = jnp.ones((8, 5, 6, 3))
+
+
+def dropped(x, seed=0, axis_name=None, train=True):
+    return layers.Dropout(RATE, axis_name).apply({}, x, train, rngs={layers.EXAMPLES: jax.random.key(seed)})
+
+
+def test_dropout_scales_what_is_left():
+    many = np.asarray(dropped(jnp.ones((400, 100))))
+    assert set(np.unique(many)) == {0, np.float32(1 / (1 - RATE))}
+    assert (many == 0).mean() == pytest.approx(RATE, abs=0.01)  # 5 standard errors: sqrt(0.25 * 0.75 / 40,000) = 0.002
+    np.testing.assert_array_equal(dropped(ONES, train=False), ONES)
+    np.testing.assert_array_equal(layers.Dropout(0.0).apply({}, ONES, True), ONES)
+
+
+def test_every_example_of_every_step_loses_other_values():
+    first, again, other = dropped(ONES), dropped(ONES), dropped(ONES, seed=1)
+    np.testing.assert_array_equal(first, again)
+    masks = np.concatenate([first, other]).reshape(16, -1) == 0
+    assert len({mask.tobytes() for mask in masks}) == 16
+
+
+def test_an_example_loses_the_same_values_on_any_number_of_devices():
+    expected = dropped(ONES)
+    for count in (1, 2, 4, 8):
+        shares = ONES.reshape(count, -1, *ONES.shape[1:])
+        found = jax.pmap(lambda x: dropped(x, axis_name="devices"), axis_name="devices")(shares)
+        np.testing.assert_array_equal(found.reshape(ONES.shape), expected)
+
+
+def test_what_is_dropped_does_not_depend_on_the_dtype(x64):
+    masks = [np.asarray(dropped(ONES.astype(dtype))) == 0 for dtype in (jnp.bfloat16, jnp.float32, jnp.float64)]
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])
+
+
+class TwoDropouts(nn.Module):
+    """Two that are alike, and one that is asked twice."""
+
+    @nn.compact
+    def __call__(self, x):
+        asked_twice = layers.Dropout(0.5, name="c")
+        return [*(layers.Dropout(0.5, name=name)(x, True) for name in "ab"), asked_twice(x, True), asked_twice(x, True)]
+
+
+def test_every_dropout_draws_for_itself():
+    found = TwoDropouts().apply({}, ONES, rngs={layers.EXAMPLES: jax.random.key(0)})
+    assert len({np.asarray(values).tobytes() for values in found}) == 4
+
+
+def test_flaxs_own_dropout_finds_no_random_numbers():
+    """It would drop the same of every device's share, and other values on another number of devices."""
+    with pytest.raises(flax.errors.InvalidRngError, match="dropout"):
+        nn.Dropout(0.5, deterministic=False).apply({}, ONES, rngs={layers.EXAMPLES: jax.random.key(0)})
+
+
+class Shown(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(2, name="inner")(x)
+        layers.observe(self, "sum", lambda: x.sum(-1))
+        return x
+
+
+def test_what_a_module_shows_is_there_for_who_asks_and_for_no_other():
+    variables = Shown().init(jax.random.key(0), jnp.ones((4, 3)))
+    assert set(variables) == {"params"}
+    y, shown = Shown().apply(variables, jnp.ones((4, 3)), mutable=[layers.OBSERVED])
+    np.testing.assert_array_equal(shown[layers.OBSERVED]["sum"], y.sum(-1))
+    np.testing.assert_array_equal(Shown().apply(variables, jnp.ones((4, 3))), y)

@@ -9,7 +9,7 @@ import optax
 
 from emotion_gcn_jax import parallel
 from emotion_gcn_jax.data.augmentation import Augmentation
-from emotion_gcn_jax.data.inputs import Input
+from emotion_gcn_jax.data.inputs import IMAGENET_DEVIATION, IMAGENET_MEAN, Input
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.tasks.classes import Classes
@@ -28,11 +28,11 @@ MISSING = {"expression": -1, "affect": np.nan, "power": np.nan, "action_units": 
 NODES = sum(len(task.outputs) for task in TASKS)
 
 
-def random_batch(without=None, seed=0):
+def random_batch(without=None, seed=0, side=SIDE, channels=3):
     """Labels of all tasks but one, of which some are missing: a class, one of two values, flags, a whole flag."""
     rng = np.random.default_rng(seed)
     batch = {
-        "image": rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8),
+        "image": rng.integers(0, 256, (BATCH, side, side, channels), np.uint8),
         "expression": rng.integers(0, 7, BATCH).astype(np.int32),
         "affect": rng.uniform(-1, 1, (BATCH, 2)).astype(np.float32),
         "power": rng.uniform(-1, 1, (BATCH, 1)).astype(np.float32),
@@ -65,7 +65,8 @@ def create(dtype="float32", trunk="narrow", head="graph", tx=None, with_ema=Fals
     mapped, unmapped = models
     rng = np.random.default_rng(0)
     constants = {"adjacency": np.eye(NODES) * 0.5 + 0.5 / NODES, "word_vectors": rng.normal(size=(NODES, 5))}
-    variables = emotion_net.init_variables(unmapped, 0, SIDE, constants=constants)
+    inputs = input_of(unmapped)
+    variables = emotion_net.init_variables(unmapped, 0, inputs.side, channels=inputs.channels, constants=constants)
     # With biases of 0, a norm's scale has no gradient but rounding's: the next norm undoes it.
     variables["params"] = jax.tree.map(
         lambda x: x + 0.1 * rng.normal(size=x.shape).astype(x.dtype), variables["params"]
@@ -81,25 +82,32 @@ def _known(trunk):
     return "densenet_tiny" if trunk == "narrow" else trunk
 
 
+def input_of(model):
+    """Images of the only side and channels that the trunk takes, or else RGB of SIDE pixels."""
+    side, channels = getattr(model.trunk, "INPUT", (SIDE, 3))
+    return Input(side, channels, mean=IMAGENET_MEAN[:channels], deviation=IMAGENET_DEVIATION[:channels])
+
+
 def mapped_step(devices, model, tx, **options):
     """`train_step` under pmap; the options are StepOptions's."""
     augmentation = options.pop("augmentation", Augmentation(rotation_degrees=20.0))
-    step_options = steps.StepOptions(TASKS, Input(SIDE), augmentation, **{"seed": 3, **options})
+    step_options = steps.StepOptions(TASKS, input_of(model), augmentation, **{"seed": 3, **options})
     return parallel.pmap_step(steps.train_step, devices, model=model, tx=tx, options=step_options)
 
 
-def take_steps(device_count, created, batches):
+def take_steps(device_count, created, batches, **options):
     """Losses, gradients and running statistics of one step with each batch, from the same state.
 
     Args:
         device_count: devices of all processes.
         created: from `create`.
         batches: this process's shares of global batches, by name.
+        **options: StepOptions's.
     """
     model, tx, state = created
     devices = jax.devices()[:device_count]
     local = [device for device in devices if device.process_index == jax.process_index()]
-    step, results = mapped_step(devices, model, tx), {}
+    step, results = mapped_step(devices, model, tx, **options), {}
     for name, batch in batches.items():
         new, scalars = step(parallel.replicate(state, local), parallel.spread(batch, len(local)))
         result = {"scalars": scalars, "gradients": new.opt_state, "statistics": new.batch_stats}

@@ -179,7 +179,7 @@ def test_resuming_with_another_config_names_what_differs(config, finished):
 
 def test_a_run_of_quite_another_config_gets_a_short_answer(config_of, finished):
     config = config_of("resnet_tiny,emotion_gcn_au")
-    config.update_from_flattened_dict({f"optimizer.{name}": 7.0 for name in ("momentum", "head_rate", "clip_norm")})
+    config.update_from_flattened_dict({f"optimizer.{name}": 7.0 for name in ("momentum", "step_factor", "clip_norm")})
     config.tasks.action_units.names = "AU1," * 1000
     with pytest.raises(UserError, match=r"and \d+ more: set these back") as caught:
         loop.train_and_evaluate(config, finished[1], resume=True)

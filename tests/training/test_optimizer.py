@@ -54,13 +54,24 @@ def test_clipping_bounds_the_global_norm_before_anything_else():
     np.testing.assert_allclose(run(tx, [[3.0, 4.0]], [0.0, 0.0]), [[-0.6, -0.8]], rtol=1e-6)
 
 
-def test_the_heads_steps_are_scaled_and_no_others(x64):
-    config = configured(learning_rate=0.1, weight_decay=0.0, head_rate=0.01)
+def test_the_steps_of_parts_are_scaled_and_no_others(x64):
+    config = configured(learning_rate=0.1, weight_decay=0.0, rates="head=0.01, trunk/localisation=0.5")
     tx = optimizer.create_optimizer(config, optimizer.create_schedule(config, 1, 1))
-    params = {"trunk": {"kernel": jnp.ones(2)}, "head": {"gcn": {"layer1": jnp.ones(2)}}}
+    params = {
+        "trunk": {"conv": {"kernel": jnp.ones(2)}, "localisation": {"fc": {"kernel": jnp.ones(2)}}},
+        "head": {"gcn": {"layer1": jnp.ones(2)}},
+    }
     updates, _ = tx.update(params, tx.init(params), params)
-    np.testing.assert_allclose(updates["trunk"]["kernel"], -0.1)
+    np.testing.assert_allclose(updates["trunk"]["conv"]["kernel"], -0.1)
+    np.testing.assert_allclose(updates["trunk"]["localisation"]["fc"]["kernel"], -0.05)
     np.testing.assert_allclose(updates["head"]["gcn"]["layer1"], -0.001)
+
+
+def test_a_rate_of_a_part_that_is_not_there_is_refused():
+    config = configured(rates="localisation=0.1")
+    tx = optimizer.create_optimizer(config, lambda step: 0.1)
+    with pytest.raises(UserError, match=r"optimizer.rates names localisation, where the model has no parameters"):
+        tx.init({"trunk": {"localisation": {"kernel": jnp.ones(2)}}})
 
 
 def test_step_schedule_drops_every_ten_epochs():

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import traverse_util
 
 from emotion_gcn_jax import parallel
 from emotion_gcn_jax.data.augmentation import Augmentation
@@ -144,6 +145,49 @@ def test_the_comparison_does_not_cry_without_a_mistake():
     with stepping.quick_float64():
         result = stepping.take_steps(4, created, {"": stepping.random_batch()})
     assert largest_difference(result, expected) < 1e-10
+
+
+@functools.cache
+def grey_batches():
+    return {"": stepping.random_batch(side=48, channels=1)}
+
+
+@functools.cache
+def of_dropout(device_count):
+    """The same of a trunk that drops half of its values, and reads maps between their pixels."""
+    with stepping.quick_float64():
+        return stepping.take_steps(device_count, stepping.create("float64", "deep_emotion"), grey_batches())
+
+
+def test_any_number_of_devices_drops_the_same_values():
+    assert largest_difference(of_dropout(8), of_dropout(1)) < 1e-10
+
+
+def test_the_comparison_notices_dropout_by_local_position(monkeypatch):
+    lax = types.SimpleNamespace(axis_index=lambda axis_name: 0)
+    monkeypatch.setattr(layers, "lax", lax)
+    with stepping.quick_float64():
+        result = stepping.take_steps(2, stepping.create("float64", "deep_emotion"), grey_batches())
+    assert largest_difference(result, of_dropout(1)) > 1e-4
+
+
+def test_the_squares_of_kernels_touch_their_gradients_and_no_others():
+    """Of both fully connected layers, as Deep-Emotion has it (spec, sections 2 and 9.1)."""
+    factor, parts = 0.25, (("trunk/fc", 0.25), ("head", 0.25))
+    with stepping.quick_float64():
+        created = stepping.create("float64", "deep_emotion", head="linear")
+        plain, with_l2 = (stepping.take_steps(1, created, grey_batches(), l2=l2)[""] for l2 in ((), parts))
+    params = traverse_util.flatten_dict(jax.device_get(created[2].params))
+    kernels = [path for path in params if path[0] == "head" or path[:2] == ("trunk", "fc") if path[-1] == "kernel"]
+    assert len(kernels) == 1 + len(TASKS)
+    before, after = (traverse_util.flatten_dict(result["gradients"]) for result in (plain, with_l2))
+    for path, array in params.items():
+        added = 2 * factor * array if path in kernels else 0 * array
+        np.testing.assert_allclose(after[path] - before[path], added, atol=1e-12, err_msg="/".join(path))
+    squares = factor * sum((params[path] ** 2).sum() for path in kernels)
+    np.testing.assert_allclose(with_l2["scalars"]["l2"], squares, rtol=1e-12)
+    np.testing.assert_allclose(with_l2["scalars"]["loss"] - plain["scalars"]["loss"], squares, rtol=1e-9)
+    assert "l2" not in plain["scalars"]
 
 
 @functools.cache

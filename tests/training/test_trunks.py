@@ -5,13 +5,16 @@ import json
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from emotion_gcn_jax import cli
+from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.data.builds import open_split
+from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import encode_png
 from emotion_gcn_jax.models import emotion_net
-from emotion_gcn_jax.training import loop
+from emotion_gcn_jax.training import loop, run
 
 
 class Strangers(nn.Module):
@@ -37,10 +40,15 @@ def strangers(monkeypatch):
     monkeypatch.setitem(emotion_net.TRUNKS, "strangers", Strangers)
 
 
-@pytest.mark.parametrize("arg", ["resnet_tiny,multi_task", "strangers,emotion_gcn_au"])
+GREY_48 = {"side": 48, "channels": 1, "mean": (0.5,), "deviation": (0.5,)}
+
+
+@pytest.mark.parametrize("arg", ["resnet_tiny,multi_task", "strangers,emotion_gcn_au", "deep_emotion,emotion_gcn"])
 def test_a_trunk_trains_is_evaluated_and_predicts(arg, config_of, strangers, shades, tmp_path, capsys):
     config = config_of(arg)
     config.training.epochs = 1
+    if arg.startswith("deep_emotion"):
+        config.input.update(GREY_48)
     trained = loop.train_and_evaluate(config, tmp_path / "run")
 
     words = f"evaluate --checkpoint {tmp_path}/run --dataset shades --data-dir {shades} --split validation"
@@ -61,3 +69,28 @@ def test_a_trunk_trains_is_evaluated_and_predicts(arg, config_of, strangers, sha
     assert said["expression"] in row
     assert sum(said["probabilities"].values()) == pytest.approx(1)
     assert ("action_units" in said) == ("action_units" in config.tasks)
+
+
+def test_the_attention_is_watched_every_epoch(config_of, tmp_path, capsys):
+    config = config_of("deep_emotion,single_task")
+    config.input.update(GREY_48)
+    config.optimizer.rates = "trunk/localisation=0"  # so that it stays the identity for every image
+    loop.train_and_evaluate(config, tmp_path)
+    history = checkpoints.read_last_meta(tmp_path)["progress"]["history"]
+    assert [row["theta_std"] for row in history] == [0, 0]
+    assert all(0 < row[f"localisation_{layer}_live"] <= 1 for row in history for layer in ("conv1", "conv2", "fc1"))
+    assert capsys.readouterr().out.count("warning: the attention does not depend on the image: theta's standard") == 2
+    events = EventAccumulator(tmp_path / "tensorboard", size_guidance={"tensors": 0}).Reload()
+    assert [event.step for event in events.Tensors("validation/theta_std")] == [6, 12]
+    start = run.prepare(config).initial_state.params["trunk"]["localisation"]
+    trained = checkpoints.read(tmp_path).variables["params"]["trunk"]["localisation"]
+    jax.tree.map(np.testing.assert_array_equal, trained, jax.device_get(start))
+
+
+def test_a_part_that_the_model_does_not_have_is_refused_before_anything_is_written(config_of, tmp_path):
+    for field in ("l2", "rates"):
+        config = config_of("resnet_tiny,single_task")
+        config.optimizer[field] = "trunk/localisation=0.1"
+        with pytest.raises(UserError, match=rf"config.optimizer.{field} names trunk/localisation, where the model has"):
+            loop.train_and_evaluate(config, tmp_path)
+    assert not list(tmp_path.iterdir())
