@@ -29,6 +29,12 @@ _REPLACED = {
 # What format 1 always did: the fields that it did not have, and what they say today.
 _INPUT = {"channels": 3, "mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
 _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
+
+# Fields that format 2 has got since, by their group, and what they say of a run from before: nothing is done.
+_LATER: dict[str, dict[str, Any]] = {
+    "optimizer": {"nesterov": False, "decay_only_kernels": False},
+}
+
 _REQUIREMENTS = {"both": "all"}  # the one word of config.dataset.require that has changed
 
 
@@ -51,7 +57,7 @@ def meta(found: Mapping[str, Any]) -> dict[str, Any]:
 def config(found: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a run's config in today's form; of converted weights, whose config has fewer fields, those."""
     if "name" not in found.get("model", {}):
-        return dict(found)
+        return _with_later_fields(found)
     old = {group: dict(fields) for group, fields in found.items()}
     name, classes = old["model"].pop("name"), old["model"].pop("num_classes")
     preset = presets.preset(name)
@@ -73,7 +79,12 @@ def config(found: Mapping[str, Any]) -> dict[str, Any]:
     today["tasks"]["expression"]["vocabulary"] = ",".join((*labels.EXPRESSIONS, "Contempt")[:classes])
     require = today["dataset"].get("require", "none")
     today["dataset"]["require"] = _REQUIREMENTS.get(require, require)
-    return today
+    return _with_later_fields(today)
+
+
+def _with_later_fields(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds what the groups of a config of format 2 lack; converted weights have fewer groups."""
+    return {group: _LATER.get(group, {}) | dict(fields) for group, fields in found.items()}
 
 
 def variables(found: Tree, version: int) -> dict[str, Tree]:
