@@ -35,7 +35,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.dataset.streams = ""  # further datasets in every batch, and their places in it: "affwild2/expr_va=12,..."
 
     config.input = ml_collections.ConfigDict()
-    config.input.side = 227  # of the square network input, pixels
+    config.input.side = 227  # of the square image, pixels
+    config.input.crop = 0  # > 0: the network sees a square of this side, anywhere in training and else in the middle
     config.input.channels = 3  # 1 is grey
     config.input.resize = "bilinear_antialiased"  # or bilinear (OpenCV's, twice as fast), area
     config.input.mean = (0.485, 0.456, 0.406)  # of each channel in 0..1, subtracted (ImageNet's)
@@ -53,7 +54,12 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.augmentation.contrast = 0.0
     config.augmentation.saturation = 0.0
     config.augmentation.hue = 0.0
+    config.augmentation.grey_probability = 0.0  # of a colour image that becomes grey
+    config.augmentation.low_resolution = 0.0  # 0.5: seen at 50 to 100 % of its own resolution
+    config.augmentation.zoom = 0.0  # 0.2: 80 to 120 % of the size
+    config.augmentation.shift = 0.0  # 0.1: by up to 10 % of the side, downwards and to the right each
     config.augmentation.erase_probability = 0.0  # random erasing of one rectangle
+    config.augmentation.erase_area = (0.02, 0.33)  # the least and the largest share of the image that it has
 
     config.model = ml_collections.ConfigDict()
     config.model.trunk = trunk

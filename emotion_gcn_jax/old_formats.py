@@ -32,6 +32,14 @@ _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
 
 # Fields that format 2 has got since, by their group, and what they say of a run from before: nothing is done.
 _LATER: dict[str, dict[str, Any]] = {
+    "input": {"crop": 0},
+    "augmentation": {
+        "grey_probability": 0.0,
+        "low_resolution": 0.0,
+        "zoom": 0.0,
+        "shift": 0.0,
+        "erase_area": [0.02, 0.33],
+    },
     "optimizer": {"nesterov": False, "decay_only_kernels": False},
 }
 

@@ -24,6 +24,7 @@ class Predictions:
         tasks: what was predicted.
         labels: by the task's name, as the task reads them; the first axis is N.
         answers: by the task's name, N x W; see Task.answer.
+        ten_crop: whether each answer is of ten crops of its image; see evaluator.predict_step.
     """
 
     dataset: str
@@ -32,6 +33,7 @@ class Predictions:
     tasks: Tasks
     labels: Mapping[str, np.ndarray]
     answers: Mapping[str, np.ndarray]
+    ten_crop: bool = False
 
     def __post_init__(self) -> None:
         """Checks that everything speaks of the same examples."""

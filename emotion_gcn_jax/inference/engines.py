@@ -41,7 +41,7 @@ def start(
         module: the network.
         variables: its "params", "batch_stats" and "constants".
         tasks: what it predicts.
-        inputs: how images are normalised.
+        inputs: what the network sees of an image.
 
     Returns:
         The engine's name, and the engine.
@@ -100,7 +100,7 @@ def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs:
 def _answers(
     module: EmotionNet, variables: Mapping[str, Any], images: jax.Array, tasks: Tasks, inputs: Input
 ) -> dict[str, jax.Array]:
-    outputs: Any = module.apply(variables, inputs.normalise(images, module.param_dtype), train=False)
+    outputs: Any = module.apply(variables, inputs.view(images, module.param_dtype), train=False)
     return {task.name: task.answer(outputs[task.name]).astype(jnp.float32) for task in tasks}
 
 

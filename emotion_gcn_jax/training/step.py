@@ -74,7 +74,7 @@ class StepOptions(NamedTuple):
 
     Attributes:
         tasks: what is learnt; everything in them that depends on the training labels is resolved (Task.fitted).
-        input: how images are normalised.
+        input: how images are cut and normalised.
         augmentation: what is done to them before.
         ema_decay: of the moving average; 0 for none.
         seed: of the augmentation.
@@ -143,10 +143,10 @@ def train_step(
 
 
 def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:
-    """Augments and normalises this device's images, each by its position in the global batch."""
+    """Augments, crops and normalises this device's images, each by its position in the global batch."""
     local = images.shape[0]
     positions_B = lax.axis_index(AXIS) * local + jnp.arange(local)
     keys_B = example_keys(jax.random.key(options.seed), step, positions_B)
-    dtype = model.param_dtype
-    changed = augment(images, keys_B, options.augmentation, fill=options.input.mean, dtype=dtype)
-    return options.input.normalise(changed, dtype)
+    dtype, inputs = model.param_dtype, options.input
+    changed = augment(images, keys_B, options.augmentation, crop=inputs.crop, fill=inputs.mean, dtype=dtype)
+    return inputs.normalise(changed, dtype)
