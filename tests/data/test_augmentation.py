@@ -403,6 +403,7 @@ def test_grey_is_erased_in_its_own_mean():
         ("zoom", 0.6),
         ("shift", 0.6),
         ("low_resolution", 1.0),
+        ("mixup", -1.0),
     ],
 )
 def test_impossible_strengths(field, value):
