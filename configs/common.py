@@ -32,6 +32,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.dataset.fold = 0  # which one, from 0
     config.dataset.group = ""  # held out together: a column; "" takes subject, recording, video or id
     config.dataset.require = "none"  # tasks whose labels an example must have: none, all, or names: "expression,affect"
+    config.dataset.balance = ""  # a task whose classes are to be equally frequent in the training batches
     config.dataset.streams = ""  # further datasets in every batch, and their places in it: "affwild2/expr_va=12,..."
 
     config.input = ml_collections.ConfigDict()
@@ -60,6 +61,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.augmentation.shift = 0.0  # 0.1: by up to 10 % of the side, downwards and to the right each
     config.augmentation.erase_probability = 0.0  # random erasing of one rectangle
     config.augmentation.erase_area = (0.02, 0.33)  # the least and the largest share of the image that it has
+    config.augmentation.mixup = 0.0  # alpha of mixup's Beta distribution: pairs of images, and their labels, are mixed
 
     config.model = ml_collections.ConfigDict()
     config.model.trunk = trunk
@@ -69,7 +71,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 
     # Every task by its name. All kinds have a weight in the total loss; see emotion_gcn_jax/presets.py for the paper's.
-    # classes: vocabulary, loss (cross_entropy), class_weights (none, inverse_frequency, or numbers "0.1,0.2,...")
+    # classes: vocabulary, loss (cross_entropy, or soft_cross_entropy, which learns from a dataset's column NAME_votes),
+    #   class_weights (none, inverse_frequency, or numbers "0.1,0.2,..."), label_smoothing (0.1)
     # values: dimensions (columns), loss (ccc or mse), ccc_variance (population; unbiased gives the official numbers)
     # flags: names, loss (bce), positive_weights (none, balanced, or numbers)
     config.tasks = ml_collections.ConfigDict({name: presets.TASKS[name] for name in preset.tasks})

@@ -32,6 +32,7 @@ _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
 
 # Fields that format 2 has got since, by their group, and what they say of a run from before: nothing is done.
 _LATER: dict[str, dict[str, Any]] = {
+    "dataset": {"balance": ""},
     "input": {"crop": 0},
     "augmentation": {
         "grey_probability": 0.0,
@@ -39,9 +40,11 @@ _LATER: dict[str, dict[str, Any]] = {
         "zoom": 0.0,
         "shift": 0.0,
         "erase_area": [0.02, 0.33],
+        "mixup": 0.0,
     },
     "optimizer": {"nesterov": False, "decay_only_kernels": False},
 }
+_LATER_OF_TASKS: dict[str, dict[str, Any]] = {"classes": {"label_smoothing": 0.0}}  # by the kind
 
 _REQUIREMENTS = {"both": "all"}  # the one word of config.dataset.require that has changed
 
@@ -92,7 +95,10 @@ def config(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_later_fields(found: Mapping[str, Any]) -> dict[str, Any]:
     """Adds what the groups of a config of format 2 lack; converted weights have fewer groups."""
-    return {group: _LATER.get(group, {}) | dict(fields) for group, fields in found.items()}
+    today = {group: _LATER.get(group, {}) | dict(fields) for group, fields in found.items()}
+    for task, fields in today.get("tasks", {}).items():
+        today["tasks"][task] = _LATER_OF_TASKS.get(fields.get("kind"), {}) | fields
+    return today
 
 
 def variables(found: Tree, version: int) -> dict[str, Tree]:

@@ -55,6 +55,7 @@ class Augmentation:
         shift: whole pixels drawn from [-shift, shift] of the side, downwards and to the right each.
         erase_probability: of one rectangle in the mean colour.
         erase_area: the least and the largest share of the image that the rectangle has; torchvision's by default.
+        mixup: alpha of Beta(alpha, alpha), from which the shares of two mixed images are drawn; see training/step.py.
     """
 
     flip_probability: float = 0.5
@@ -69,6 +70,7 @@ class Augmentation:
     shift: float = 0.0
     erase_probability: float = 0.0
     erase_area: tuple[float, float] = (0.02, 0.33)
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -115,7 +117,7 @@ def augment(
     Args:
         images_BxHxWxC: uint8, RGB or grey, sides up to 2,048.
         keys_B: a key for each image, from `example_keys`.
-        augmentation: what to do.
+        augmentation: what to do, except for mixing.
         crop: side of a square that is cut out anywhere; 0 for none.
         fill: the colour of an erased rectangle, each channel in 0..1: the mean, which normalising makes 0.
         dtype: of the result. What is drawn does not depend on it.

@@ -1,8 +1,8 @@
 """The training step, to be run under `jax.pmap`, and the state that it advances.
 
 The same global batch gives the same step on any number of devices: normalisation and losses are taken over the global
-batch, augmentation is keyed by the example's position in it, and gradients are averaged over the devices. The body
-knows only a named axis (parallel.py), and no task by its name.
+batch, augmentation is keyed by the example's position in it, mixed images may come from any device, and gradients are
+averaged over the devices. The body knows only a named axis (parallel.py), and no task by its name.
 """
 
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ from emotion_gcn_jax.parallel import AXIS
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import optimizer
 from emotion_gcn_jax.trees import Batch, Tree
+
+_MIXUP = 2**32 - 1  # in the place of a step's number, which never comes as far
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -116,12 +118,15 @@ def train_step(
         The next state, and scalars of the global batch: loss, gradient_norm, and every task's own loss as TASK_loss.
     """
     images = prepare_images(batch["image"], model, options, state.step)
+    labels = {task.name: batch[task.name] for task in options.tasks}
+    if options.augmentation.mixup:
+        images, labels = mix(images, labels, options, state.step)
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
         variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
         result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"])
         outputs, updated = result
-        losses = {task.name: task.loss(outputs[task.name], batch[task.name], AXIS) for task in options.tasks}
+        losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in options.tasks}
         weighted = [task.weight * losses[task.name] for task in options.tasks]
         loss = sum(weighted[1:], weighted[0])
         scalars = {"loss": loss, **{f"{name}_loss": value for name, value in losses.items()}}
@@ -144,9 +149,42 @@ def train_step(
 
 def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:
     """Augments, crops and normalises this device's images, each by its position in the global batch."""
-    local = images.shape[0]
-    positions_B = lax.axis_index(AXIS) * local + jnp.arange(local)
-    keys_B = example_keys(jax.random.key(options.seed), step, positions_B)
+    keys_B = example_keys(jax.random.key(options.seed), step, _positions(len(images)))
     dtype, inputs = model.param_dtype, options.input
     changed = augment(images, keys_B, options.augmentation, crop=inputs.crop, fill=inputs.mean, dtype=dtype)
     return inputs.normalise(changed, dtype)
+
+
+def mix(
+    images_BxHxWxC: jax.Array, labels: dict[str, jax.Array], options: StepOptions, step: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mixup (Zhang et al., arXiv 1710.09412): every image becomes share * itself + (1 - share) * another one.
+
+    The share is one draw from Beta(alpha, alpha) for the whole step, and the others are a permutation of the global
+    batch, which every device gathers: so nothing depends on how the batch is spread.
+
+    Args:
+        images_BxHxWxC: this device's, floating point.
+        labels: its labels by the task's name.
+        options: tasks, alpha and seed.
+        step: of the draws.
+
+    Returns:
+        The images, and the labels as `Task.mixed` makes them.
+    """
+    alpha, axis_size = options.augmentation.mixup, lax.axis_size(AXIS)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(options.seed), _MIXUP), step)
+    share_key, order_key = jax.random.split(key)
+    share = jax.random.beta(share_key, alpha, alpha, dtype=jnp.float32)
+    count = len(images_BxHxWxC)
+    others_B = jax.random.permutation(order_key, count * axis_size)[_positions(count)]
+    whole = lax.all_gather((images_BxHxWxC, labels), AXIS, tiled=True)
+    other_images, other_labels = jax.tree.map(lambda array: array[others_B], whole)
+    images = other_images + share.astype(images_BxHxWxC.dtype) * (images_BxHxWxC - other_images)
+    mixed = {task.name: task.mixed(labels[task.name], other_labels[task.name], share) for task in options.tasks}
+    return images, mixed
+
+
+def _positions(count: int) -> jax.Array:
+    """Where this device's examples stand in the global batch."""
+    return lax.axis_index(AXIS) * count + jnp.arange(count)

@@ -28,11 +28,11 @@ MISSING = {"expression": -1, "affect": np.nan, "power": np.nan, "action_units": 
 NODES = sum(len(task.outputs) for task in TASKS)
 
 
-def random_batch(without=None, seed=0):
+def random_batch(without=None, seed=0, side=SIDE):
     """Labels of all tasks but one, of which some are missing: a class, one of two values, flags, a whole flag."""
     rng = np.random.default_rng(seed)
     batch = {
-        "image": rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8),
+        "image": rng.integers(0, 256, (BATCH, side, side, 3), np.uint8),
         "expression": rng.integers(0, 7, BATCH).astype(np.int32),
         "affect": rng.uniform(-1, 1, (BATCH, 2)).astype(np.float32),
         "power": rng.uniform(-1, 1, (BATCH, 1)).astype(np.float32),
@@ -83,23 +83,24 @@ def _known(trunk):
 
 def mapped_step(devices, model, tx, **options):
     """`train_step` under pmap; the options are StepOptions's."""
-    augmentation = options.pop("augmentation", Augmentation(rotation_degrees=20.0))
-    step_options = steps.StepOptions(TASKS, Input(SIDE), augmentation, **{"seed": 3, **options})
+    chosen = {"input": Input(SIDE), "augmentation": Augmentation(rotation_degrees=20.0), "seed": 3, **options}
+    step_options = steps.StepOptions(TASKS, **chosen)
     return parallel.pmap_step(steps.train_step, devices, model=model, tx=tx, options=step_options)
 
 
-def take_steps(device_count, created, batches):
+def take_steps(device_count, created, batches, **options):
     """Losses, gradients and running statistics of one step with each batch, from the same state.
 
     Args:
         device_count: devices of all processes.
         created: from `create`.
         batches: this process's shares of global batches, by name.
+        **options: of `mapped_step`.
     """
     model, tx, state = created
     devices = jax.devices()[:device_count]
     local = [device for device in devices if device.process_index == jax.process_index()]
-    step, results = mapped_step(devices, model, tx), {}
+    step, results = mapped_step(devices, model, tx, **options), {}
     for name, batch in batches.items():
         new, scalars = step(parallel.replicate(state, local), parallel.spread(batch, len(local)))
         result = {"scalars": scalars, "gradients": new.opt_state, "statistics": new.batch_stats}
