@@ -32,10 +32,12 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.dataset.fold = 0  # which one, from 0
     config.dataset.group = ""  # held out together: a column; "" takes subject, recording, video or id
     config.dataset.require = "none"  # tasks whose labels an example must have: none, all, or names: "expression,affect"
+    config.dataset.balance = ""  # a task whose classes are to be equally frequent in the training batches
     config.dataset.streams = ""  # further datasets in every batch, and their places in it: "affwild2/expr_va=12,..."
 
     config.input = ml_collections.ConfigDict()
-    config.input.side = 227  # of the square network input, pixels
+    config.input.side = 227  # of the square image, pixels
+    config.input.crop = 0  # > 0: the network sees a square of this side, anywhere in training and else in the middle
     config.input.channels = 3  # 1 is grey
     config.input.resize = "bilinear_antialiased"  # or bilinear (OpenCV's, twice as fast), area
     config.input.mean = (0.485, 0.456, 0.406)  # of each channel in 0..1, subtracted (ImageNet's)
@@ -53,7 +55,13 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.augmentation.contrast = 0.0
     config.augmentation.saturation = 0.0
     config.augmentation.hue = 0.0
+    config.augmentation.grey_probability = 0.0  # of a colour image that becomes grey
+    config.augmentation.low_resolution = 0.0  # 0.5: seen at 50 to 100 % of its own resolution
+    config.augmentation.zoom = 0.0  # 0.2: 80 to 120 % of the size
+    config.augmentation.shift = 0.0  # 0.1: by up to 10 % of the side, downwards and to the right each
     config.augmentation.erase_probability = 0.0  # random erasing of one rectangle
+    config.augmentation.erase_area = (0.02, 0.33)  # the least and the largest share of the image that it has
+    config.augmentation.mixup = 0.0  # alpha of mixup's Beta distribution: pairs of images, and their labels, are mixed
 
     config.model = ml_collections.ConfigDict()
     config.model.trunk = trunk
@@ -63,7 +71,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 
     # Every task by its name. All kinds have a weight in the total loss; see emotion_gcn_jax/presets.py for the paper's.
-    # classes: vocabulary, loss (cross_entropy), class_weights (none, inverse_frequency, or numbers "0.1,0.2,...")
+    # classes: vocabulary, loss (cross_entropy, or soft_cross_entropy, which learns from a dataset's column NAME_votes),
+    #   class_weights (none, inverse_frequency, or numbers "0.1,0.2,..."), label_smoothing (0.1)
     # values: dimensions (columns), loss (ccc or mse), ccc_variance (population; unbiased gives the official numbers)
     # flags: names, loss (bce), positive_weights (none, balanced, or numbers)
     config.tasks = ml_collections.ConfigDict({name: presets.TASKS[name] for name in preset.tasks})
@@ -83,7 +92,9 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.optimizer.name = "sgd"  # torch's SGD; or adamw, which with a weight_decay of 0 is Adam
     config.optimizer.learning_rate = 1e-3
     config.optimizer.momentum = 0.9  # sgd only
+    config.optimizer.nesterov = False  # sgd only: Nesterov's momentum
     config.optimizer.weight_decay = 1e-3  # sgd: L2 in the gradient; adamw: decoupled
+    config.optimizer.decay_only_kernels = False  # leaves biases and norms (all arrays of one axis) undecayed
     config.optimizer.l2 = ""  # in the loss, a factor of the squares of a part's kernels: "trunk/fc=5e-4,head=5e-4"
     config.optimizer.rates = ""  # multiples of the learning rate, by part of the model: "head=0.1,trunk/stem_conv=0.5"
     config.optimizer.clip_norm = 0.0  # global norm of the gradients; 0 does not clip

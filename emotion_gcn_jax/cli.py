@@ -142,16 +142,24 @@ def _add_evaluate(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--output", required=True, metavar="OUT", help="the report's folder: numbers, predictions, plots"
     )
+    parser.add_argument(
+        "--ten-crop",
+        action="store_true",
+        help="of a model trained on crops (config.input.crop): judge each image by its corners, its middle and their "
+        "mirrors",
+    )
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.data import selection
-    from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+    from emotion_gcn_jax.evaluation.evaluator import check_ten_crop, evaluate_model
     from emotion_gcn_jax.evaluation.report import open_directory, summary, write_report
     from emotion_gcn_jax.inference.model import load
 
     split = _open_labelled(arguments)
     model = load(arguments.checkpoint)
+    if arguments.ten_crop:
+        check_ten_crop(model.input)
     require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
     chosen = selection.for_tasks(split, model.tasks, require)
     if len(chosen) < len(split):
@@ -159,7 +167,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     output = open_directory(user_path(arguments.output))
     metrics = write_report(
         output,
-        evaluate_model(model, chosen),
+        evaluate_model(model, chosen, ten_crop=arguments.ten_crop),
         checkpoint=arguments.checkpoint,
         config=model.meta["config"],
     )

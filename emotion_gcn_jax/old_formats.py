@@ -30,7 +30,23 @@ _REPLACED = {
 # What format 1 always did: the fields that it did not have, and what they say today.
 _INPUT = {"channels": 3, "mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
 _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
-_OPTIMIZER = {"l2": "", "rates": ""}  # format 2 did not have them at first either
+
+# Fields that format 2 has got since, by their group, and what they say of a run from before: nothing is done.
+_LATER: dict[str, dict[str, Any]] = {
+    "dataset": {"balance": ""},
+    "input": {"crop": 0},
+    "augmentation": {
+        "grey_probability": 0.0,
+        "low_resolution": 0.0,
+        "zoom": 0.0,
+        "shift": 0.0,
+        "erase_area": [0.02, 0.33],
+        "mixup": 0.0,
+    },
+    "optimizer": {"nesterov": False, "decay_only_kernels": False, "l2": "", "rates": ""},
+}
+_LATER_OF_TASKS: dict[str, dict[str, Any]] = {"classes": {"label_smoothing": 0.0}}  # by the kind
+
 _REQUIREMENTS = {"both": "all"}  # the one word of config.dataset.require that has changed
 
 
@@ -55,7 +71,7 @@ def config(found: Mapping[str, Any]) -> dict[str, Any]:
     if "optimizer" in found:
         found = {**found, "optimizer": _optimizer(found["optimizer"])}
     if "name" not in found.get("model", {}):
-        return dict(found)
+        return _with_later_fields(found)
     old = {group: dict(fields) for group, fields in found.items()}
     name, classes = old["model"].pop("name"), old["model"].pop("num_classes")
     preset = presets.preset(name)
@@ -77,6 +93,14 @@ def config(found: Mapping[str, Any]) -> dict[str, Any]:
     today["tasks"]["expression"]["vocabulary"] = ",".join((*labels.EXPRESSIONS, "Contempt")[:classes])
     require = today["dataset"].get("require", "none")
     today["dataset"]["require"] = _REQUIREMENTS.get(require, require)
+    return _with_later_fields(today)
+
+
+def _with_later_fields(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Adds what the groups of a config of format 2 lack; converted weights have fewer groups."""
+    today = {group: _LATER.get(group, {}) | dict(fields) for group, fields in found.items()}
+    for task, fields in today.get("tasks", {}).items():
+        today["tasks"][task] = _LATER_OF_TASKS.get(fields.get("kind"), {}) | fields
     return today
 
 
@@ -84,7 +108,7 @@ def _optimizer(found: Mapping[str, Any]) -> dict[str, Any]:
     """The config's optimiser, which knew of one part of the model only, the head."""
     others = {name: value for name, value in found.items() if name != "head_rate"}
     rate = found.get("head_rate", 1)
-    return {**_OPTIMIZER, **({"rates": f"head={rate:g}"} if rate != 1 else {}), **others}
+    return {**({"rates": f"head={rate:g}"} if rate != 1 else {}), **others}
 
 
 def variables(found: Tree, version: int) -> dict[str, Tree]:

@@ -31,6 +31,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "loss": "cross_entropy",
         "weight": 1.0,
         "class_weights": "none",
+        "label_smoothing": 0.0,
     },
     "affect": {
         "kind": "values",

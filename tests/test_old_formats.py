@@ -1,5 +1,7 @@
 """Checkpoints of every format that there was are read: stored ones, and configs of format 1 written out by hand."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -103,6 +105,26 @@ def test_configs_of_format_1_have_todays_fields(trunk, name, readout, head, task
     assert all(config["tasks"][task].keys() == set(today.tasks[task]) for task in tasks)
     assert config["input"].keys() == set(today.input)
     assert old_formats.config(config) == config
+
+
+def test_fields_that_came_later_are_off():
+    today, before = (json.loads(synthetic_faces.get_config("densenet_tiny,multi_task").to_json()) for _ in range(2))
+    del before["dataset"]["balance"], before["input"]["crop"], before["optimizer"]["nesterov"]
+    del before["augmentation"]["zoom"], before["augmentation"]["erase_area"]
+    del before["tasks"]["expression"]["label_smoothing"]
+    assert old_formats.config(before) == today
+    assert "zoom" not in before["augmentation"]
+    of_weights = {"model": {"trunk": "densenet121"}, "graph": {"propagation": "row"}}
+    assert old_formats.config(of_weights) == of_weights
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_stored_configs_fields_are_todays(name):
+    """Whoever adds a field to a config says in old_formats what it means for a run from before."""
+    stored = old_formats.config(json.loads((run_of(name) / "config.json").read_text()))
+    today = json.loads(synthetic_faces.get_config("densenet_tiny,emotion_gcn").to_json())
+    for then, now in ((stored, today), (stored["tasks"], today["tasks"])):
+        assert {group: then[group].keys() for group in then} == {group: now[group].keys() for group in now}
 
 
 def test_eight_classes_of_format_1_end_with_contempt():

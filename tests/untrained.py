@@ -25,17 +25,19 @@ OWN_TASKS = {
 """What a user's own model may say."""
 
 
-def write_checkpoint(workdir, model, *, tasks=None, channels=3):
+def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0):
     """A run's working directory with one best checkpoint, at step 3.
 
     Args:
         workdir: where.
         model: the preset.
         tasks: in place of the preset's, as a config has them.
-        channels: of the input, which is 32 pixels wide.
+        channels: of the input.
+        side: of the input, pixels.
+        crop: what the network sees of it; 0 is all.
     """
     config = synthetic_faces.get_config(f"densenet_tiny,{model}")
-    config.input.update(side=32, channels=channels, mean=(0.485, 0.456, 0.406)[:channels])
+    config.input.update(side=side, crop=crop, channels=channels, mean=(0.485, 0.456, 0.406)[:channels])
     config.input.deviation = (0.229, 0.224, 0.225)[:channels]
     if tasks:
         with config.unlocked():

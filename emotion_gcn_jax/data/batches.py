@@ -65,16 +65,34 @@ class Stream:
         split: its examples; a label that it does not have is missing in the batch.
         count: how many examples of the global batch are its own.
         tasks: whose labels are read.
+        balance: the name of a task of classes, which then are equally frequent in the batches, as often as those
+            without such a label leave room for them; "" takes every example once an epoch.
     """
 
     split: Split
     count: int
     tasks: Tasks
+    balance: str = ""
 
     @functools.cached_property
     def labels(self) -> dict[str, np.ndarray]:
         """The labels of all examples, by the task's name."""
         return read_labels(self.tasks, self.split.columns, self.split.metadata)
+
+    @functools.cached_property
+    def training_labels(self) -> dict[str, np.ndarray]:
+        """The labels of all examples as the losses take them, by the task's name."""
+        columns, metadata = self.split.columns, self.split.metadata
+        return {task.name: task.training_labels(columns, metadata) for task in self.tasks}
+
+    @functools.cached_property
+    def groups(self) -> tuple[np.ndarray, ...]:
+        """The rows without a class in the balanced task, then those of every class that occurs."""
+        (task,) = (task for task in self.tasks if task.name == self.balance)
+        labels = self.labels[task.name]
+        known_N, class_N = task.known(labels).all(axis=1), task.targets(labels).argmax(axis=1)
+        classes = [np.flatnonzero(known_N & (class_N == number)) for number in range(len(task.outputs))]
+        return np.flatnonzero(~known_N), *(rows for rows in classes if len(rows))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -105,7 +123,8 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     """Returns the process's share of one step's global batch: a pure function of its arguments.
 
     Every stream has a fixed number of places in the batch, in the order of the streams, and an order of its own: each
-    of its epochs is a fresh permutation.
+    of its epochs is a fresh permutation. In a balanced stream the classes take turns, and each class goes through its
+    examples in one fresh permutation after another.
 
     Args:
         streams: their counts add up to the global batch.
@@ -124,8 +143,9 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     ]
     mine = [places[place] for place in loader.share(np.arange(loader.batch_size))]
     images = np.stack([loader.input.fit(stream.split.image(row)) for stream, row in mine])
-    names = streams[0].labels
-    return {"image": images, **{name: np.stack([stream.labels[name][row] for stream, row in mine]) for name in names}}
+    names = streams[0].training_labels
+    labels = {name: np.stack([stream.training_labels[name][row] for stream, row in mine]) for name in names}
+    return {"image": images, **labels}
 
 
 def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
@@ -156,20 +176,44 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
 
 def _rows(stream: Stream, number: int, step: int, seed: int) -> np.ndarray:
     """The rows that a stream, by its number, gives to a step's batch."""
+    if stream.balance:
+        return _balanced_rows(stream, number, step, seed)
     epoch, step_in_epoch = divmod(step, stream.steps_per_epoch)
     start = step_in_epoch * stream.count
     return _epoch_order(len(stream.split), seed, number, epoch)[start : start + stream.count]
 
 
-@functools.lru_cache(maxsize=8)
-def _epoch_order(length: int, seed: int, number: int, epoch: int) -> np.ndarray:
+def _balanced_rows(stream: Stream, number: int, step: int, seed: int) -> np.ndarray:
+    """The same of a balanced stream, whose draws are counted from the run's start: epochs mean nothing to it."""
+    groups, total = stream.groups, len(stream.split)
+    rows = np.empty(stream.count, np.int64)
+    for place, draw in enumerate(range(step * stream.count, (step + 1) * stream.count)):
+        # Of every `total` draws as many are without a class as there are such examples, evenly spread.
+        without = draw * len(groups[0]) // total
+        if (draw + 1) * len(groups[0]) // total > without:
+            turn, group = without, 0
+        else:
+            turn, group = divmod(draw - without, len(groups) - 1)
+            group += 1
+        members = groups[group]
+        lap, index = divmod(turn, len(members))
+        rows[place] = members[_class_order(len(members), seed, number + (group + 1 << 16), lap)[index]]
+    return rows
+
+
+def _permutation(length: int, seed: int, number: int, epoch: int) -> np.ndarray:
     """Returns a permutation of the rows.
 
     Sorting the raw words of a counter-based generator gives the same order under every version of NumPy, which does not
-    promise that of its `permutation`. The cache serves the steps of an epoch, and those who already read the next.
+    promise that of its `permutation`.
     """
     words = np.random.Philox(key=[seed + (number << 32), epoch]).random_raw(length)
     return np.argsort(words, kind="stable")
+
+
+# The caches serve the steps of an epoch, and those who already read the next; of a balanced stream, of every class.
+_epoch_order = functools.lru_cache(maxsize=8)(_permutation)
+_class_order = functools.lru_cache(maxsize=64)(_permutation)
 
 
 def _compute_ahead(batch_at: Callable[[int], T], steps: range, threads: int) -> Iterator[T]:

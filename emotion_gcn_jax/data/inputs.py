@@ -1,6 +1,7 @@
 """What a network looks at: its images' side and channels, how they are resized, and how they are normalised.
 
-One function each for training, evaluation and prediction: `Input.fit` on the host, `Input.normalise` on the device.
+On the host `Input.fit` makes the whole image. On the device training changes it at random and normalises it
+(augmentation.py, training/step.py), evaluation and prediction take `Input.view`.
 """
 
 import dataclasses
@@ -34,6 +35,8 @@ class Input:
         resize: a key of RESIZE_FILTERS.
         mean: of each channel, in 0..1; it is subtracted.
         deviation: of each channel, in 0..1; the rest is divided by it.
+        crop: side of the square that the network sees of the image, anywhere in training and in the middle otherwise; 0
+            is the whole image.
     """
 
     side: int
@@ -41,11 +44,16 @@ class Input:
     resize: str = "bilinear_antialiased"
     mean: tuple[float, ...] = IMAGENET_MEAN
     deviation: tuple[float, ...] = IMAGENET_DEVIATION
+    crop: int = 0
 
     def __post_init__(self) -> None:
         """Raises UserError for a field out of its range."""
         if not 8 <= self.side <= 2048:
             raise UserError(f"config.input.side must lie in 8..2048 pixels, found {self.side}.")
+        if self.crop and not 8 <= self.crop <= self.side:
+            raise UserError(
+                f"config.input.crop must be 0 (none) or lie in 8..{self.side}, the image's side, found {self.crop}."
+            )
         if self.channels not in (1, 3):
             raise UserError(f"config.input.channels must be 3 (RGB) or 1 (grey), found {self.channels}.")
         if self.resize not in RESIZE_FILTERS:
@@ -59,6 +67,11 @@ class Input:
                 )
         if min(self.deviation) <= 0:
             raise UserError(f"config.input.deviation must be positive, found {self.deviation}.")
+
+    @property
+    def network_side(self) -> int:
+        """The side of what the network sees, in pixels."""
+        return self.crop or self.side
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Input":
@@ -88,11 +101,38 @@ class Input:
         square = image_HxWx3[top : top + self.side, left : left + self.side]
         return square if self.channels == 3 else cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)[..., None]
 
+    def view(self, images_BxSxSxC: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
+        """Returns what the network sees of whole images in evaluation and prediction: the middle, normalised."""
+        return self.normalise(self._cut(images_BxSxSxC, self._middle, self._middle), dtype)
+
+    def ten_views(self, images_BxSxSxC: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
+        """Returns ten crops of whole images, normalised: the four corners, the middle, and the mirror of each.
+
+        Returns:
+            10 x B x crop x crop x C; the mirrors are the last five.
+        """
+        last, middle = self.side - self.crop, self._middle
+        places = ((0, 0), (0, last), (last, 0), (last, last), (middle, middle))
+        crops = jnp.stack([self._cut(images_BxSxSxC, top, left) for top, left in places])
+        return self.normalise(jnp.concatenate([crops, crops[..., ::-1, :]]), dtype)
+
     def normalise(self, images_BxHxWxC: jax.Array, dtype: DTypeLike = jnp.float32) -> jax.Array:
         """Returns images in 0..255 (any dtype) with the mean subtracted and divided by the deviation."""
         precise = jnp.promote_types(dtype, jnp.float32)
         mean, deviation = (255 * jnp.asarray(numbers, precise) for numbers in (self.mean, self.deviation))
         return ((images_BxHxWxC.astype(precise) - mean) / deviation).astype(dtype)
+
+    @property
+    def _middle(self) -> int:
+        """The first row and column of the middle crop."""
+        return round((self.side - self.network_side) / 2)
+
+    def _cut(self, images_BxSxSxC: jax.Array, top: int, left: int) -> jax.Array:
+        if not self.crop:
+            return images_BxSxSxC
+        # In floating point, since export/onnx_graph.py writes no whole numbers.
+        images = images_BxSxSxC.astype(jnp.promote_types(images_BxSxSxC.dtype, jnp.float32))
+        return images[:, top : top + self.crop, left : left + self.crop]
 
 
 def _resize_bilinear_antialiased(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -34,6 +34,7 @@ def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
     usable_N = np.zeros(len(split), bool)
     for task in tasks:
         usable_N |= task.known(labels[task.name]).any(axis=1)
+        usable_N |= task.known(task.training_labels(split.columns, split.metadata)).any(axis=1)
     for task in tasks:
         usable_N &= ~task.foreign(split.columns, split.metadata)
         if task.name in required:

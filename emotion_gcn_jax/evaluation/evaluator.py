@@ -1,5 +1,6 @@
 """Evaluation: every example of a split once, in order, through the model."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,27 +25,40 @@ from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.trees import Batch, Tree
 
 
-def evaluate_model(model: EmotionModel, split: Split) -> Predictions:
+def evaluate_model(model: EmotionModel, split: Split, *, ten_crop: bool = False) -> Predictions:
     """Predicts a whole split with a trained model: by its engine, which with JAX is all devices of this process.
 
     Args:
         model: from `inference.model.load`; its config says the batch and the threads.
         split: the examples; missing labels are allowed.
+        ten_crop: judge ten crops of every image, by JAX whatever the engine; see `predict_step`.
 
     Raises:
-        UserError: as `evaluate`.
+        UserError: as `evaluate` and, with ten_crop, as `check_ten_crop`.
     """
     data = model.config.data
-    if model.engine != "jax":
+    if ten_crop:
+        check_ten_crop(model.input)
+    elif model.engine != "jax":
         return evaluate(
             model.answers, split, model.tasks, loader=Loader(model.input, data.eval_batch_size, data.threads)
         )
     devices = jax.local_devices()
     batch_size = -(-data.eval_batch_size // len(devices)) * len(devices)
     module, variables = folding.fold(model.module, model.variables)
-    step = pmap_step(predict_step, devices, model=module, tasks=model.tasks, inputs=model.input)
+    step = pmap_step(predict_step, devices, model=module, tasks=model.tasks, inputs=model.input, ten_crop=ten_crop)
     answers = on_devices(step, replicate(variables, devices), devices)
-    return evaluate(answers, split, model.tasks, loader=Loader(model.input, batch_size, data.threads))
+    found = evaluate(answers, split, model.tasks, loader=Loader(model.input, batch_size, data.threads))
+    return dataclasses.replace(found, ten_crop=ten_crop)
+
+
+def check_ten_crop(inputs: Input) -> None:
+    """Raises UserError for a model that sees whole images."""
+    if not inputs.crop:
+        raise UserError(
+            "Ten crops are for a model that was trained on crops, and this one has config.input.crop=0: evaluate it "
+            "without them."
+        )
 
 
 def on_devices(
@@ -66,7 +80,7 @@ def on_devices(
 
 
 def predict_step(
-    variables: dict[str, Tree], batch: Batch, *, model: EmotionNet, tasks: Tasks, inputs: Input
+    variables: dict[str, Tree], batch: Batch, *, model: EmotionNet, tasks: Tasks, inputs: Input, ten_crop: bool = False
 ) -> dict[str, jax.Array]:
     """Runs the model on this device's share of a global batch, to be run under an axis named AXIS.
 
@@ -75,15 +89,23 @@ def predict_step(
         batch: "image" uint8 B x S x S x C.
         model: the model.
         tasks: what it predicts.
-        inputs: how images are normalised.
+        inputs: what the network sees of an image.
+        ten_crop: judge the corners, the middle and their mirrors one after another, and take the mean of the raw
+            outputs (of classes, the logits).
 
     Returns:
         Every task's answers, N x W, and what the model's modules show of themselves, by their paths (layers.observe):
         of the whole global batch on every device.
     """
-    images = inputs.normalise(batch["image"], model.param_dtype)
-    result: Any = model.apply(variables, images, train=False, mutable=[OBSERVED])
-    outputs, shown = result
+
+    def run(images: jax.Array) -> Any:
+        return model.apply(variables, images, train=False, mutable=[OBSERVED])
+
+    if ten_crop:
+        of_views, _ = lax.map(run, inputs.ten_views(batch["image"], model.param_dtype))
+        outputs, shown = jax.tree.map(lambda output_10xBxW: output_10xBxW.mean(0), of_views), {}
+    else:
+        outputs, shown = run(inputs.view(batch["image"], model.param_dtype))
     observed = traverse_util.flatten_dict(dict(shown.get(OBSERVED, {})), sep="/")
     return lax.all_gather(engines.answers_of(outputs, tasks) | observed, AXIS, tiled=True)
 

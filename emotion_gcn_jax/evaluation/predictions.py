@@ -27,6 +27,7 @@ class Predictions:
         marks: the dataset's bool columns by name, N each, such as FER2013's copy_in_train. The report has all metrics
             without the examples that are marked, too.
         observed: what the model's modules showed of themselves, by their paths, N x ...; see models.layers.observe.
+        ten_crop: whether each answer is of ten crops of its image; see evaluator.predict_step.
     """
 
     dataset: str
@@ -37,6 +38,7 @@ class Predictions:
     answers: Mapping[str, np.ndarray]
     marks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     observed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    ten_crop: bool = False
 
     def __post_init__(self) -> None:
         """Checks that everything speaks of the same examples."""

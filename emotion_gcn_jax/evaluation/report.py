@@ -99,6 +99,7 @@ def write_report(
     metrics = report_metrics(predictions) | {
         "dataset": predictions.dataset,
         "split": predictions.split,
+        "ten_crop": predictions.ten_crop,
         "checkpoint": checkpoint,
         "config": _for_json(config),
     }

@@ -42,7 +42,7 @@ def start(
         module: the network.
         variables: its "params", "batch_stats" and "constants".
         tasks: what it predicts.
-        inputs: how images are normalised.
+        inputs: what the network sees of an image.
 
     Returns:
         The engine's name, and the engine.
@@ -97,7 +97,7 @@ def answers(
     module: EmotionNet, variables: Mapping[str, Any], images: jax.Array, tasks: Tasks, inputs: Input
 ) -> dict[str, jax.Array]:
     """Every task's answers, float32 B x W by its name, to uint8 images B x S x S x C: what every engine computes."""
-    outputs: Any = module.apply(variables, inputs.normalise(images, module.param_dtype), train=False)
+    outputs: Any = module.apply(variables, inputs.view(images, module.param_dtype), train=False)
     return answers_of(outputs, tasks)
 
 

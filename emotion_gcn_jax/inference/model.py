@@ -75,7 +75,7 @@ class EmotionModel:
 
         Args:
             images_BxHxWxC: floating point faces, normalised by `input`: (x / 255 - mean) / deviation. Best of the side
-                that the model was trained with, `input.side`.
+                that the model was trained with, `input.network_side`; `input.view` makes them of `input.fit`'s.
 
         Returns:
             A named tuple of every task's raw outputs [B, W]: `logits_Bx7, va_Bx2 = model(images)`, or
@@ -96,7 +96,7 @@ class EmotionModel:
         return self._named(*(outputs[task.name] for task in self.tasks))
 
     def answers(self, faces_BxSxSxC: np.ndarray) -> dict[str, np.ndarray]:
-        """Judges faces of the network's own side and colours, by the model's engine.
+        """Judges faces of the model's own side and colours, by its engine.
 
         Args:
             faces_BxSxSxC: uint8, from `input.fit`.

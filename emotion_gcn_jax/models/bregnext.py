@@ -126,8 +126,9 @@ class BReGNeXt(nn.Module):
         height, width = images_BxHxWxC.shape[1:3]
         if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
             raise UserError(
-                f"BReG-NeXt needs images whose sides are multiples of {SIDE_MULTIPLE} pixels, found {height} x "
-                f"{width}: choose a config.input.side such as {max(height // SIDE_MULTIPLE, 8) * SIDE_MULTIPLE}."
+                f"BReG-NeXt needs images whose sides are multiples of {SIDE_MULTIPLE} pixels, found "
+                f"{height} x {width}: choose a config.input.side or crop such as "
+                f"{max(height // SIDE_MULTIPLE, 8) * SIDE_MULTIPLE}."
             )
         layers.refuse_to_train_folded(self.folded, train)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}

@@ -84,8 +84,8 @@ class DenseNet(nn.Module):
         """
         if min(images_BxHxWxC.shape[1:3]) < SMALLEST_SIDE:
             raise UserError(
-                f"DenseNet needs images of at least {SMALLEST_SIDE} pixels a side, "
-                f"found {images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side."
+                f"DenseNet needs images of at least {SMALLEST_SIDE} pixels a side, found "
+                f"{images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side or crop."
             )
         layers.refuse_to_train_folded(self.folded, train)
         types = {"dtype": self.dtype, "param_dtype": self.param_dtype}

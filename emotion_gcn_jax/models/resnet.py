@@ -112,8 +112,8 @@ class ResNet(nn.Module):
         """
         if min(images_BxHxWxC.shape[1:3]) < SMALLEST_SIDE:
             raise UserError(
-                f"ResNet needs images of at least {SMALLEST_SIDE} pixels a side, "
-                f"found {images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side."
+                f"ResNet needs images of at least {SMALLEST_SIDE} pixels a side, found "
+                f"{images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side or crop."
             )
         layers.refuse_to_train_folded(self.folded, train)
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block

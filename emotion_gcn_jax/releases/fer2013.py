@@ -143,7 +143,7 @@ def splits(faces: Sequence[Face], votes: Votes | None = None) -> dict[str, Relea
     Args:
         faces: of `read_faces`.
         votes: of `read_votes`; with them `expression` is the class of the majority, a place in ferplus.LABEL_NAMES or
-            -1, and there is a column `votes`, else it is FER2013's own.
+            -1, and there is a column `expression_votes`, else it is FER2013's own.
 
     Returns:
         The splits by name. An example's image is a PNG of one channel without loss; `row` is its place in fer2013.csv,
@@ -267,7 +267,7 @@ def _example(content: tuple[Face, int], votes: Votes | None, trained: set[bytes]
         "expression": label,
         "row": face.row,
         "copy_in_train": face.split != "train" and pixels.tobytes() in trained,
-        **({} if votes is None else {"votes": votes.votes_Nx10[face.row]}),
+        **({} if votes is None else {"expression_votes": votes.votes_Nx10[face.row]}),
     }
     return example if np.ptp(pixels) else Doubtful(example, ONE_COLOUR, f"grey level {pixels[0, 0]} everywhere")
 

@@ -14,16 +14,21 @@ from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.tasks.metrics import ClassMetrics
 from emotion_gcn_jax.tasks.task import Columns, Metadata, Task, numbers_text, one_of, positive_numbers
 
-LOSSES = ("cross_entropy",)
+LOSSES = ("cross_entropy", "soft_cross_entropy")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classes(Task):
     """A face belongs to one class of a vocabulary. Labels are int32 N, the class's place in it, -1 where there is none.
 
+    The loss also takes shares of the classes, float32 N x C: each row adds up to what is known of an example, 1 or 0.
+
     Attributes:
         vocabulary: the classes' words in the outputs' order.
-        loss_name: one of LOSSES.
+        loss_name: "cross_entropy", or "soft_cross_entropy", which learns from the shares of the votes that each class
+            got: a column NAME_votes, numbers N x V, whose V words the dataset's metadata has under the same name. Votes
+            for other words than the vocabulary's do not count; where there are no votes, the class has them all.
+        label_smoothing: the share of the target that is spread evenly over all classes, at least 0 and below 1.
         class_weights: the loss's weight of every class: "none" (all 1), "inverse_frequency" (of the training labels;
             the rarest class has 1, as Emotion-GCN's 3803 / n on AffectNet), or C positive numbers.
     """
@@ -35,10 +40,16 @@ class Classes(Task):
     vocabulary: tuple[str, ...]
     loss_name: str = "cross_entropy"
     class_weights: str | tuple[float, ...] = "none"
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown loss, and for class weights that are none."""
+        """Raises UserError for an unknown loss, for class weights that are none, and for too much smoothing."""
         one_of(f"loss of {self.name}", self.loss_name, LOSSES)
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(
+                f"config.tasks.{self.name}.label_smoothing must be at least 0 and below 1, such as 0.1, found "
+                f"{self.label_smoothing}."
+            )
         if isinstance(self.class_weights, str) and self.class_weights not in ("none", "inverse_frequency"):
             numbers = positive_numbers(self.class_weights, len(self.vocabulary))
             if numbers is None:
@@ -59,6 +70,20 @@ class Classes(Task):
         place_of = np.asarray([self._place(word) for word in words] + [NO_CLASS], np.int32)
         return place_of[np.where(ids_N < 0, len(words), ids_N)]
 
+    def training_labels(self, columns: Columns, metadata: Metadata) -> np.ndarray:
+        """Returns the classes or, for soft_cross_entropy, every class's share of the votes."""
+        classes_N = self.read(columns, metadata)
+        votes_NxV, words = columns.get(self._votes), self._vote_words(metadata)
+        if self.loss_name != "soft_cross_entropy":
+            return classes_N
+        shares_NxC = np.eye(len(self.vocabulary) + 1, len(self.vocabulary), dtype=np.float32)[classes_N]
+        if votes_NxV is None or not words:
+            return shares_NxC
+        counted_VxC = np.asarray([[word == name for name in self.vocabulary] for word in words], np.float32)
+        counts_NxC = np.nan_to_num(votes_NxV.astype(np.float32)) @ counted_VxC
+        totals_Nx1 = counts_NxC.sum(1, keepdims=True)
+        return np.where(totals_Nx1 > 0, counts_NxC / np.maximum(totals_Nx1, 1e-6), shares_NxC).astype(np.float32)
+
     def foreign(self, columns: Columns, metadata: Metadata) -> np.ndarray:
         """Tells which examples are of a class that is not in the vocabulary (Contempt, for seven expressions)."""
         ids_N, words = self._stored(columns, metadata)
@@ -66,7 +91,12 @@ class Classes(Task):
         return is_foreign[np.where(ids_N < 0, len(words), ids_N)]
 
     def check(self, metadata: Metadata, dataset: str) -> None:
-        """Raises UserError if the dataset does not know one of the classes, as after a slip of the pen."""
+        """Raises UserError if the dataset does not know one of the classes, or has no votes where votes are learnt."""
+        if self.loss_name == "soft_cross_entropy" and not self._vote_words(metadata):
+            raise UserError(
+                f"config.tasks.{self.name}.loss=soft_cross_entropy learns from a column {self._votes} and the words of "
+                f"its votes, which {dataset} does not have: set it to cross_entropy, or choose another dataset config."
+            )
         words = self._words(metadata)
         if words and (missing := [word for word in self.vocabulary if word not in words]):
             raise UserError(
@@ -75,8 +105,9 @@ class Classes(Task):
             )
 
     def known(self, labels: np.ndarray) -> np.ndarray:
-        """A class label speaks of all outputs."""
-        return np.repeat((labels != NO_CLASS)[:, None], len(self.vocabulary), axis=1)
+        """A class label speaks of all outputs, and so do the shares of the votes."""
+        known_N = np.asarray(labels.any(axis=1) if labels.ndim == 2 else labels != NO_CLASS)
+        return np.repeat(known_N[:, None], len(self.vocabulary), axis=1)
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """One-hot rows."""
@@ -98,8 +129,16 @@ class Classes(Task):
 
     def loss(self, output_BxW: jax.Array, labels: jax.Array, axis_name: str | None = None) -> jax.Array:
         """Cross-entropy, weighted by the labels' classes."""
-        weights = (1.0,) * len(self.vocabulary) if self.class_weights == "none" else self.class_weights
-        return losses.cross_entropy(output_BxW, labels, jnp.asarray(weights, output_BxW.dtype), axis_name)
+        numbers = (1.0,) * len(self.vocabulary) if self.class_weights == "none" else self.class_weights
+        weights_C = jnp.asarray(numbers, output_BxW.dtype)
+        if labels.ndim == 1 and not self.label_smoothing:
+            return losses.cross_entropy(output_BxW, labels, weights_C, axis_name)
+        shares_BxC = self._shares(labels)
+        return losses.soft_cross_entropy(output_BxW, shares_BxC, weights_C, self.label_smoothing, axis_name)
+
+    def mixed(self, labels: jax.Array, others: jax.Array, share: jax.Array) -> jax.Array:
+        """Shares of the classes; where one image has no class, the other's share alone is known."""
+        return share * self._shares(labels) + (1 - share) * self._shares(others)
 
     def answer(self, output_BxW: jax.Array) -> jax.Array:
         """The classes' probabilities; each row sums to 1."""
@@ -160,6 +199,17 @@ class Classes(Task):
         """The dataset's own vocabulary of this task, in our words; empty if it does not say."""
         stored = metadata.get("label_names" if self.name == "expression" else f"{self.name}_names", ())
         return tuple(class_word(name) for name in stored)
+
+    @property
+    def _votes(self) -> str:
+        return f"{self.name}_votes"
+
+    def _vote_words(self, metadata: Metadata) -> tuple[str, ...]:
+        return tuple(class_word(name) for name in metadata.get(self._votes, ()))
+
+    def _shares(self, labels: jax.Array) -> jax.Array:
+        """Shares of the classes, of which a class has its own wholly."""
+        return labels if labels.ndim == 2 else jax.nn.one_hot(labels, len(self.vocabulary), dtype=jnp.float32)
 
     def _place(self, word: str) -> int:
         return self.vocabulary.index(word) if word in self.vocabulary else NO_CLASS

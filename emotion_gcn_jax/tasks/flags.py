@@ -96,6 +96,11 @@ class Flags(Task):
         weights = (1.0,) * len(self.names) if self.positive_weights == "none" else self.positive_weights
         return losses.binary_cross_entropy(output_BxW, labels, jnp.asarray(weights, output_BxW.dtype), axis_name)
 
+    def mixed(self, labels: jax.Array, others: jax.Array, share: jax.Array) -> jax.Array:
+        """Probabilities; missing where either flag is."""
+        known = (labels != NO_FLAG) & (others != NO_FLAG)
+        return jnp.where(known, share * labels + (1 - share) * others, NO_FLAG)
+
     def answer(self, output_BxW: jax.Array) -> jax.Array:
         """Every flag's probability."""
         return jax.nn.sigmoid(output_BxW)

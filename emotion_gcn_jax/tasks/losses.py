@@ -38,6 +38,36 @@ def cross_entropy(
     return _ratio_or_zero(total[0], total[1])
 
 
+def soft_cross_entropy(
+    logits_BxC: jax.Array,
+    share_BxC: jax.Array,
+    class_weights_C: jax.Array,
+    smoothing: float = 0.0,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Weighted mean cross-entropy of shares of classes: sum of w[c] * s[c] * -log p[c] over the sum of w[c] * share[c].
+
+    s is the share of a class after smoothing: (1 - smoothing) * share + smoothing / C * (sum of the example's shares).
+    Of one-hot shares it is torch's CrossEntropyLoss(weight=w, label_smoothing=smoothing).
+
+    Args:
+        logits_BxC: unnormalised log-probabilities.
+        share_BxC: every class's share; a row that adds up to less than 1 counts for less, one of zeros for nothing.
+        class_weights_C: positive weights.
+        smoothing: in 0..1.
+        axis_name: the mapped axis that spreads the global batch.
+
+    Returns:
+        A scalar.
+    """
+    share_BxC = share_BxC.astype(logits_BxC.dtype)
+    even_Bx1 = share_BxC.mean(1, keepdims=True)
+    smoothed_BxC = (1 - smoothing) * share_BxC + smoothing * even_Bx1
+    entropy = -(class_weights_C * smoothed_BxC * jax.nn.log_softmax(logits_BxC)).sum()
+    total = _sum_over(jnp.stack([entropy, (class_weights_C * share_BxC).sum()]), axis_name)
+    return _ratio_or_zero(total[0], total[1])
+
+
 def ccc(
     true_B: jax.Array, predicted_B: jax.Array, variance: CccVariance = "population", axis_name: str | None = None
 ) -> jax.Array:
@@ -102,16 +132,18 @@ def binary_cross_entropy(
 
     Args:
         logits_BxF: unnormalised log-odds.
-        label_BxF: 1, 0, or -1 (none), which is left out.
+        label_BxF: 1, 0, a probability, or -1 (none), which is left out.
         positive_weights_F: how many times a true flag counts, as torch's pos_weight.
         axis_name: the mapped axis that spreads the global batch.
 
     Returns:
         A scalar.
     """
-    true_BxF = (label_BxF == 1).astype(logits_BxF.dtype)
-    weight_BxF = 1 + true_BxF * (positive_weights_F - 1)
-    entropy_BxF = weight_BxF * optax.sigmoid_binary_cross_entropy(logits_BxF, true_BxF)
+    true_BxF = jnp.maximum(label_BxF, 0).astype(logits_BxF.dtype)
+    entropy_BxF = -(
+        positive_weights_F * true_BxF * jax.nn.log_sigmoid(logits_BxF)
+        + (1 - true_BxF) * jax.nn.log_sigmoid(-logits_BxF)
+    )
     return _mean_of_columns(entropy_BxF, label_BxF >= 0, axis_name)
 
 

@@ -53,11 +53,15 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def read(self, columns: Columns, metadata: Metadata) -> np.ndarray:
-        """Returns the labels of N examples, as the loss takes them; those of a missing column are all missing."""
+        """Returns the labels of N examples, as the metrics take them; those of a missing column are all missing."""
+
+    def training_labels(self, columns: Columns, metadata: Metadata) -> np.ndarray:
+        """Returns the labels of N examples as the loss takes them: those of `read`, unless there are better ones."""
+        return self.read(columns, metadata)
 
     @abc.abstractmethod
     def known(self, labels: np.ndarray) -> np.ndarray:
-        """Tells which outputs have a label: bool N x W."""
+        """Tells which outputs have a label, of `read` or of `training_labels`: bool N x W."""
 
     @abc.abstractmethod
     def targets(self, labels: np.ndarray) -> np.ndarray:
@@ -81,6 +85,16 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def loss(self, output_BxW: jax.Array, labels: jax.Array, axis_name: str | None = None) -> jax.Array:
         """The loss over the global batch: a scalar; 0, with gradient 0, where no example of it has a label."""
+
+    @abc.abstractmethod
+    def mixed(self, labels: jax.Array, others: jax.Array, share: jax.Array) -> jax.Array:
+        """The labels of images that were mixed, share * one + (1 - share) * another, as the loss takes them.
+
+        Args:
+            labels: the first ones', from `training_labels`.
+            others: the second ones'.
+            share: a scalar in 0..1.
+        """
 
     @abc.abstractmethod
     def answer(self, output_BxW: jax.Array) -> jax.Array:

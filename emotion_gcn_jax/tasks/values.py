@@ -67,6 +67,10 @@ class Values(Task):
             return losses.mean_squared_error(output_BxW, labels, axis_name)
         return losses.concordance_loss(output_BxW, labels, self.ccc_variance, axis_name)
 
+    def mixed(self, labels: jax.Array, others: jax.Array, share: jax.Array) -> jax.Array:
+        """The values in between; missing where either is."""
+        return share * labels + (1 - share) * others
+
     def answer(self, output_BxW: jax.Array) -> jax.Array:
         """The outputs as they are: linear and unbounded."""
         return output_BxW

@@ -15,6 +15,11 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
     """Raises UserError for a number out of its range, and for a dataset without a name."""
     if not config.dataset.name:
         raise UserError("config.dataset.name is empty: use a dataset's own config file, such as synthetic_faces.py.")
+    if config.optimizer.nesterov and not config.optimizer.momentum:
+        raise UserError(
+            "config.optimizer.nesterov needs a momentum, and config.optimizer.momentum is 0: set it to 0.9, or "
+            "nesterov to False."
+        )
     unlimited = math.inf
     for field, least, most in (
         ("dataset.held_out_share", 0, 0.9),

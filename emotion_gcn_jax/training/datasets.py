@@ -46,11 +46,17 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
 
     Raises:
         UserError: a dataset, a split, a class or a label that is asked for is not there, or the streams ask for more
-            places than a batch has.
+            places than a batch has, or the task to balance has no classes.
     """
     dataset = config.dataset
     if dataset.held_out_share and dataset.folds:
         raise UserError("config.dataset.held_out_share and config.dataset.folds are both set: keep one of them.")
+    possible = [task.name for task in tasks if task.exclusive]
+    if dataset.balance and dataset.balance not in possible:
+        raise UserError(
+            f"config.dataset.balance must be empty or name a task of classes ({', '.join(possible) or 'there is none'})"
+            f", found {dataset.balance!r}."
+        )
     train = _opened(config, tasks, dataset.name, dataset.config, dataset.train_split)
     if dataset.folds:
         train, validation = selection.fold(train, dataset.fold, dataset.folds, group=dataset.group)
@@ -68,7 +74,7 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
             f"config.dataset.streams={dataset.streams} asks for all {config.data.batch_size} places of a batch: "
             f"leave some for {dataset.name}, or enlarge config.data.batch_size."
         )
-    return RunData((Stream(train, own_count, tasks), *further), validation)
+    return RunData((Stream(train, own_count, tasks, dataset.balance), *further), validation)
 
 
 def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str) -> Stream:
@@ -79,7 +85,7 @@ def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str) -> Strea
             f"may be left out), such as affwild2/expr_va=12; found {text!r}."
         )
     split = _opened(config, tasks, match["name"], match["config"] or "", match["split"] or config.dataset.train_split)
-    return Stream(split, int(match["count"]), tasks)
+    return Stream(split, int(match["count"]), tasks, config.dataset.balance)
 
 
 def _opened(config: ml_collections.ConfigDict, tasks: Tasks, name: str, builder_config: str, split_name: str) -> Split:

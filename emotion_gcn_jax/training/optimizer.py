@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import ml_collections
@@ -17,18 +17,19 @@ T = TypeVar("T")
 def sgd(learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict) -> optax.GradientTransformation:
     """SGD as torch's: weight decay is L2 added to the gradient, the buffer starts as the first gradient.
 
-    buffer = momentum * buffer + (gradient + weight_decay * parameter);  parameter -= learning_rate * buffer.
+    g = gradient + weight_decay * parameter;  buffer = momentum * buffer + g;  parameter -= learning_rate * buffer, or
+    with Nesterov's momentum parameter -= learning_rate * (g + momentum * buffer).
     """
     return optax.chain(
-        optax.add_decayed_weights(config.weight_decay),
-        optax.trace(config.momentum),
+        optax.add_decayed_weights(config.weight_decay, mask=_decayed(config)),
+        optax.trace(config.momentum, nesterov=config.nesterov),
         optax.scale_by_learning_rate(learning_rate),
     )
 
 
 def adamw(learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    """AdamW with torch's defaults and decoupled weight decay on every parameter."""
-    return optax.adamw(learning_rate, weight_decay=config.weight_decay)
+    """AdamW with torch's defaults and decoupled weight decay."""
+    return optax.adamw(learning_rate, weight_decay=config.weight_decay, mask=_decayed(config))
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adamw": adamw}
@@ -101,6 +102,13 @@ def update_average(average: optax.Params, new: optax.Params, decay: float, step:
     """
     weight = 1 - jax.numpy.minimum(decay, (1 + step) / (10 + step))
     return jax.tree.map(lambda a, n: a + (weight * (n - a)).astype(a.dtype), average, new)
+
+
+def _decayed(config: ml_collections.ConfigDict) -> Callable[[optax.Params], Any] | None:
+    """Tells of a tree of parameters which ones weight decay is for: kernels have two axes or more. None is for all."""
+    if not config.decay_only_kernels:
+        return None
+    return lambda params: jax.tree.map(lambda array: array.ndim > 1, params)
 
 
 def _known(field: str, name: str, known: dict[str, T]) -> T:

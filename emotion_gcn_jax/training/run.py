@@ -104,6 +104,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     devices = _devices(config.training.devices)
     train_loader, eval_loader = _loaders(config, len(devices))
     augmentation = Augmentation(**config.augmentation)
+    augmentation.check_side(config.input.side)
     start = {} if last else starting_point.read(config, tasks)
     data = open_data(config, tasks)
     checks.check_labelled(tasks, {task.name: data.labels(task.name) for task in tasks})
@@ -115,7 +116,11 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         constants = graph_constants(config, tasks, data)
     model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS)
     variables = emotion_net.init_variables(
-        model, config.training.seed, config.input.side, channels=config.input.channels, constants=constants
+        model,
+        config.training.seed,
+        train_loader.input.network_side,
+        channels=config.input.channels,
+        constants=constants,
     )
     variables = starting_point.replace(variables, start)
 

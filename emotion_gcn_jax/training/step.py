@@ -1,8 +1,8 @@
 """The training step, to be run under `jax.pmap`, and the state that it advances.
 
 The same global batch gives the same step on any number of devices: normalisation and losses are taken over the global
-batch, augmentation and dropout are keyed by the example's position in it, and gradients are averaged over the devices.
-The body knows only a named axis (parallel.py), and no task by its name.
+batch, augmentation and dropout are keyed by the example's position in it, mixed images may come from any device, and
+gradients are averaged over the devices. The body knows only a named axis (parallel.py), and no task by its name.
 """
 
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import optimizer, parts
 from emotion_gcn_jax.training.parts import Parts
 from emotion_gcn_jax.trees import Batch, Tree
+
+_MIXUP = 2**32 - 1  # in the place of a step's number, which never comes as far
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -76,7 +78,7 @@ class StepOptions(NamedTuple):
 
     Attributes:
         tasks: what is learnt; everything in them that depends on the training labels is resolved (Task.fitted).
-        input: how images are normalised.
+        input: how images are cut and normalised.
         augmentation: what is done to them before.
         ema_decay: of the moving average; 0 for none.
         seed: of the augmentation and of what the model draws.
@@ -121,6 +123,9 @@ def train_step(
         what l2 adds to the loss, if it is asked for.
     """
     images = prepare_images(batch["image"], model, options, state.step)
+    labels = {task.name: batch[task.name] for task in options.tasks}
+    if options.augmentation.mixup:
+        images, labels = mix(images, labels, options, state.step)
     # Augmentation folds positions into this key, a module its path first: their draws have nothing in common.
     rngs = {layers.EXAMPLES: jax.random.fold_in(jax.random.key(options.seed), state.step)}
 
@@ -128,7 +133,7 @@ def train_step(
         variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
         result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
         outputs, updated = result
-        losses = {task.name: task.loss(outputs[task.name], batch[task.name], AXIS) for task in options.tasks}
+        losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in options.tasks}
         weighted = [task.weight * losses[task.name] for task in options.tasks]
         scalars = {f"{name}_loss": value for name, value in losses.items()}
         if options.l2:
@@ -153,10 +158,43 @@ def train_step(
 
 
 def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:
-    """Augments and normalises this device's images, each by its position in the global batch."""
-    local = images.shape[0]
-    positions_B = lax.axis_index(AXIS) * local + jnp.arange(local)
-    keys_B = example_keys(jax.random.key(options.seed), step, positions_B)
-    dtype = model.param_dtype
-    changed = augment(images, keys_B, options.augmentation, fill=options.input.mean, dtype=dtype)
-    return options.input.normalise(changed, dtype)
+    """Augments, crops and normalises this device's images, each by its position in the global batch."""
+    keys_B = example_keys(jax.random.key(options.seed), step, _positions(len(images)))
+    dtype, inputs = model.param_dtype, options.input
+    changed = augment(images, keys_B, options.augmentation, crop=inputs.crop, fill=inputs.mean, dtype=dtype)
+    return inputs.normalise(changed, dtype)
+
+
+def mix(
+    images_BxHxWxC: jax.Array, labels: dict[str, jax.Array], options: StepOptions, step: jax.Array
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mixup (Zhang et al., arXiv 1710.09412): every image becomes share * itself + (1 - share) * another one.
+
+    The share is one draw from Beta(alpha, alpha) for the whole step, and the others are a permutation of the global
+    batch, which every device gathers: so nothing depends on how the batch is spread.
+
+    Args:
+        images_BxHxWxC: this device's, floating point.
+        labels: its labels by the task's name.
+        options: tasks, alpha and seed.
+        step: of the draws.
+
+    Returns:
+        The images, and the labels as `Task.mixed` makes them.
+    """
+    alpha, axis_size = options.augmentation.mixup, lax.axis_size(AXIS)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(options.seed), _MIXUP), step)
+    share_key, order_key = jax.random.split(key)
+    share = jax.random.beta(share_key, alpha, alpha, dtype=jnp.float32)
+    count = len(images_BxHxWxC)
+    others_B = jax.random.permutation(order_key, count * axis_size)[_positions(count)]
+    whole = lax.all_gather((images_BxHxWxC, labels), AXIS, tiled=True)
+    other_images, other_labels = jax.tree.map(lambda array: array[others_B], whole)
+    images = other_images + share.astype(images_BxHxWxC.dtype) * (images_BxHxWxC - other_images)
+    mixed = {task.name: task.mixed(labels[task.name], other_labels[task.name], share) for task in options.tasks}
+    return images, mixed
+
+
+def _positions(count: int) -> jax.Array:
+    """Where this device's examples stand in the global batch."""
+    return lax.axis_index(AXIS) * count + jnp.arange(count)

@@ -81,7 +81,7 @@ def _check_same_run(
         raise UserError(
             f"The config.json in {workdir} is damaged, or no run's: put the run's back, or choose another --workdir."
         ) from None
-    new = _flattened(json.loads(config.to_json()))
+    new = _flattened(old_formats.config(json.loads(config.to_json())))
     may_differ = RESUMABLE | (STARTING_POINT if has_checkpoint else set())
     fields = sorted((old.keys() | new.keys()) - may_differ)
     changed = [f"{f} was {old.get(f)!r:.60} and is {new.get(f)!r:.60}" for f in fields if old.get(f) != new.get(f)]

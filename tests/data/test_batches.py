@@ -78,6 +78,19 @@ def test_a_batch_holds_images_and_their_labels(train, numbers):
     np.testing.assert_array_equal(batch["affect"], affect[rows])
 
 
+def test_a_batch_holds_votes_where_they_are_learnt():
+    votes = np.array([[3, 1], [0, 0], [0, 2]], np.float32)
+    split = split_of(
+        {"expression": [0, 1, -1], "expression_votes": votes},
+        label_names=["Happy", "Sad"],
+        expression_votes=["Sad", "Happy"],
+    )
+    task = Classes(name="expression", vocabulary=("Happy", "Sad"), loss_name="soft_cross_entropy")
+    batch = train_batch([Stream(split, 3, (task,))], Loader(Input(12), batch_size=3), 0, seed=1)
+    shares = {image.tobytes(): row for image, row in zip(batch["image"], batch["expression"].tolist(), strict=True)}
+    assert [shares[pixels(row).tobytes()] for row in range(3)] == [[0.25, 0.75], [0, 1], [1, 0]]
+
+
 def test_an_input_in_grey():
     loader = Loader(Input(8, 1, mean=(0.5,), deviation=(0.2,)), batch_size=8)
     batch = train_batch([Stream(numbered(8), 8, ROW)], loader, 0, seed=1)
@@ -130,6 +143,50 @@ def test_steps_per_epoch(count, steps):
 def three():
     """Streams of 50, 20 and 20 examples with 5, 2 and 1 places: epochs of 10, 10 and 20 steps."""
     return [Stream(numbered(50), 5, ROW), Stream(numbered(20, 100), 2, ROW), Stream(numbered(20, 200), 1, ROW)]
+
+
+def classes_of(*counts, unlabelled=0):
+    """A stream of 8 places, balanced by expressions, of which there are so many examples of each."""
+    expression = np.repeat([*range(len(counts)), -1], [*counts, unlabelled])
+    split = numbered(len(expression), expression=np.random.default_rng(0).permutation(expression))
+    return Stream(split, 8, TASKS[:1], balance="expression")
+
+
+def test_classes_take_turns_in_a_balanced_stream():
+    stream = classes_of(30, 12, 0, 5)
+    assert stream.steps_per_epoch == 47 // 8
+    rows = steps_of([stream], LOADER, range(45)).ravel()  # 360 draws: 120 of each of the three classes
+    found = stream.labels["expression"][rows]
+    assert np.bincount(found, minlength=4).tolist() == [120, 120, 0, 120]
+    assert all(np.ptp(np.bincount(some)[[0, 1, 3]]) <= 1 for some in found.reshape(45, 8))
+    for number, count in ((0, 30), (1, 12), (3, 5)):
+        laps = rows[found == number].reshape(-1, count)  # 4, 10 and 24 permutations of the class's examples
+        assert all(len(set(lap)) == count for lap in laps.tolist())
+        assert len({tuple(lap) for lap in laps.tolist()}) > len(laps) / 2
+
+
+def test_what_has_no_class_keeps_its_share_of_a_balanced_stream():
+    stream = classes_of(10, 4, unlabelled=10)
+    rows = steps_of([stream], LOADER, range(3 * 5)).ravel()  # 5 times the 24 examples
+    found = stream.labels["expression"][rows]
+    assert [(found == number).sum() for number in (-1, 0, 1)] == [50, 35, 35]
+    assert np.bincount(rows[found == -1])[np.flatnonzero(stream.labels["expression"] == -1)].tolist() == [5] * 10
+
+
+def test_a_balanced_stream_without_any_class_takes_every_example():
+    rows = steps_of([classes_of(unlabelled=16)], LOADER, range(4)).reshape(2, 16)
+    assert [sorted(lap) for lap in rows.tolist()] == [list(range(16))] * 2
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_balanced_batch_depends_on_seed_and_step_alone(seed):
+    streams = [classes_of(30, 12, 5, unlabelled=3), Stream(numbered(20, 100), 2, TASKS[:1])]
+    loader = Loader(Input(12), batch_size=10)
+    straight = steps_of(streams, loader, range(20), seed)
+    np.testing.assert_array_equal(steps_of(streams, loader, reversed(range(20)), seed)[::-1], straight)
+    iterator = train_batches(streams, dataclasses.replace(loader, threads=2), seed=seed, start_step=11)
+    np.testing.assert_array_equal([rows_of(next(iterator)) for _ in range(9)], straight[11:])
+    assert (steps_of(streams, loader, range(20), seed + 1) != straight).any()
 
 
 def test_every_stream_has_its_own_places(three):

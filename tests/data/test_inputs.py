@@ -88,6 +88,26 @@ def test_an_image_of_the_right_size_is_not_resized(monkeypatch):
     Input(12, resize="none").fit(pixels(0))
 
 
+def test_the_network_sees_the_middle_of_a_crop():
+    what = Input(13, crop=8)
+    images = pixels(5, (2, 13, 13, 3))
+    assert what.network_side == 8 and Input(13).network_side == 13
+    # (13 - 8) / 2 = 2.5 is rounded to the even 2, as torchvision does.
+    np.testing.assert_array_equal(what.view(jnp.asarray(images)), what.normalise(images[:, 2:10, 2:10]))
+    np.testing.assert_array_equal(Input(13).view(jnp.asarray(images)), what.normalise(images))
+
+
+def test_ten_views_are_corners_and_middle_and_their_mirrors():
+    what = Input(12, crop=8)
+    images = pixels(6, (2, 12, 12, 3))
+    found = what.ten_views(jnp.asarray(images))
+    assert found.shape == (10, 2, 8, 8, 3)
+    for number, (top, left) in enumerate([(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]):
+        crop = images[:, top : top + 8, left : left + 8]
+        np.testing.assert_array_equal(found[number], what.normalise(crop))
+        np.testing.assert_array_equal(found[number + 5], what.normalise(crop[:, :, ::-1]))
+
+
 def test_normalise_by_imagenet_in_every_dtype():
     images = pixels(4, (2, 5, 5, 3))
     expected = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
@@ -115,7 +135,11 @@ def test_normalise_grey_by_numbers_of_its_own():
     np.testing.assert_allclose(np.ravel(normalised), [-0.45 / 0.225, 0, 0.55 / 0.225], atol=1e-5)
 
 
-@pytest.mark.parametrize("what", [Input(227), Input(48, resize="area", **GREY)], ids=["colour", "grey"])
+@pytest.mark.parametrize(
+    "what",
+    [Input(227), Input(48, resize="area", **GREY), Input(48, crop=44)],
+    ids=["colour", "grey", "crop"],
+)
 def test_json_and_back(what):
     assert Input.from_dict(json.loads(json.dumps(what.to_dict()))) == what
 
@@ -142,6 +166,8 @@ def test_a_config_in_grey(deviation):
         ({"side": 48, "deviation": (0.2, 0.2)}, r"input.deviation must have 3 numbers"),
         ({"side": 48, "mean": (0.5, float("nan"), 0.5)}, r"input.mean must have 3 numbers, .*nan"),
         ({"side": 48, "deviation": (0.2, 0.0, 0.2)}, r"input.deviation must be positive, found \(0.2, 0.0, 0.2\)"),
+        ({"side": 48, "crop": 7}, r"input.crop must be 0 \(none\) or lie in 8..48, the image's side, found 7"),
+        ({"side": 48, "crop": 49}, r"found 49"),
         ({"side": 48, "resize": "lanczos"}, r"'lanczos': choose one of bilinear_antialiased, bilinear, area"),
     ],
 )

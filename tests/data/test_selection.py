@@ -50,6 +50,14 @@ def test_labels_that_are_required(train, tasks, require, count):
         assert chosen.columns["expression"].min() == 0
 
 
+def test_votes_make_an_example_usable_where_they_are_learnt():
+    votes = [[2.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+    split = split_of({"expression": [0, -1, -1], "expression_votes": votes}, expression_votes=["Happy", "Sad"])
+    soft = dataclasses.replace(EXPRESSION, loss_name="soft_cross_entropy")
+    for tasks, require, rows in ((SINGLE, "none", [0]), ((soft,), "none", [0, 2]), ((soft,), "all", [0])):
+        assert selection.for_tasks(split, tasks, require).rows.tolist() == rows
+
+
 @pytest.fixture
 def nine():
     """One example of each word, then one without."""

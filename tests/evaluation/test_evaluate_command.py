@@ -3,9 +3,13 @@
 import csv
 import json
 
+import numpy as np
 import pytest
+from scipy import special
 
+import emotion_gcn_jax as eg
 from emotion_gcn_jax import cli
+from emotion_gcn_jax.faces import pictures
 from tests.labelled_folders import write_class_folders, write_table
 from tests.stored_runs import run_of
 from tests.untrained import write_checkpoint
@@ -60,6 +64,25 @@ def test_classes_of_ones_own(tmp_path):
     assert [sum(row) for row in metrics["confusion"]["matrix"]] == [2, 2]
 
 
+def test_ten_crops(tmp_path):
+    """Probabilities of the mean logits of ten crops, each judged by itself."""
+    tasks = {"expression": {"kind": "classes", "vocabulary": "Bored,Engaged"}}
+    run = write_checkpoint(tmp_path / "run", "single_task", tasks=tasks, side=40, crop=32)
+    images = write_class_folders(tmp_path / "mine", ["Bored", "Engaged"])
+    assert evaluate(run, images, tmp_path / "middle") == evaluate(run, images, tmp_path / "ten", "--ten-crop") == 0
+    (middle, middle_rows), (ten, ten_rows) = (read_report(tmp_path / name) for name in ("middle", "ten"))
+    assert (middle["ten_crop"], ten["ten_crop"]) == (False, True)
+    model = eg.load(run)
+    for row, of_middle in zip(ten_rows, middle_rows, strict=True):
+        image = pictures.read(images / row["id"])
+        crops = [image[top : top + 32, left : left + 32] for top, left in ((0, 0), (0, 8), (8, 0), (8, 8), (4, 4))]
+        views = np.stack([view for crop in crops for view in (crop, crop[:, ::-1])])
+        logits = np.asarray(model(model.input.normalise(views)).expression)
+        shares = special.softmax(logits.mean(0))
+        assert float(row["p_Bored"]) == pytest.approx(shares[0], abs=1e-5)
+        assert float(of_middle["p_Bored"]) == pytest.approx(special.softmax(logits[8])[0], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -68,6 +91,7 @@ def test_classes_of_ones_own(tmp_path):
         (["--images", "mine", "--split", "test"], "--split must name one of train, which mine has, found test"),
         (["--dataset", "mine"], "--dataset needs --split"),
         (["--images", "mine", "--checkpoint", "nowhere"], "No checkpoint was found in"),
+        (["--images", "mine", "--ten-crop"], "Ten crops are for a model that was trained on crops, and this one has"),
     ],
 )
 def test_mistakes_get_a_sentence_and_leave_no_report(tmp_path, monkeypatch, capsys, options, message):

@@ -9,9 +9,14 @@ from tests.untrained import OWN_TASKS, write_checkpoint
 
 @pytest.fixture(scope="session")
 def workdirs(tmp_path_factory):
-    """Working directories by the model's name: a preset's, "own" (see OWN_TASKS) or "grey" (with one channel)."""
+    """Working directories by the model's name: a preset's, "own" (see OWN_TASKS), "grey" (with one channel) or "crop"
+    (which sees 32 of 37 pixels)."""
     made = {}
-    options = {"own": ("single_task", {"tasks": OWN_TASKS}), "grey": ("multi_task", {"channels": 1})}
+    options = {
+        "own": ("single_task", {"tasks": OWN_TASKS}),
+        "grey": ("multi_task", {"channels": 1}),
+        "crop": ("multi_task", {"side": 37, "crop": 32}),
+    }
 
     def workdir(name):
         if name not in made:

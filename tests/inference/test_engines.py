@@ -43,7 +43,7 @@ def compiled():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("name", ["single_task", "emotion_gcn", "emotion_gcn_au", "own", "grey"])
+@pytest.mark.parametrize("name", ["single_task", "emotion_gcn", "emotion_gcn_au", "own", "grey", "crop"])
 def test_both_engines_give_the_same_answers(workdirs, name):
     by_jax, by_onnx = (eg.load(workdirs(name), engine=engine) for engine in ("jax", "onnx"))
     assert (by_jax.engine, by_onnx.engine) == ("jax", "onnx")
@@ -51,6 +51,19 @@ def test_both_engines_give_the_same_answers(workdirs, name):
     expected = by_jax.answers(faces)
     assert list(expected) == [task.name for task in by_jax.tasks]
     check_equal(by_onnx.answers(faces), expected)
+
+
+@pytest.mark.parametrize("engine", ["jax", "onnx"])
+def test_a_model_of_crops_judges_the_middle(workdirs, engine):
+    model = eg.load(workdirs("crop"), engine=engine)
+    faces = faces_of(model, 3)
+    middle = model.input.normalise(faces[:, 2:34, 2:34])  # (37 - 32) / 2 = 2.5, rounded to the even 2
+    expected = {task.name: task.answer(outputs) for task, outputs in zip(model.tasks, model(middle), strict=True)}
+    check_equal(model.answers(faces), {name: np.asarray(rows) for name, rows in expected.items()})
+    whole = [face.answers["expression"] for face in model.predict_faces(list(faces))]
+    np.testing.assert_allclose(
+        [list(answers["probabilities"].values()) for answers in whole], expected["expression"], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", stored_runs.FORMATS)

@@ -80,7 +80,7 @@ def test_any_multiple_of_4_gives_a_map_of_a_quarter_of_the_sides(height, width):
 
 def test_other_sides_are_refused_with_both_sides():
     with pytest.raises(
-        UserError, match=r"multiples of 4 pixels, found 32 x 227: choose a config.input.side such as 32"
+        UserError, match=r"multiples of 4 pixels, found 32 x 227: choose a config.input.side or crop such as 32"
     ):
         jax.eval_shape(lambda: BReGNeXt().init(jax.random.key(0), jnp.zeros((1, 32, 227, 3)), False))
 

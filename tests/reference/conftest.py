@@ -11,7 +11,7 @@ import pytest
 from tests.reference import cases
 
 WITH_TORCH = sys.version_info[:2] == (3, 11)  # see the extra `test` in pyproject.toml
-collect_ignore = [] if WITH_TORCH else ["test_torch_models.py"]
+collect_ignore = [] if WITH_TORCH else ["test_torch_formulas.py", "test_torch_models.py"]
 
 
 @pytest.fixture(scope="session")

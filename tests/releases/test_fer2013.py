@@ -54,7 +54,9 @@ def test_votes_are_joined_by_the_rows(form, tmp_path):
     assert examples.keys() == set(range(len(ROWS)))
     for place, row in enumerate(ROWS):
         assert examples[place]["expression"] == row.majority
-        assert examples[place]["votes"].dtype == np.float32 and examples[place]["votes"].tolist() == list(row.votes)
+        assert examples[place]["expression_votes"].dtype == np.float32 and examples[place][
+            "expression_votes"
+        ].tolist() == list(row.votes)
         assert examples[place]["copy_in_train"] == row.is_copy
 
 

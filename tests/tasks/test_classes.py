@@ -65,6 +65,67 @@ def test_the_loss_is_weighted_by_the_class(class_weights, expected):
     np.testing.assert_allclose(task.answer(logits), [[0.6, 0.2, 0.2]] * 3, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("labels", "smoothing", "expected"),
+    # Of logits (ln 3, 0, 0) the surprises are ln 5/3, ln 5 and ln 5.
+    [
+        # A class, smoothed: 0.7 + 0.3 / 3 of the first, 0.1 of each of the others.
+        ([0, -1], 0.3, 0.8 * np.log(5 / 3) + 0.2 * np.log(5)),
+        # Shares, and an example that counts half: (3/4 a + 1/4 b + 1/2 b) / (1 + 1/2).
+        ([[0.75, 0.25, 0], [0, 0, 0.5]], 0.0, (0.75 * np.log(5 / 3) + 0.75 * np.log(5)) / 1.5),
+    ],
+)
+def test_smoothed_and_soft_labels(labels, smoothing, expected):
+    task = Classes(name="expression", vocabulary=TASK.vocabulary, label_smoothing=smoothing)
+    logits = np.tile(np.log([3.0, 1.0, 1.0]).astype(np.float32), (2, 1))
+    np.testing.assert_allclose(task.loss(logits, np.asarray(labels)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
+def test_impossible_smoothing(smoothing):
+    with pytest.raises(UserError, match=r"label_smoothing must be at least 0 and below 1, such as 0\.1, found"):
+        Classes(name="expression", vocabulary=TASK.vocabulary, label_smoothing=smoothing)
+
+
+SOFT = Classes(name="expression", vocabulary=TASK.vocabulary, loss_name="soft_cross_entropy")
+VOTES = {
+    "expression_votes": np.array(
+        # bored, unknown, happiness, Sad: ten votes each but for the fourth and the last
+        [[1, 0, 9, 0], [2, 6, 1, 1], [0, 10, 0, 0], [0, 0, 0, 3], [np.nan, 0, 0, 0]],
+        np.float32,
+    )
+}
+VOTES_WORDS = {"expression_votes": ["Bored", "unknown", "happiness", "Sad"]}
+
+
+def test_votes_are_learnt_and_classes_are_measured():
+    labels = SOFT.training_labels(COLUMNS | VOTES, METADATA | VOTES_WORDS)
+    assert labels.dtype == np.float32
+    # Shares of Happy, Sad, Bored; the third has no vote that counts, nor a class, and the last has its class, Bored.
+    expected = [[0.9, 0, 0.1], [0.25, 0.25, 0.5], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    np.testing.assert_allclose(labels, expected, rtol=1e-6)
+    assert SOFT.known(labels)[:, 0].tolist() == [True, True, False, True, True]
+    classes = TASK.training_labels(COLUMNS | VOTES, METADATA | VOTES_WORDS)
+    np.testing.assert_array_equal(classes, TASK.read(COLUMNS, METADATA))
+    np.testing.assert_array_equal(SOFT.read(COLUMNS | VOTES, METADATA | VOTES_WORDS), classes)
+
+
+def test_a_dataset_without_votes_is_named():
+    SOFT.check(METADATA | VOTES_WORDS, "faces")
+    with pytest.raises(UserError, match=r"learns from a column expression_votes .* which faces does not have: set it"):
+        SOFT.check(METADATA, "faces")
+    # Beside a dataset that has them, its classes are learnt.
+    labels = SOFT.training_labels(COLUMNS, METADATA)
+    np.testing.assert_array_equal(labels, [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]])
+
+
+def test_mixed_classes():
+    mixed = TASK.mixed(np.array([0, 0, -1, -1]), np.array([2, -1, 1, -1]), np.float32(0.75))
+    np.testing.assert_allclose(mixed, [[0.75, 0, 0.25], [0.75, 0, 0], [0, 0.25, 0], [0, 0, 0]], rtol=1e-6)
+    shares = np.array([[0.5, 0.5, 0]], np.float32)
+    np.testing.assert_allclose(SOFT.mixed(shares, shares[:, ::-1], np.float32(0.5)), [[0.25, 0.5, 0.25]], rtol=1e-6)
+
+
 LABELS = np.array([0, 1, 1, -1])
 ANSWERS = np.array([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.125, 0.75, 0.125], [1, 0, 0]], np.float32)
 

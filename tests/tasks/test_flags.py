@@ -56,6 +56,17 @@ def test_the_loss_weighs_true_flags(positive_weights, expected):
     np.testing.assert_allclose(task.answer(logits), np.full((3, 3), 0.75), rtol=1e-6)
 
 
+def test_mixed_flags():
+    mixed = TASK.mixed(LABELS, LABELS[[1, 0, 1]], np.float32(0.75))
+    np.testing.assert_allclose(mixed, [[0.75, 0.25, -1], [0.25, 0.75, -1], [-1, -1, -1]], rtol=1e-6)
+    # Log-odds ln 3; of a flag that is true with probability 3/4, and counts twice where it is: AU1 twice, AU12 twice.
+    task = Flags(name="action_units", names=TASK.names, positive_weights="2,1,5")
+    logits = np.full((3, 3), np.log(3.0), np.float32)
+    au1 = (2 * 0.75 * np.log(4 / 3) + 0.25 * np.log(4) + 2 * 0.25 * np.log(4 / 3) + 0.75 * np.log(4)) / 2
+    au12 = (0.25 * np.log(4 / 3) + 0.75 * np.log(4) + 0.75 * np.log(4 / 3) + 0.25 * np.log(4)) / 2
+    np.testing.assert_allclose(task.loss(logits, mixed), (au1 + au12) / 2, rtol=1e-6)
+
+
 ANSWERS = np.array([[0.5, 0.25, 0.75], [0.75, 0.25, 0.5], [1, 1, 1]], np.float32)
 
 

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import special
 
@@ -23,6 +24,31 @@ def test_cross_entropy_is_torchs_weighted_mean(x64):
     np.testing.assert_allclose(
         losses.cross_entropy(jnp.array(logits), labels, jnp.array(weights)), expected, rtol=1e-12
     )
+
+
+def test_smoothed_cross_entropy_is_torchs(x64):
+    """torch's formula: (1 - s) * nll + s / C * (sum over all classes of w * -log p), over the sum of w[y]."""
+    logits, labels, weights = RNG.normal(size=(6, 7)), np.array([0, 3, 3, 6, 1, 0]), RNG.uniform(0.1, 2, 7)
+    surprise = -weights * special.log_softmax(logits, axis=1)
+    expected = 0.9 * surprise[np.arange(6), labels].sum() + 0.1 / 7 * surprise.sum()
+    found = losses.soft_cross_entropy(jnp.array(logits), jnp.eye(7)[labels], jnp.array(weights), 0.1)
+    np.testing.assert_allclose(found, expected / weights[labels].sum(), rtol=1e-12)
+
+
+def test_soft_cross_entropy_is_optaxs_mean(x64):
+    logits, shares = RNG.normal(size=(6, 7)), RNG.dirichlet(np.ones(7), 6)
+    expected = optax.softmax_cross_entropy(jnp.array(logits), jnp.array(shares)).mean()
+    found = losses.soft_cross_entropy(jnp.array(logits), jnp.array(shares), jnp.ones(7))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_soft_cross_entropy_of_whole_classes_is_cross_entropy(x64):
+    logits, labels, weights = jnp.array(RNG.normal(size=(5, 3))), jnp.array([0, 2, -1, 1, 1]), jnp.array([0.5, 1, 3])
+    shares = jax.nn.one_hot(labels, 3)  # of -1, zeros
+    expected, gradient = jax.value_and_grad(losses.cross_entropy)(logits, labels, weights)
+    found, soft_gradient = jax.value_and_grad(losses.soft_cross_entropy)(logits, shares, weights)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(soft_gradient, gradient, rtol=1e-12, atol=1e-15)
 
 
 def test_an_example_without_a_class_counts_for_nothing():
@@ -105,6 +131,15 @@ def test_binary_cross_entropy_is_numpys_formula(x64):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_binary_cross_entropy_of_probabilities_is_torchs(x64):
+    # torch's pos_weight: -(w * y * log p + (1 - y) * log (1 - p)).
+    logits, labels, weights = RNG.normal(size=(8, 3)), RNG.uniform(0, 1, (8, 3)), np.array([1.0, 4.0, 0.5])
+    p = special.expit(logits)
+    expected = -(weights * labels * np.log(p) + (1 - labels) * np.log(1 - p)).mean()
+    found = losses.binary_cross_entropy(jnp.array(logits), jnp.array(labels), jnp.array(weights))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_a_flag_without_labels_is_left_out_of_the_mean(x64):
     logits, labels = jnp.array(RNG.normal(size=(8, 3))), jnp.array(RNG.integers(0, 2, (8, 3))).at[:, 1].set(-1)
     two = jnp.array([0, 2])
@@ -129,6 +164,11 @@ CASES = {
         lambda x, y, axis=None: losses.cross_entropy(x, y, WEIGHTS, axis),
         np.array([0, 2, -1, 1, 1, 0, -1, -1]),
         -1,
+    ),
+    "soft cross-entropy": (
+        lambda x, y, axis=None: losses.soft_cross_entropy(x, y, WEIGHTS, 0.1, axis),
+        RNG.dirichlet(np.ones(3), 8) * (RNG.random((8, 1)) < 0.7),
+        0.0,
     ),
     "ccc": (
         lambda x, y, axis=None: losses.concordance_loss(x, y, "population", axis),

@@ -41,6 +41,11 @@ def test_the_losses(fields, expected):
     np.testing.assert_array_equal(task.answer(ANSWERS), ANSWERS)
 
 
+def test_mixed_values():
+    mixed = TASK.mixed(LABELS, LABELS[[1, 0, 3, 2]], np.float32(0.75))
+    np.testing.assert_allclose(mixed, [[1.25, 0.25], [1.75, -0.25], [np.nan, 0.5], [np.nan, 0.5]], rtol=1e-6)
+
+
 def test_metrics():
     metrics = TASK.metrics(LABELS, ANSWERS)
     assert metrics["ccc_valence"] == pytest.approx(8 / 13)  # as above: (8/3) / (13/3)

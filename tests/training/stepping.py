@@ -90,8 +90,8 @@ def input_of(model):
 
 def mapped_step(devices, model, tx, **options):
     """`train_step` under pmap; the options are StepOptions's."""
-    augmentation = options.pop("augmentation", Augmentation(rotation_degrees=20.0))
-    step_options = steps.StepOptions(TASKS, input_of(model), augmentation, **{"seed": 3, **options})
+    chosen = {"input": input_of(model), "augmentation": Augmentation(rotation_degrees=20.0), "seed": 3, **options}
+    step_options = steps.StepOptions(TASKS, **chosen)
     return parallel.pmap_step(steps.train_step, devices, model=model, tx=tx, options=step_options)
 
 
@@ -102,7 +102,7 @@ def take_steps(device_count, created, batches, **options):
         device_count: devices of all processes.
         created: from `create`.
         batches: this process's shares of global batches, by name.
-        **options: StepOptions's.
+        **options: of `mapped_step`.
     """
     model, tx, state = created
     devices = jax.devices()[:device_count]

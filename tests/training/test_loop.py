@@ -101,11 +101,18 @@ class Killed(BaseException):
     """Nothing in the loop may catch it."""
 
 
-@pytest.mark.parametrize("recipe", ["adamw, cosine, average", "sgd, steps"])
+@pytest.mark.parametrize("recipe", ["adamw, cosine, average", "sgd, steps", "crops, mixed and balanced"])
 def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, config_of, tmp_path, monkeypatch, recipe):
     if recipe == "sgd, steps":
         config = config_of("densenet_tiny,single_task")
         config.optimizer.update(name="sgd", schedule="step", step_epochs=1, learning_rate=1e-2)
+    elif recipe == "crops, mixed and balanced":
+        config = config_of("resnet_tiny,multi_task")
+        config.input.update(side=36, crop=32)
+        config.dataset.balance = "expression"
+        config.tasks.expression.label_smoothing = 0.1
+        config.augmentation.update(zoom=0.2, shift=0.1, low_resolution=0.5, erase_probability=0.5, mixup=0.4)
+        config.optimizer.update(name="sgd", nesterov=True, decay_only_kernels=True, learning_rate=1e-2)
     else:
         config.training.ema_decay = 0.9
     config.training.checkpoint_every_steps = 3  # the kill comes at step 9 of 14, inside the second epoch
@@ -275,10 +282,12 @@ def test_single_task_reports_null_for_valence_and_arousal(config_of, tmp_path):
         ({"input.resize": "lanczos"}, "resize 'lanczos': choose one of bilinear_antialiased, bilinear, area"),
         ({"input.side": 4}, r"input.side must lie in 8..2048 pixels, found 4"),
         ({"input.side": 16}, r"at least 32 pixels a side, found 16 x 16: choose a larger config.input.side"),
+        ({"input.crop": 33}, r"input.crop must be 0 \(none\) or lie in 8..32, the image's side, found 33"),
+        ({"input.crop": 16}, r"at least 32 pixels a side, found 16 x 16"),
         ({"input.channels": 1}, r"mean must have 1 numbers, one a channel"),
         (
             {"model.trunk": "bregnext_tiny", "input.side": 34},
-            "multiples of 4 pixels, found 34 x 34: choose a config.input.side such as 32",
+            "multiples of 4 pixels, found 34 x 34: choose a config.input.side or crop such as 32",
         ),
         ({"model.trunk": "densenet"}, "Unknown trunk 'densenet': choose one of densenet121"),
         ({"model.head": "tree"}, "Unknown head 'tree': choose one of linear, graph"),
@@ -295,6 +304,11 @@ def test_single_task_reports_null_for_valence_and_arousal(config_of, tmp_path):
             {"tasks.expression.vocabulary": "Neutral,Happy,Sad,Surprise,Fear,Disgust,Anger,Contempt"},
             "config.tasks.expression.vocabulary names Contempt as well",
         ),
+        ({"tasks.expression.label_smoothing": 1.0}, "label_smoothing must be at least 0 and below 1"),
+        (
+            {"tasks.expression.loss": "soft_cross_entropy"},
+            "column expression_votes .* which .*shades.* does not have",
+        ),
         ({"tasks.affect.ccc_variance": "biased"}, "'biased': choose one of population, unbiased"),
         ({"tasks.affect.loss": "l1"}, "loss of affect 'l1': choose one of ccc, mse"),
         ({"tasks.affect.dimensions": "dominance"}, "No training example has a label of the task affect"),
@@ -309,6 +323,7 @@ def test_single_task_reports_null_for_valence_and_arousal(config_of, tmp_path):
         ({"dataset.held_out_share": 0.2, "dataset.folds": 3}, "are both set: keep one of them"),
         ({"dataset.folds": 3, "dataset.fold": 3}, r"fold must lie in 0..2 for 3 folds, found 3"),
         ({"dataset.require": "gender"}, "dataset.require: expected expression, affect, all or none, found .gender."),
+        ({"dataset.balance": "affect"}, r"balance must be empty or name a task of classes \(expression\), found 'aff"),
         ({"dataset.streams": "shades=ten"}, "is written NAME/CONFIG:SPLIT=COUNT, .* found 'shades=ten'"),
         ({"dataset.streams": "shades=0"}, "is written NAME/CONFIG:SPLIT=COUNT, .* found 'shades=0'"),
         ({"dataset.streams": "shades=10"}, "asks for all 10 places of a batch: leave some for shades"),
@@ -317,6 +332,9 @@ def test_single_task_reports_null_for_valence_and_arousal(config_of, tmp_path):
         ({"graph.word_vectors": "no/glove.txt"}, "no/glove.txt"),
         ({"graph.propagation": "both"}, "transposed, row"),
         ({"augmentation.hue": 2.0}, "hue must lie in"),
+        ({"augmentation.erase_area": (0.5, 0.1)}, "erase_area must be the least and the largest share"),
+        ({"augmentation.zoom": 0.1, "input.side": 1100}, "at most 1024 pixels a side, and config.input.side is 1100"),
+        ({"optimizer.nesterov": True, "optimizer.momentum": 0.0}, "nesterov needs a momentum"),
         ({"optimizer.step_epochs": 0}, r"optimizer.step_epochs must lie in 1..inf, found 0"),
         ({"optimizer.warmup_epochs": 3.0}, r"optimizer.warmup_epochs must lie in 0..2, found 3.0"),
     ],

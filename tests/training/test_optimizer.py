@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -38,6 +39,39 @@ def test_sgd_is_torchs(x64):
     np.testing.assert_allclose(
         run(optimizer.create_optimizer(config, schedule), gradients, [3.0]), expected, rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.5])
+def test_nesterovs_momentum_is_torchs(x64, momentum):
+    """torch's: buffer = momentum * buffer + g, as without; parameter -= rate * (g + momentum * buffer)."""
+    config = configured(learning_rate=0.1, weight_decay=0.01, nesterov=True, momentum=momentum)
+    schedule = optimizer.create_schedule(config, steps_per_epoch=100, total_steps=1000)
+    gradients, parameter, buffer, expected = [[1.0], [-2.0], [0.5]], 3.0, 0.0, []
+    for (gradient,) in gradients:
+        decayed = gradient + 0.01 * parameter
+        buffer = momentum * buffer + decayed
+        parameter -= 0.1 * (decayed + momentum * buffer)
+        expected.append([parameter])
+    np.testing.assert_allclose(
+        run(optimizer.create_optimizer(config, schedule), gradients, [3.0]), expected, rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_only_kernels_are_decayed(x64, name):
+    config = configured(name=name, learning_rate=0.1, weight_decay=0.5, decay_only_kernels=True)
+    tx = optimizer.create_optimizer(config, optimizer.create_schedule(config, 1, 1))
+    shapes = {"conv": {"kernel": (3, 3, 1, 2), "bias": (2,)}, "norm": {"scale": (2,)}, "gcn": {"layer1": (4, 2)}}
+    params = {layer: {field: jnp.ones(shape) for field, shape in fields.items()} for layer, fields in shapes.items()}
+    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+    # Of a gradient of 0, the decay is all that is left: 0.1 * 0.5.
+    for layer, field, expected in (
+        ("conv", "kernel", -0.05),
+        ("gcn", "layer1", -0.05),
+        ("conv", "bias", 0),
+        ("norm", "scale", 0),
+    ):
+        np.testing.assert_allclose(updates[layer][field], expected, rtol=1e-12)
 
 
 def test_adamw_decays_apart_from_the_gradient(x64):

@@ -17,6 +17,7 @@ from flax import traverse_util
 
 from emotion_gcn_jax import parallel
 from emotion_gcn_jax.data.augmentation import Augmentation
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.training import step as steps
@@ -81,6 +82,21 @@ def test_the_comparison_is_not_of_nothing():
     scalars = results(1)["all tasks"]["scalars"]
     assert scalars.keys() == {"loss", "gradient_norm", *(f"{name}_loss" for name in NAMES)}
     assert min(scalars.values()) > 1e-2
+
+
+@functools.cache
+def of_mixed_crops(device_count):
+    """The same of the narrow model with mixup, crops, and whatever else moves and erases."""
+    augmentation = Augmentation(rotation_degrees=20.0, zoom=0.2, shift=0.1, erase_probability=0.5, mixup=0.4)
+    options = {"input": Input(36, crop=stepping.SIDE), "augmentation": augmentation}
+    with stepping.quick_float64():
+        batches = {"": stepping.random_batch(side=36)}
+        return stepping.take_steps(device_count, stepping.create("float64"), batches, **options)
+
+
+@pytest.mark.parametrize("device_count", [2, 4, 8])
+def test_any_number_of_devices_mixes_the_same_crops(device_count):
+    assert largest_difference(of_mixed_crops(device_count), of_mixed_crops(1)) < 1e-10
 
 
 @functools.cache
@@ -234,6 +250,40 @@ def test_the_loss_is_that_of_the_parts_by_hand(x64):
     np.testing.assert_allclose([scalars[f"{name}_loss"][0] for name in NAMES], [*expected.values()], rtol=1e-6)
     total = expected["expression"] + expected["affect"] + 0.5 * expected["power"] + expected["action_units"]
     np.testing.assert_allclose(scalars["loss"][0], total, rtol=1e-6)
+
+
+def mixed_by(device_count, step=0, alpha=0.4):
+    """What `mix` makes of images that are filled with their position in a batch of 8, and the shares of the classes."""
+    options = steps.StepOptions(TASKS[:1], Input(8), Augmentation(mixup=alpha), seed=5)
+    images = np.broadcast_to(np.arange(8, dtype=np.float32)[:, None, None, None], (8, 2, 2, 1))
+    batch = parallel.spread({"image": images, "expression": np.arange(8, dtype=np.int32) % 7}, device_count)
+    mapped = parallel.pmap_step(
+        lambda batch: steps.mix(batch["image"], {"expression": batch["expression"]}, options, step),
+        jax.local_devices()[:device_count],
+    )
+    images, labels = jax.device_get(mapped(batch))
+    return images.reshape(8, -1), labels["expression"].reshape(8, 7)
+
+
+@pytest.mark.parametrize("device_count", [1, 2, 8])
+def test_a_step_mixes_every_image_with_another_by_one_share(device_count):
+    whole, shares = mixed_by(1)
+    images, labels = mixed_by(device_count)
+    np.testing.assert_array_equal(images, whole)
+    np.testing.assert_array_equal(labels, shares)
+    assert (images == images[:, :1]).all()
+    # The share is that of Beta(alpha, alpha), and the others are a permutation: found by what was made of positions.
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), 2**32 - 1), 0)
+    share = jax.random.beta(jax.random.split(key)[0], 0.4, 0.4)
+    others = (images[:, 0] - share * np.arange(8)) / (1 - share)
+    np.testing.assert_allclose(np.sort(others), np.arange(8), atol=1e-2)  # 1 - share may be small
+    expected = share * np.eye(7)[np.arange(8) % 7] + (1 - share) * np.eye(7)[np.round(others).astype(int) % 7]
+    np.testing.assert_allclose(labels, expected, atol=1e-6)
+
+
+def test_other_steps_mix_otherwise():
+    made = [mixed_by(1, step)[0][:, 0] for step in range(3)]
+    assert len({tuple(values) for values in made}) == 3
 
 
 @pytest.fixture

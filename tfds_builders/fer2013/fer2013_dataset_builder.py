@@ -61,13 +61,13 @@ class Builder(ReleaseBuilder):
             "copy_in_train": np.bool_,
         }
         if plus:
-            features["votes"] = tfds.features.Tensor(shape=(len(ferplus.VOTE_NAMES),), dtype=np.float32)
+            features["expression_votes"] = tfds.features.Tensor(shape=(len(ferplus.VOTE_NAMES),), dtype=np.float32)
         return self.describe(
             ("expression",),
             homepage="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
             label_names=ferplus.LABEL_NAMES if plus else fer2013.LABEL_NAMES,
             features=features,
-            metadata={"votes_names": list(ferplus.VOTE_NAMES)} if plus else {},
+            metadata={"expression_votes": list(ferplus.VOTE_NAMES)} if plus else {},
         )
 
     def _open_release(self, root: pathlib.Path) -> Mapping[str, ReleaseSplit]:

@@ -73,10 +73,10 @@ def test_round_trip(config: str, usage: str, data_dir: pathlib.Path) -> None:
         assert split.columns["copy_in_train"][place] == truth.is_copy
         np.testing.assert_array_equal(split.image(place), np.stack([pixels(truth.image)] * 3, axis=2))
         if config == "ferplus":
-            assert split.columns["votes"][place].tolist() == list(truth.votes)
-    plus = {"votes_names": [*CLASSES["ferplus"], "Unknown", "NF"]} if config == "ferplus" else {}
+            assert split.columns["expression_votes"][place].tolist() == list(truth.votes)
+    plus = {"expression_votes": [*CLASSES["ferplus"], "Unknown", "NF"]} if config == "ferplus" else {}
     assert split.metadata == {"label_names": CLASSES[config], **plus}
-    assert ("votes" in split.columns) == (config == "ferplus")
+    assert ("expression_votes" in split.columns) == (config == "ferplus")
 
 
 def test_command_line(tmp_path: pathlib.Path) -> None:
