@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from configs import affectnet, affwild2, common, folders, synthetic_faces
+from configs import affectnet, affwild2, ck_plus, common, fer2013, ferg, ferplus, folders, jaffe, rafdb, synthetic_faces
 from emotion_gcn_jax import presets
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.data.inputs import Input
@@ -29,7 +29,11 @@ TRUNKS = ("densenet121", "bregnext50")
 MODELS = ("single_task", "multi_task", "emotion_gcn")
 # Input sides by the paper: 227 for DenseNet on AffectNet, 112 everywhere else.
 SIZES = {(affectnet, "densenet121"): 227, (affectnet, "bregnext50"): 112}
-CONFIGS = {module.__name__.rpartition(".")[2]: module for module in (affectnet, affwild2, folders, synthetic_faces)}
+SMALL_FACES = (fer2013, ck_plus, jaffe, ferg, rafdb)
+CONFIGS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (affectnet, affwild2, folders, synthetic_faces, *SMALL_FACES)
+}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -71,7 +75,9 @@ def test_every_config_takes_every_trunk_and_model(file, trunk, model):
 
 
 @pytest.mark.parametrize("trunk", emotion_net.TRUNKS)
-@pytest.mark.parametrize("file", CONFIGS)
+@pytest.mark.parametrize(
+    "file", ["affectnet", "folders", "synthetic_faces", "fer2013"]
+)  # of 227, 112, 64 and 48 pixels
 def test_every_trunk_takes_the_images_of_every_config(file, trunk):
     config = CONFIGS[file].get_config(f"{trunk},multi_task")
     model = emotion_net.from_config(config, registry.from_config(config.tasks), {})
@@ -92,6 +98,33 @@ def test_an_unknown_model_is_answered_with_the_known_ones(module):
 def test_the_maximum_is_read_of_a_densenet_with_a_graph_alone(trunk, model):
     is_graph_on_densenet = trunk.startswith("densenet") and model.startswith("emotion_gcn")
     assert presets.readout(trunk, model) == ("max" if is_graph_on_densenet else "average")
+
+
+@pytest.mark.parametrize("module", [*SMALL_FACES, ferplus], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("recipe", ["", "literal", "stable"])
+def test_deep_emotion_sees_what_it_takes(module, recipe):
+    config = module.get_config(f"deep_emotion,single_task,{recipe}")
+    assert (config.input.side, config.input.channels, config.input.crop) == (48, 1, 0)
+    epochs, rate = (500, 5e-3) if recipe == "literal" else (150, 1e-3)
+    assert (config.training.epochs, config.optimizer.learning_rate) == (epochs, rate)
+
+
+def test_ferplus_learns_from_the_votes_for_eight_classes():
+    (task,) = registry.from_config(ferplus.get_config("resnet18").tasks)
+    assert (task.loss_name, len(task.outputs)) == ("soft_cross_entropy", 8)
+
+
+@pytest.mark.parametrize(
+    ("arg", "sentence"),
+    [
+        ("resnet18,single_task,long", "Unknown recipe 'long': choose one of literal, stable, strong"),
+        ("resnet18,single_task,literal", "The recipe literal is not for the trunk resnet18: choose strong"),
+        ("deep_emotion,single_task,strong", "The recipe strong is not for the trunk deep_emotion: choose literal or"),
+    ],
+)
+def test_a_recipe_that_does_not_do_is_answered_with_one_that_does(arg, sentence):
+    with pytest.raises(UserError, match=sentence):
+        fer2013.get_config(arg)
 
 
 @pytest.fixture
