@@ -75,9 +75,7 @@ def test_every_config_takes_every_trunk_and_model(file, trunk, model):
 
 
 @pytest.mark.parametrize("trunk", emotion_net.TRUNKS)
-@pytest.mark.parametrize(
-    "file", ["affectnet", "folders", "synthetic_faces", "fer2013"]
-)  # of 227, 112, 64 and 48 pixels
+@pytest.mark.parametrize("file", ["affectnet", "folders", "synthetic_faces", "fer2013"])
 def test_every_trunk_takes_the_images_of_every_config(file, trunk):
     config = CONFIGS[file].get_config(f"{trunk},multi_task")
     model = emotion_net.from_config(config, registry.from_config(config.tasks), {})
