@@ -57,7 +57,8 @@ def paper_step(
         **options: of create_model.
     """
     model, tasks, constants = paper_model(trunk, name, axis_name=parallel.AXIS, **options)
-    tx = optimizer.sgd(1e-3, ml_collections.ConfigDict({"weight_decay": 1e-3, "momentum": 0.9}))
+    paper = {"weight_decay": 1e-3, "momentum": 0.9, "nesterov": False, "decay_only_kernels": False}
+    tx = optimizer.sgd(1e-3, ml_collections.ConfigDict(paper))
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
     step_options = StepOptions(tasks, Input(side), Augmentation() if augment else off)
     step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=step_options)
