@@ -5,7 +5,12 @@ affine transformation of the same image, and the maps are read where it says (sp
 network's attention. A fully connected layer makes 50 features of what was read; the second one is a linear head.
 
 The paper's figure does not settle the localisation network: from 48 pixels its convolutions do not lead to the 90
-numbers that its fully connected layer takes. LOCALISATIONS has the three readings of it (Deep-Emotion spec, 1.1).
+numbers that its fully connected layer takes. LOCALISATIONS has the three readings of it (Deep-Emotion spec, 1.1), and
+emotion_net.TRUNKS a name for each: deep_emotion is the one that keeps the figure's kernels and its 90.
+
+What the paper adds to the loss is config.optimizer.l2="trunk/fc=5e-4,head=5e-4": the squares of the last two kernels. At
+its learning rate, Adam with 0.005, the localisation network was dead after one epoch of FER2013 (theta the same for all
+images), as published ones are; with config.optimizer.rates="trunk/localisation=0.1" it lived, for as long as was tried.
 """
 
 from collections.abc import Mapping
