@@ -8,9 +8,9 @@ The paper's figure does not settle the localisation network: from 48 pixels its 
 numbers that its fully connected layer takes. LOCALISATIONS has the three readings of it (Deep-Emotion spec, 1.1), and
 emotion_net.TRUNKS a name for each: deep_emotion is the one that keeps the figure's kernels and its 90.
 
-What the paper adds to the loss is config.optimizer.l2="trunk/fc=5e-4,head=5e-4": the squares of the last two kernels. At
+What the paper adds to the loss is config.optimizer.l2="trunk/fc=5e-4,head=5e-4", the last two kernels' squares. At
 its learning rate, Adam with 0.005, the localisation network was dead after one epoch of FER2013 (theta the same for all
-images), as published ones are; with config.optimizer.rates="trunk/localisation=0.1" it lived, for as long as was tried.
+images), as published ones are; with config.optimizer.rates="trunk/localisation=0.1" it lived as long as was tried.
 """
 
 from collections.abc import Mapping
