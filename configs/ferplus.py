@@ -4,8 +4,8 @@
     python train.py --config=configs/ferplus.py:deep_emotion,single_task,stable --workdir=runs/ferplus
     python train.py --config=configs/ferplus.py:resnet18,single_task --workdir=runs/ferplus_resnet18
 
-Training learns from the shares of the votes; accuracy is by the class that has the majority. Not run yet: no accuracy
-of this config has been measured.
+Training learns from the shares of the votes, of the images of which one class has the majority; accuracy is by that
+class. Not run yet: no accuracy of this config has been measured.
 """
 
 import ml_collections

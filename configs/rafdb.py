@@ -16,9 +16,10 @@ from configs import recipes
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     """`arg` is "trunk,model,recipe"; see recipes.py."""
-    config = recipes.small_faces(arg or "resnet18", "rafdb")
+    trunk, *others = arg.split(",")
+    config = recipes.small_faces(",".join([trunk or "resnet18", *others]), "rafdb")
     config.dataset.held_out_share = 0.1
     if not config.model.trunk.startswith("deep_emotion"):
-        config.input.side, config.input.crop, config.input.channels = 100, 90, 3
+        config.input.side, config.input.crop, config.input.channels = 100, 88, 3
         config.input.mean, config.input.deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     return config

@@ -271,8 +271,8 @@ def _add_convert(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--label-order",
         metavar="O",
-        help=f"the file's class order: {', '.join(CLASS_ORDERS)} (affectnet is the default), or the class names with "
-        "commas between them",
+        help=f"the file's class order: {', '.join(CLASS_ORDERS)} (affectnet is the default, fer2013 for Deep-Emotion), "
+        "or the class names with commas between them",
     )
     parser.add_argument("--imagenet", action="store_true", help="the file is torchvision's: trunk weights only")
     parser.add_argument("--to-torch", metavar="OUT", help="the official-layout file to write; or OUT.safetensors")

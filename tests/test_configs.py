@@ -116,6 +116,7 @@ def test_ferplus_learns_from_the_votes_for_eight_classes():
     ("arg", "sentence"),
     [
         ("resnet18,single_task,long", "Unknown recipe 'long': choose one of literal, stable, strong"),
+        ("resnet18,single_task,strong,", "takes TRUNK,MODEL,RECIPE, found 'resnet18,single_task,strong,'"),
         ("resnet18,single_task,literal", "The recipe literal is not for the trunk resnet18: choose strong"),
         ("deep_emotion,single_task,strong", "The recipe strong is not for the trunk deep_emotion: choose literal or"),
     ],

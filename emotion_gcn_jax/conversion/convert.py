@@ -40,7 +40,7 @@ def from_official(
     trunk: str | None = None,
     model: str | None = None,
     vectors: PathLike | None = None,
-    label_order: str = "affectnet",
+    label_order: str | None = None,
 ) -> str:
     """Turns an official checkpoint, or a bare state dict with official names, into a checkpoint of ours.
 
@@ -56,7 +56,8 @@ def from_official(
         model: "single_task", "multi_task" or "emotion_gcn"; likewise.
         vectors: a graph model's word vectors, see graph.word_vectors.node_vectors; None takes the embedded ones, where
             they are as wide as the model wants.
-        label_order: the order of the file's classes, see labels.class_order.
+        label_order: the order of the file's classes, see labels.class_order; None is AffectNet's, and FER2013's of a
+            Deep-Emotion.
 
     Returns:
         What was done, for the user.
@@ -67,6 +68,7 @@ def from_official(
     """
     checkpoints.check_new(output)
     found = recognition.official(weights, trunk, model)
+    label_order = label_order or ("fer2013" if _own_input(found.trunk) else "affectnet")
     file_words = labels.class_order(label_order, names.class_count(found.tensors, found.expected))
     words = labels.in_usual_order(file_words)
     file_rows = [file_words.index(word) for word in words]

@@ -65,7 +65,7 @@ def _split_names(text: str, known: Sequence[str]) -> list[str]:
     """Which splits are meant; a name that is not known is returned as it stands."""
     first, *others = text.split("-")
     if first != "all" or "all" in known:
-        return text.split("+")
+        return list(dict.fromkeys(text.split("+")))
     if unknown := [name for name in others if name not in known]:
         return unknown
     return [name for name in known if name not in others] or [text]

@@ -65,7 +65,7 @@ class Entry(NamedTuple):
     """What a release says of one example-to-be.
 
     Attributes:
-        id: what the example will be called; entries with content have ids of their own within a split.
+        id: what the example will be called; of several with one id, in one split, the first is built.
         where: where the release names it, such as "training.csv line 2".
         content: what `ReleaseSplit.make` makes the example of; or why there will be none.
     """
@@ -150,11 +150,14 @@ class Building:
         tally = _Tally(f"{self._title} {name}", split)
         self._tallies.append(tally)
         report = csv.writer(self._report)
+        named: set[str] = set()
         results = in_order(lambda entry: _made(split, entry), split.entries)
         with contextlib.closing(results):  # now, not when one of its own threads collects it
             for entry, made in tqdm.tqdm(
                 results, total=split.total, desc=tally.title, unit=" entries", mininterval=1.0, leave=False
             ):
+                if entry.id in named and not isinstance(made, Skip):
+                    made = Skip("listed before", "another file of the same name", lost=False)
                 if isinstance(made, Skip):
                     report.writerow((name, entry.where, entry.id, made.reason, made.detail))
                     (tally.lost if made.lost else tally.left_aside)[made.reason] += 1
@@ -165,6 +168,7 @@ class Building:
                     tally.doubtful[made.reason] += 1
                     made = made.example
                 tally.examples += 1
+                named.add(entry.id)
                 yield entry.id, {"id": entry.id, **made}
         if not tally.examples:
             raise UserError(f"{tally}: expected examples, and found none: see {self._report.name}.")

@@ -48,6 +48,14 @@ def numbered(count: int) -> ReleaseSplit:
     return ReleaseSplit(entries, count, make)
 
 
+def test_of_several_entries_with_one_id_the_first_that_can_be_built_is(config_dir, report):
+    entries = [Entry("a", "first/a.png", 5), Entry("a", "second/a.png", 4), Entry("a", "third/a.png", 6)]
+    with Building.start(config_dir, "incomplete.1", max_lost_share=0.4) as building:
+        assert list(building.examples("train", ReleaseSplit(entries, 3, make))) == [("a", {"id": "a", "half": 2})]
+    assert [row["reason"] for row in rows(report)] == ["odd", "listed before"]
+    assert "1 lost (1 odd); 1 left aside (1 listed before)" in building.summary()
+
+
 def test_examples_come_in_order_and_the_others_are_reported(config_dir, report, capsys):
     entries = [Entry("a", "line 1", 4), Entry("b", "line 2", Skip("no box", "NULL")), Entry("c", "line 3", 5)]
     entries += [Entry('d, "e"', "line 4", 3), Entry("f", "line 5", 6)]
