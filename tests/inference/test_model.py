@@ -184,8 +184,10 @@ def test_only_arrays_go_through_the_network(model, images):
 def test_a_damaged_checkpoint_gets_a_sentence(workdir, tmp_path):
     shutil.copytree(workdir, tmp_path / "run")
     (folder,) = (tmp_path / "run" / "checkpoints" / "best").iterdir()
-    (data,) = [path for path in (folder / "variables").rglob("*") if path.is_file() and path.stat().st_size > 100_000]
-    data.write_bytes(data.read_bytes()[:1000])
+    large = [path for path in (folder / "variables").rglob("*") if path.is_file() and path.stat().st_size > 10_000]
+    assert large  # one file or several, as Orbax's threads have it
+    for data in large:
+        data.write_bytes(data.read_bytes()[:1000])
     with pytest.raises(UserError, match="is incomplete or damaged"):
         eg.load(tmp_path / "run")
     shutil.rmtree(folder / "meta")
