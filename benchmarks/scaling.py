@@ -24,7 +24,7 @@ POINTS = {
 }
 FIXED = {"batch": {"size": 64}, "size": {"batch": 8}, "devices": {"size": 64, "batch": 16}}
 TITLES = {"batch": "images in a batch (64 pixels)", "size": "side in pixels (batch of 8)"}
-TITLES["devices"] = "simulated devices on two cores (batch of 16, 64 pixels)"
+TITLES["devices"] = "simulated devices (batch of 16, 64 pixels)"
 
 
 def main() -> None:
@@ -69,7 +69,10 @@ def draw(found: dict[str, list[dict[str, Any]]], slopes: dict[str, float], args:
             panel.plot(x, [point[name] for point in points], "o-", color="#30638e")
             panel.set_xscale("log", base=2)
             panel.set_xticks(x, [str(value) for value in x])
-            panel.set_ylim(bottom=0) if row or axis == "devices" else panel.set_yscale("log")
+            if row or axis == "devices":
+                panel.set_ylim(0, 1.1 * max(point[name] for point in points))
+            else:
+                panel.set_yscale("log")
             panel.grid(alpha=0.3)
             panel.set_ylabel(label)
         if axis in slopes:
