@@ -5,13 +5,16 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv-$(VERSION)
 INSTALLED := $(VENV)/installed
 
+ASTRONAUT = "$$($(VENV)/bin/python -c 'import skimage; print(skimage.__path__[0])')/data/astronaut.png"
+
 .PHONY: demo test bench lint format
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
 	$(VENV)/bin/python train.py --config=configs/synthetic_faces.py --workdir=runs/demo --resume
-	$(VENV)/bin/emotion-gcn predict --checkpoint runs/demo --overlay runs/demo/photographs \
-		"$$($(VENV)/bin/python -c 'import skimage; print(skimage.__path__[0])')/data/astronaut.png"
+	$(VENV)/bin/emotion-gcn predict --checkpoint runs/demo --overlay runs/demo/photographs $(ASTRONAUT)
+	@echo "and the model that is shipped, trained on real faces:"
+	$(VENV)/bin/emotion-gcn predict $(ASTRONAUT)
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile

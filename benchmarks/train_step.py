@@ -47,8 +47,10 @@ def prepare(args: argparse.Namespace) -> tuple[Callable[[], None], list[Any]]:
     import jax
     from paper_model import paper_step, random_batch
 
-    from emotion_gcn_jax import parallel
+    from emotion_gcn_jax import parallel, runtime
 
+    if args.dtype == "bfloat16":
+        runtime.use_onednn()
     jax.config.update("jax_enable_compilation_cache", args.keep_programs)
     devices = jax.local_devices()[: args.devices]
     options = {"side": args.size, "augment": args.augment, "dtype": args.dtype, "remat": args.remat}

@@ -26,12 +26,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from emotion_gcn_jax import old_formats
+from emotion_gcn_jax import model_file, old_formats
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.trees import Tree
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = model_file.FORMAT_VERSION
 FOLDER = "checkpoints"
 
 
@@ -133,11 +133,13 @@ def read(path: PathLike) -> Checkpoint:
 
     Args:
         path: a run's working directory (its best checkpoint is read), its folder of checkpoints, the best or the last
-            ones' folder in that, or one checkpoint's folder.
+            ones' folder in that, one checkpoint's folder, or a model's file (model_file.py).
 
     Raises:
         UserError: there is no checkpoint, it is damaged, or it is of a newer format.
     """
+    if user_path(path).is_file():
+        return Checkpoint(user_path(path), *model_file.read(path), extras={})
     folder = _find(user_path(path).absolute())
     meta, version = _read_meta(folder)
     items = _restore_whole(folder, *(name for name in ("variables", "extras") if (folder / name).is_dir()))

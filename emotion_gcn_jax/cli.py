@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="emotion-gcn",
         description="What faces express: expressions, valence and arousal, action units.",
-        epilog="example:\n  emotion-gcn predict --checkpoint runs/demo photo.jpg\n\n"
+        epilog="example:\n  emotion-gcn predict photo.jpg\n\n"
         "emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -93,15 +93,36 @@ def _add(
     return parser
 
 
+def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="a training run, one checkpoint of it, or a model's file; by default the model that is shipped",
+    )
+
+
+def _add_labelled(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Adds the arguments that `_open_labelled` reads."""
+    source = parser.add_mutually_exclusive_group(required=required)
+    source.add_argument("--dataset", metavar="NAME", help="a folder of tfds_builders/, built")
+    source.add_argument(
+        "--images", metavar="PATH", help="your own: a folder with a folder for each class, or a CSV of paths and labels"
+    )
+    parser.add_argument("--config", metavar="C", help="of the dataset's builder; needed where several are built")
+    parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
+    parser.add_argument("--split", metavar="S", help="such as test, or fold_1+fold_2; needed where there are several")
+
+
 def _add_predict(subparsers: Subparsers) -> None:
     parser = _add(
         subparsers,
         "predict",
         _predict,
         "find the faces of photographs and say what they express",
-        "emotion-gcn predict --checkpoint runs/demo photo.jpg --json faces.json --overlay out",
+        "emotion-gcn predict photo.jpg\n"
+        "  emotion-gcn predict --checkpoint runs/demo photo.jpg --json faces.json --overlay out",
     )
-    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
+    _add_checkpoint(parser)
     parser.add_argument("--json", metavar="FILE", help="where to write everything that is known of every face")
     parser.add_argument("--overlay", metavar="DIR", help="where to write the pictures with their faces marked")
     parser.add_argument("--no-detect", action="store_true", help="the pictures are faces that were cut already")
@@ -130,15 +151,8 @@ def _add_evaluate(subparsers: Subparsers) -> None:
         "emotion-gcn evaluate --checkpoint runs/demo --dataset synthetic_faces --split test --output report\n"
         "  emotion-gcn evaluate --checkpoint runs/demo --images my_faces --output report",
     )
-    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--dataset", metavar="NAME", help="a folder of tfds_builders/, built")
-    source.add_argument(
-        "--images", metavar="PATH", help="your own: a folder with a folder for each class, or a CSV of paths and labels"
-    )
-    parser.add_argument("--config", metavar="C", help="of the dataset's builder; needed where several are built")
-    parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
-    parser.add_argument("--split", metavar="S", help="such as test, or fold_1+fold_2; needed where there are several")
+    _add_checkpoint(parser)
+    _add_labelled(parser, required=True)
     parser.add_argument(
         "--output", required=True, metavar="OUT", help="the report's folder: numbers, predictions, plots"
     )
@@ -168,7 +182,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     metrics = write_report(
         output,
         evaluate_model(model, chosen, ten_crop=arguments.ten_crop),
-        checkpoint=arguments.checkpoint,
+        checkpoint=arguments.checkpoint or "the shipped model",
         config=model.meta["config"],
     )
     print(f"{summary(model.tasks, metrics)}\nreport: {output}")
@@ -303,6 +317,48 @@ def _convert(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_pack(subparsers: Subparsers) -> None:
+    parser = _add(
+        subparsers,
+        "pack",
+        _pack,
+        "write a trained model into one small file, with calibrated probabilities where a split is named",
+        "emotion-gcn pack --checkpoint runs/mine --output mine.safetensors\n"
+        "  emotion-gcn pack --checkpoint runs/mine --dataset fer2013 --config fer2013 --split validation \\\n"
+        "    --output mine.safetensors",
+    )
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
+    _add_labelled(parser, required=False)
+    parser.add_argument("--output", required=True, metavar="FILE", help="the file to write, NAME.safetensors")
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax import model_file
+    from emotion_gcn_jax.inference.model import load
+
+    model = load(arguments.checkpoint)
+    meta = dict(model.meta)
+    if arguments.dataset or arguments.images:
+        from emotion_gcn_jax.evaluation import calibration
+        from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+        from emotion_gcn_jax.tasks import registry
+
+        tasks, fits = calibration.calibrated(evaluate_model(model, _open_labelled(arguments)))
+        meta |= {"tasks": registry.to_dicts(tasks), "calibration": fits}
+        for name, fit in fits.items():
+            before, after = fit["calibration_error"]
+            print(
+                f"{name}: temperature {fit['temperature']:.3f}, fitted on {fit['examples']} examples of "
+                f"{fit['dataset']}, {fit['split']}: calibration error {before:.3f} before, {after:.3f} after"
+            )
+    elif arguments.config or arguments.data_dir or arguments.split:
+        raise UserError("--config, --data-dir and --split are for --dataset: name one, or leave them out.")
+    model_file.write(arguments.output, model.variables, meta)
+    size = user_path(arguments.output).stat().st_size
+    print(f"wrote {arguments.output} ({size / 1e6:.1f} MB)")
+    return 0
+
+
 def _add_summarise(subparsers: Subparsers) -> None:
     parser = _add(
         subparsers,
@@ -327,6 +383,7 @@ SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = (
     _add_summarise,
     _add_graph,
     _add_convert,
+    _add_pack,
 )
 
 

@@ -23,6 +23,17 @@ def set_up() -> None:
         config.update("jax_compilation_cache_dir", str(user_cache() / "jax"))
 
 
+def use_onednn() -> None:
+    """Lets XLA hand bfloat16 convolutions on a CPU to oneDNN: with AMX ten times as fast as its own.
+
+    To be called before the first computation; what XLA_FLAGS says of it wins. Nothing else is changed by it: float32
+    stays with XLA.
+    """
+    flags, name = os.environ.get("XLA_FLAGS", ""), "--xla_cpu_experimental_onednn_custom_call"
+    if name not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {name}=true".strip()
+
+
 def user_cache() -> pathlib.Path:
     """The folder for what may be lost and made again: in XDG_CACHE_HOME, else in ~/.cache."""
     caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")

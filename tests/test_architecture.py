@@ -15,6 +15,7 @@ FLOORS = [
     {"tasks", "faces", "tfds"},
     {"presets", "rendering", "graph"},
     {"releases", "models", "old_formats"},
+    {"model_file"},
     {"data", "checkpoints", "export"},
     {"conversion", "inference"},
     {"evaluation"},

@@ -10,7 +10,7 @@ from emotion_gcn_jax.labels import EXPRESSIONS
 from tests.labelled_folders import write_class_folders
 from tests.stored_runs import run_of
 
-SUBCOMMANDS = [[], ["predict"], ["evaluate"], ["graph"], ["convert"]]
+SUBCOMMANDS = [[], ["predict"], ["evaluate"], ["graph"], ["convert"], ["pack"]]
 
 
 @pytest.mark.parametrize("words", SUBCOMMANDS)
@@ -22,10 +22,12 @@ def test_help_fits_one_screen_and_shows_an_example(words, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 100
     example = " ".join(["  emotion-gcn", *(words or ["predict"])])
-    assert any(line.startswith(f"{example} --") for line in lines)
+    assert any(line.startswith(f"{example} ") for line in lines)
 
 
-@pytest.mark.parametrize("words", [[], ["guess"], ["predict", "photo.jpg"], ["predict", "--checkpoint", "runs/demo"]])
+@pytest.mark.parametrize(
+    "words", [[], ["guess"], ["pack", "--checkpoint", "runs/demo"], ["predict", "--checkpoint", "runs/demo"]]
+)
 def test_mistakes_in_the_command_end_with_2(words, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main(words)

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax import model_file
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import detection, pictures
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.faces.pictures import Picture
-from emotion_gcn_jax.files import PathLike
+from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.inference import engines
 from emotion_gcn_jax.inference.results import FacePrediction
 from emotion_gcn_jax.models import emotion_net
@@ -174,11 +175,12 @@ class EmotionModel:
             yield from rows
 
 
-def load(path: PathLike, engine: str | None = None) -> EmotionModel:
+def load(path: PathLike | None = None, engine: str | None = None) -> EmotionModel:
     """Reads a trained model.
 
     Args:
-        path: a training run's working directory, whose best checkpoint is read, or one checkpoint's folder.
+        path: a training run's working directory, whose best checkpoint is read, one checkpoint's folder, or a model's
+            file, which emotion-gcn pack makes. None takes the model that is shipped (docs/model_card.md).
         engine: what judges faces: "onnx", onnxruntime on the CPU, or "jax". None takes the faster one: onnx where JAX
             has nothing but a CPU.
 
@@ -186,15 +188,25 @@ def load(path: PathLike, engine: str | None = None) -> EmotionModel:
         UserError: there is no checkpoint, it is damaged or of a newer version of the package, holds a trunk only, or
             weights that are not finite; or there is no such engine.
     """
-    checkpoint = checkpoints.read(path)
-    if "tasks" not in checkpoint.meta:
+    path = model_file.SHIPPED if path is None else user_path(path)
+    variables, meta = _read(path)
+    if "tasks" not in meta:
         raise UserError(f"The checkpoint {path} holds a trunk without a head: train from it, with config.init.trunk.")
-    if not all(np.isfinite(array).all() for array in jax.tree.leaves(checkpoint.variables)):
+    if not all(np.isfinite(array).all() for array in jax.tree.leaves(variables)):
         raise UserError(f"The checkpoint {path} has weights that are not finite: it diverged; use another.")
-    constants = checkpoint.variables["constants"].get("head", {})
-    tasks = registry.from_dicts(checkpoint.meta["tasks"])
-    module = emotion_net.from_config(checkpoint.meta["config"], tasks, constants)
-    return EmotionModel(module, checkpoint.variables, checkpoint.meta, engine)
+    constants = variables["constants"].get("head", {})
+    tasks = registry.from_dicts(meta["tasks"])
+    module = emotion_net.from_config(meta["config"], tasks, constants)
+    return EmotionModel(module, variables, meta, engine)
+
+
+def _read(path: pathlib.Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    if path.is_file():
+        return model_file.read(path)
+    from emotion_gcn_jax import checkpoints  # Orbax takes a second to load, and a file does without it
+
+    checkpoint = checkpoints.read(path)
+    return checkpoint.variables, checkpoint.meta
 
 
 def placed(prediction: FacePrediction, found: detection.Detection) -> FacePrediction:

@@ -31,12 +31,12 @@ _NUMBER = re.compile(r"[+-]?[\d.]+")
 
 
 def run(
-    checkpoint: str, files: Sequence[str], *, json_file: str | None, overlay_directory: str | None, detect: bool
+    checkpoint: str | None, files: Sequence[str], *, json_file: str | None, overlay_directory: str | None, detect: bool
 ) -> int:
     """Predicts files; prints a table, and a line to standard error for each that has no answer.
 
     Args:
-        checkpoint: a training run's directory or one checkpoint.
+        checkpoint: a training run's directory, one checkpoint or a model's file; None is the shipped model.
         files: the images' paths; a folder stands for the pictures in it.
         json_file: where all is written, in the files' order.
         overlay_directory: where each picture is written with its faces marked.

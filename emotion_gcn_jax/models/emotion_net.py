@@ -44,6 +44,9 @@ TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "resnet34": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=False),
     "resnet50": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True),
     "vgg16": VGG,
+    # For faces of 40 to 64 pixels, such as FER2013's; 14 layers have 6.4 million parameters instead of 11.2.
+    "fer_resnet18": functools.partial(ResNet, stages=(2, 2, 2, 2), bottleneck=False, small_images=True),
+    "fer_resnet14": functools.partial(ResNet, stages=(1, 2, 2, 1), bottleneck=False, small_images=True),
     # The paper's figure leaves open how the attention is made, and what it acts on: see deep_emotion.py.
     "deep_emotion": DeepEmotion,
     "deep_emotion_valid3": functools.partial(DeepEmotion, localisation="valid3"),

@@ -56,15 +56,55 @@ def _forward(x: jax.Array, kernel: jax.Array, stride: int) -> tuple[jax.Array, t
 
 def _backward(stride: int, saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
-    size = kernel.shape[0]
-    _, of_map = jax.vjp(lambda x: _plain_conv(x, kernel, stride), x)
+    size, shape = kernel.shape[0], x.shape
+    plain = functools.partial(_plain_map_gradient, shape=shape, stride=stride)
+    is_half = x.dtype == jnp.bfloat16
+    of_map = lax.platform_dependent(
+        kernel,
+        gradient,
+        cpu=functools.partial(map_gradient, shape=shape, stride=stride) if is_half else plain,
+        default=plain,
+    )
     of_kernel = lax.platform_dependent(
         x,
         gradient,
         cpu=functools.partial(kernel_gradient, size=size, stride=stride),
         default=functools.partial(_plain_kernel_gradient, size=size, stride=stride),
     )
-    return *of_map(gradient), of_kernel
+    return of_map, of_kernel
+
+
+def _plain_map_gradient(kernel: jax.Array, gradient: jax.Array, *, shape: tuple[int, ...], stride: int) -> jax.Array:
+    _, of_map = jax.vjp(lambda x: _plain_conv(x, kernel, stride), jnp.zeros(shape, gradient.dtype))
+    return of_map(gradient)[0]
+
+
+def map_gradient(
+    kernel_KxKxCxF: jax.Array, gradient_BxHxWxF: jax.Array, *, shape: tuple[int, ...], stride: int
+) -> jax.Array:
+    """The gradient of conv's map as a convolution of stride 1 with the turned kernel, which is made first.
+
+    oneDNN takes it, in bfloat16, at the speed of the forward convolution. A kernel that XLA is only told to read
+    backwards it leaves to slower code.
+
+    Args:
+        kernel_KxKxCxF: conv's.
+        gradient_BxHxWxF: of the output; its H and W are those of the output.
+        shape: of the map.
+        stride: of the convolution.
+
+    Returns:
+        The gradient, of `shape`.
+    """
+    margin = kernel_KxKxCxF.shape[0] // 2
+    spread = [(0, 0, 0)]  # zeros between the places that the stride skipped, and behind the last up to the map's size
+    for side, places in zip(shape[1:3], gradient_BxHxWxF.shape[1:3], strict=True):
+        spread.append((0, side - (stride * (places - 1) + 1), stride - 1))
+    gradient = lax.pad(gradient_BxHxWxF, jnp.zeros((), gradient_BxHxWxF.dtype), [*spread, (0, 0, 0)])
+    turned = jnp.flip(kernel_KxKxCxF, (0, 1)).transpose(0, 1, 3, 2)
+    gradient, turned = lax.optimization_barrier((gradient, turned))
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(gradient, turned, (1, 1), ((margin,) * 2,) * 2, dimension_numbers=layout)
 
 
 def _plain_kernel_gradient(x: jax.Array, gradient: jax.Array, *, size: int, stride: int) -> jax.Array:
@@ -101,6 +141,11 @@ def kernel_gradient(x_BxHxWxC: jax.Array, gradient_BxHxWxF: jax.Array, *, size: 
         else:
             left, right = gradient, _shifted(x, size, range(size), height, width, stride)
         left_NxC, right_NxD = left.reshape(-1, left.shape[-1]), right.reshape(-1, right.shape[-1])
+        if (
+            x.dtype == jnp.bfloat16
+        ):  # the processor's units for bfloat16 want matrices as they lie in memory, and round what they add
+            left_CxN, right_NxD = lax.optimization_barrier((left_NxC.T, right_NxD))
+            return total + (left_CxN @ right_NxD).astype(precise), None
         contract_rows = (((0,), (0,)), ((), ()))
         return total + lax.dot_general(left_NxC, right_NxD, contract_rows, preferred_element_type=precise), None
 

@@ -17,7 +17,6 @@ from emotion_gcn_jax.models.layers import BatchNorm, Conv, PointwiseConv
 from emotion_gcn_jax.trees import Dtype
 
 EXPANSION = 4  # He et al., table 1: a bottleneck's last convolution has four times the channels of the others
-SMALLEST_SIDE = 32  # five halvings leave a 1x1 map
 
 
 class Block(nn.Module):
@@ -67,6 +66,8 @@ class ResNet(nn.Module):
             after the first halves the sides and doubles the channels.
         bottleneck: bottleneck blocks (50 layers) rather than basic ones (18 and 34).
         stem_width: channels after the stem, and of the 3x3 convolutions in the first stage.
+        small_images: the stem is a 3x3 convolution at full resolution, without a pool, as for CIFAR's images (He et
+            al., section 4.2): for faces of some 40 to 64 pixels. torchvision's stem quarters the sides.
         folded: for inference only: every norm is part of the convolution before it (models/folding.py).
         remat: recompute each block in the backward pass instead of keeping its inner maps.
         axis_name: the mapped axis over which one global batch is spread; None on a single device.
@@ -77,6 +78,7 @@ class ResNet(nn.Module):
     stages: tuple[int, ...] = (3, 4, 6, 3)
     bottleneck: bool = True
     stem_width: int = 64
+    small_images: bool = False
     folded: bool = False
     remat: bool = False
     axis_name: str | None = None
@@ -100,25 +102,29 @@ class ResNet(nn.Module):
         """Computes the last feature map.
 
         Args:
-            images_BxHxWxC: normalised images, any side from 32 up, any number of channels.
+            images_BxHxWxC: normalised images, any side from 32 up (8 with small_images), any number of channels.
             train: whether the norms use (and record) the batch's moments rather than the running statistics.
 
         Returns:
-            The map, B x ceil(H / 32) x ceil(W / 32) x D, with D = 2048 for 50 layers and 512 for 18 and 34. No value is
-            negative.
+            The map, B x ceil(H / 32) x ceil(W / 32) x D, with D = 2048 for 50 layers and 512 otherwise; with
+            small_images ceil(H / 8) x ceil(W / 8). No value is negative.
 
         Raises:
-            UserError: an image side is below 32.
+            UserError: an image side is below 32 (8 with small_images).
         """
-        if min(images_BxHxWxC.shape[1:3]) < SMALLEST_SIDE:
+        smallest_side = 8 if self.small_images else 32  # three or five halvings leave a 1x1 map
+        if min(images_BxHxWxC.shape[1:3]) < smallest_side:
             raise UserError(
-                f"ResNet needs images of at least {SMALLEST_SIDE} pixels a side, found "
+                f"This ResNet needs images of at least {smallest_side} pixels a side, found "
                 f"{images_BxHxWxC.shape[1]} x {images_BxHxWxC.shape[2]}: choose a larger config.input.side or crop."
             )
         layers.refuse_to_train_folded(self.folded, train)
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
-        x = _conv_and_norm(self, "stem_conv", images_BxHxWxC, train, self.stem_width, 7, stride=2)
-        x = nn.relu(layers.max_pool_3x3(x))
+        if self.small_images:
+            x = nn.relu(_conv_and_norm(self, "stem_conv", images_BxHxWxC, train, self.stem_width, 3))
+        else:
+            x = _conv_and_norm(self, "stem_conv", images_BxHxWxC, train, self.stem_width, 7, stride=2)
+            x = nn.relu(layers.max_pool_3x3(x))
         for stage, block, projects in self._blocks():
             x = block_class(
                 width=self.stem_width * 2 ** (stage - 1),

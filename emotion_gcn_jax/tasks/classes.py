@@ -11,7 +11,7 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import NO_CLASS, class_word
 from emotion_gcn_jax.tasks import losses
-from emotion_gcn_jax.tasks.metrics import ClassMetrics
+from emotion_gcn_jax.tasks.metrics import ClassMetrics, calibration_error
 from emotion_gcn_jax.tasks.task import Columns, Metadata, Task, numbers_text, one_of, positive_numbers
 
 LOSSES = ("cross_entropy", "soft_cross_entropy")
@@ -29,6 +29,7 @@ class Classes(Task):
             got: a column NAME_votes, numbers N x V, whose V words the dataset's metadata has under the same name. Votes
             for other words than the vocabulary's do not count; where there are no votes, the class has them all.
         label_smoothing: the share of the target that is spread evenly over all classes, at least 0 and below 1.
+        temperature: what the raw outputs are divided by before they become probabilities; emotion-gcn pack fits it.
         class_weights: the loss's weight of every class: "none" (all 1), "inverse_frequency" (of the training labels;
             the rarest class has 1, as Emotion-GCN's 3803 / n on AffectNet), or C positive numbers.
     """
@@ -41,6 +42,7 @@ class Classes(Task):
     loss_name: str = "cross_entropy"
     class_weights: str | tuple[float, ...] = "none"
     label_smoothing: float = 0.0
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises UserError for an unknown loss, for class weights that are none, and for too much smoothing."""
@@ -142,10 +144,13 @@ class Classes(Task):
 
     def answer(self, output_BxW: jax.Array) -> jax.Array:
         """The classes' probabilities; each row sums to 1."""
-        return jax.nn.softmax(output_BxW)
+        return jax.nn.softmax(output_BxW / self.temperature)
 
     def metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, Any]:
-        """accuracy, mean_class_accuracy, macro_f1; per_class: word -> precision, recall, f1, support; confusion."""
+        """accuracy, mean_class_accuracy, macro_f1, calibration_error; tables: per_class, confusion.
+
+        per_class has precision, recall, f1 and support by the word.
+        """
         found = self._metrics(labels, answers_NxW)
         per_class = {
             word: {
@@ -158,6 +163,7 @@ class Classes(Task):
         }
         confusion = {"label_names": list(self.vocabulary), "matrix": found.confusion_CxC}
         scores = {name: getattr(found, name) for name in self.selectable}
+        scores["calibration_error"] = calibration_error(labels, answers_NxW)
         return {**scores, "per_class": per_class, "confusion": confusion}
 
     def interval_metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, float]:

@@ -11,6 +11,8 @@ import numpy as np
 
 from emotion_gcn_jax.labels import NO_CLASS
 
+_BINS = 15  # Guo et al., section 5
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassMetrics:
@@ -91,6 +93,28 @@ class ClassMetrics:
         has no score and does not pull the mean down.
         """
         return _mean_of_defined(self.f1_C)
+
+
+def calibration_error(true_N: np.ndarray, probabilities_NxC: np.ndarray) -> float:
+    """How far from being right the most probable classes' probabilities are, on average.
+
+    The expected calibration error of Guo et al. (ICML 2017, arXiv 1706.04599, equation 3) with 15 bins of equal width.
+
+    Args:
+        true_N: class ids in 0..C-1, or -1 for none, which are left out.
+        probabilities_NxC: each row sums to 1.
+
+    Returns:
+        In 0..1; NaN without examples.
+    """
+    known_N = np.asarray(true_N) != NO_CLASS
+    true_N, probabilities_NxC = np.asarray(true_N)[known_N], np.asarray(probabilities_NxC, np.float64)[known_N]
+    if not len(true_N):
+        return math.nan
+    confidence_N = probabilities_NxC.max(1)
+    is_right_N = probabilities_NxC.argmax(1) == true_N
+    bin_N = np.clip(np.ceil(confidence_N * _BINS) - 1, 0, _BINS - 1).astype(int)
+    return float(np.abs(np.bincount(bin_N, is_right_N - confidence_N, _BINS)).sum() / len(true_N))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,10 @@
 The library checks a header's claims against the file. Here are this project's limits, and the number types.
 """
 
+import json
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import safetensors
@@ -18,7 +20,7 @@ SUFFIX = ".safetensors"
 
 _LENGTH_BYTES = 8  # the header's length, little-endian, stands before it (the format's definition)
 _MAX_HEADER_BYTES = 10_000_000  # a DenseNet-121's 727 tensors take 0.1 MB; the library's own limit is 100 MB
-_METADATA = {"format": "pt"}  # torch's own loaders of safetensors ask for it
+TORCHS = MappingProxyType({"format": "pt"})  # torch's own loaders of safetensors ask for it
 
 # The format's names of the types that torch has too.
 _TORCH_NAMES = {
@@ -51,10 +53,23 @@ def decode(data: bytes) -> dict[str, np.ndarray]:
         raise Refusal(f"is a damaged or truncated safetensors file ({shown(str(error))}): download it again") from None
 
 
-def encode(tensors: Mapping[str, np.ndarray]) -> bytes:
-    """A file of these arrays, marked as torch's; the format keeps no order of the names."""
+def metadata(data: bytes) -> dict[str, str]:
+    """What the header of a file with these bytes says besides the arrays; empty where it says nothing.
+
+    Raises:
+        Refusal: the header cannot be read.
+    """
+    try:
+        header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + min(_header_bytes(data), _MAX_HEADER_BYTES)])
+        return dict(header.get("__metadata__", {}))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        raise Refusal("has a damaged safetensors header: copy or download it again") from None
+
+
+def encode(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] = TORCHS) -> bytes:
+    """A file of these arrays, and of text by name; the format keeps no order of either's names."""
     native = {name: array.astype(array.dtype.newbyteorder("="), order="C") for name, array in tensors.items()}
-    return safetensors.numpy.save(native, metadata=_METADATA)
+    return safetensors.numpy.save(native, metadata=dict(metadata))
 
 
 def _header_bytes(data: bytes) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import ml_collections
 import tqdm
 
-from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax import checkpoints, runtime
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.data.batches import train_batches
 from emotion_gcn_jax.errors import extra
@@ -72,6 +72,8 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: PathLike, *, r
         UserError: the config, the dataset or the working directory does not do.
     """
     folder = user_path(folder)
+    if config.model.dtype == "bfloat16":
+        runtime.use_onednn()
     config, last = workdir.check(config, folder, resume)
     run = prepare(config, last=last)
     saved = workdir.open_for_writing(config, folder)

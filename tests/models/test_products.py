@@ -48,6 +48,24 @@ def test_a_convolution_equals_the_plain_one_with_both_gradients(shape, dtype, si
         assert_close(one, other, TOLERANCES[dtype])
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "stride", "features"),
+    [((35, 14, 15, 24), 3, 1, 40), ((3, 7, 9, 4), 3, 2, 6), ((2, 1, 1, 4), 7, 2, 6), ((35, 14, 15, 24), 5, 3, 2)],
+    ids=str,
+)
+def test_in_bfloat16_both_gradients_are_float32s_but_for_rounding(shape, size, stride, features):
+    half, layout = "bfloat16", (size, size, shape[-1], features)
+    x, kernel = draw(shape, half, 0), draw(layout, half, 1)
+    found, gradients = jax.vjp(lambda x, kernel: products.conv(x, kernel, stride), x, kernel)
+    cotangent = draw(found.shape, half, 2)
+    x, kernel, wide = (array.astype("float32") for array in (x, kernel, cotangent))
+    expected, expected_gradients = jax.vjp(lambda x, kernel: plain_conv(x, kernel, stride), x, kernel)
+    pairs = zip((found, *gradients(cotangent)), (expected, *expected_gradients(wide)), strict=True)
+    for one, other in pairs:  # bfloat16 has 8 bits; the kernel's gradient is a sum of chunks, each rounded to them
+        assert one.dtype == half
+        assert_close(one.astype("float32"), other, 2**-7)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.usefixtures("x64")
 def test_a_1x1_convolution_equals_the_plain_one_with_both_gradients(dtype):

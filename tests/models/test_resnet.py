@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.resnet import ResNet
 from tests.models.running import random_variables, run_once
 
@@ -56,6 +57,34 @@ def test_any_sides_from_32_up_and_any_channels_give_a_map(height, width, channel
     model, images = ResNet((1, 1, 1, 1), bottleneck), jnp.zeros((2, height, width, channels))
     last, _ = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images, False))
     assert last.shape == (2, *shape)
+
+
+@pytest.mark.parametrize(("height", "width", "shape"), [(8, 8, (1, 1, 8)), (44, 48, (6, 6, 8)), (9, 33, (2, 5, 8))])
+def test_for_small_images_the_map_has_an_eighth_of_each_side(height, width, shape):
+    model, images = ResNet((1, 1, 1, 1), False, stem_width=1, small_images=True), jnp.zeros((2, height, width, 1))
+    (last, variables) = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), images, False))
+    assert last.shape == (2, *shape)
+    assert variables["params"]["stem_conv"]["kernel"].shape == (3, 3, 1, 1)
+
+
+def test_a_side_below_8_is_refused_of_small_images():
+    with pytest.raises(UserError, match="at least 8 pixels a side, found 7 x 9: choose"):
+        jax.eval_shape(lambda: ResNet(small_images=True).init(jax.random.key(0), jnp.zeros((1, 7, 9, 1)), False))
+
+
+@pytest.mark.parametrize(
+    ("trunk", "count"),
+    # WuJie1010's ResNet-18 for FER2013 has 11,172,423 with three channels and a classifier of 512 x 7 + 7; one block
+    # fewer in the first and in the last stage leaves out 2 x 9 x (64^2 + 512^2) weights and 2 norms each
+    [
+        ("fer_resnet18", 11_172_423 - 3_591 - 2 * 9 * 64),
+        ("fer_resnet14", 11_172_423 - 3_591 - 2 * 9 * 64 - 18 * (64**2 + 512**2) - 4 * (64 + 512)),
+    ],
+)
+def test_the_trunks_for_fer2013_have_their_parameters(trunk, count):
+    model = emotion_net.TRUNKS[trunk](axis_name=None)
+    variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 44, 44, 1)), False))
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
 
 
 @pytest.mark.parametrize(("height", "width"), [(31, 40), (40, 31), (1, 1)])

@@ -1,0 +1,95 @@
+"""A model in one file: what it keeps of a checkpoint, and what is said of files that are none."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import emotion_gcn_jax as eg
+from emotion_gcn_jax import checkpoints, cli, model_file
+from emotion_gcn_jax.errors import UserError
+from tests.photographs import ASTRONAUT
+from tests.untrained import write_checkpoint
+
+META = {"config": {}, "tasks": [], "input": {}, "crop": None, "dataset": "faces"}
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("run"), "emotion_gcn")
+
+
+@pytest.fixture(scope="module")
+def packed(workdir):
+    path = workdir / "model.safetensors"
+    assert cli.main(["pack", "--checkpoint", str(workdir), "--output", str(path)]) == 0
+    return path
+
+
+def write(path, arrays=None, meta=None, **changed):
+    """A file as `model_file.write` makes it, with entries of its header changed."""
+    text = json.dumps({**META, "format_version": 2, **(meta or {})})
+    path.write_bytes(safetensors.numpy.save(arrays or {}, {"emotion_gcn_jax": text, **changed}))
+    return path
+
+
+def test_a_file_keeps_the_weights_to_float16_and_all_that_is_said_of_them(workdir, packed):
+    checkpoint, (variables, meta) = checkpoints.read(workdir), model_file.read(packed)
+    assert meta == checkpoint.meta | {"format_version": 2}
+
+    def compare(path, stored, own):
+        assert stored.dtype == np.float32
+        is_rounded = path[0].key == "params" and own.ndim > 1
+        np.testing.assert_array_equal(stored, own.astype(np.float16) if is_rounded else own)
+
+    jax.tree_util.tree_map_with_path(compare, variables, checkpoint.variables)
+
+
+def test_a_file_answers_as_its_checkpoint_does_but_for_rounding(workdir, packed):
+    faces = list(np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), np.uint8))
+    for one, other in zip(eg.load(packed).predict_faces(faces), eg.load(workdir).predict_faces(faces), strict=True):
+        assert one.valence == pytest.approx(other.valence, abs=0.02)
+        assert list(one.probabilities.values()) == pytest.approx(list(other.probabilities.values()), abs=0.02)
+
+
+def test_a_checkpoint_may_be_a_file_wherever_one_is_named(packed, tmp_path):
+    assert cli.main(["predict", "--checkpoint", str(packed), "--no-detect", str(ASTRONAUT)]) == 0
+    assert checkpoints.read(packed).path == packed
+    assert cli.main(["pack", "--checkpoint", str(packed), "--output", str(tmp_path / "again.safetensors")]) == 0
+    assert (tmp_path / "again.safetensors").read_bytes() == packed.read_bytes()
+
+
+def test_what_is_there_is_not_replaced_and_what_is_too_large_is_not_rounded(tmp_path, packed):
+    with pytest.raises(UserError, match=r"There is something at .* already: choose a new name"):
+        model_file.write(packed, {}, META)
+    with pytest.raises(UserError, match=r"ends in \.safetensors, found .*model\.pth: name it so"):
+        model_file.write(tmp_path / "model.pth", {}, META)
+    kernel = np.full((2, 2), 7e4, np.float32)  # float16 reaches 65,504
+    with pytest.raises(UserError, match="weights params/kernel reach 70000, too much for float16"):
+        model_file.write(tmp_path / "large.safetensors", {"params": {"kernel": kernel}}, META)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path: None, r"cannot be read \(No such file or directory\): name a model's file"),
+        (lambda path: path.write_bytes(b""), "is no safetensors file: a model's file is made by emotion-gcn pack"),
+        (lambda path: path.write_bytes(b"PK\3\4" * 9), "is no safetensors file"),
+        (lambda path: path.write_bytes(write(path).read_bytes()[:-40]), "is (no|a damaged or truncated) safetensors"),
+        (lambda path: path.write_bytes(safetensors.numpy.save({"w": np.ones(2)})), "weights without a word on the mod"),
+        (lambda path: write(path, emotion_gcn_jax="{"), "has a damaged description of its model: copy it again"),
+        (lambda path: write(path, emotion_gcn_jax="[" * 100_000), "has a damaged description of its model"),
+        (lambda path: write(path, emotion_gcn_jax="[2]"), "has a damaged description of its model"),
+        (lambda path: write(path, emotion_gcn_jax="{}"), "has a damaged description of its model"),
+        (lambda path: write(path, meta={"format_version": "x"}), "has a damaged description of its model"),
+        (lambda path: write(path, meta={"format_version": 3}), "has format 3, this version reads up to 2: update"),
+    ],
+)
+def test_other_files_get_a_sentence(tmp_path, make, sentence):
+    path = tmp_path / "model.safetensors"
+    make(path)
+    with pytest.raises(UserError, match=sentence):
+        model_file.read(path)
