@@ -2,7 +2,7 @@
 
     tfds build tfds_builders/fer2013 --config=fer2013 --manual_dir=FOLDER
     python train.py --config=configs/fer2013.py:deep_emotion,single_task,stable --workdir=runs/fer2013
-    python train.py --config=configs/fer2013.py:resnet18,single_task --workdir=runs/fer2013_resnet18
+    python train.py --config=configs/fer2013.py:fer_resnet18,single_task --workdir=runs/fer2013_resnet18
     emotion-gcn evaluate --checkpoint runs/fer2013 --dataset fer2013 --config fer2013 --split test --output report
 
 The epoch is chosen by PublicTest (the split validation), PrivateTest (test) is for the report alone.

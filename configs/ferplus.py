@@ -2,7 +2,7 @@
 
     tfds build tfds_builders/fer2013 --config=ferplus --manual_dir=FOLDER
     python train.py --config=configs/ferplus.py:deep_emotion,single_task,stable --workdir=runs/ferplus
-    python train.py --config=configs/ferplus.py:resnet18,single_task --workdir=runs/ferplus_resnet18
+    python train.py --config=configs/ferplus.py:fer_resnet18,single_task --workdir=runs/ferplus_resnet18
 
 Training learns from the shares of the votes, of the images of which one class has the majority; accuracy is by that
 class. Not run yet: no accuracy of this config has been measured.

@@ -7,8 +7,8 @@ A config of these sets takes "TRUNK,MODEL,RECIPE", such as `configs/fer2013.py:d
   the augmentation. Gradients are clipped, since others saw the loss explode.
 - stable: the same network with a rate of 0.001 that falls to 0 in 150 epochs, and a tenth of it for the localisation
   network, whose units die otherwise.
-- strong: for every other trunk. SGD at 0.1, random crops, zoom, shift, erasing, label smoothing, 150 epochs. (The
-  ResNets that reach 70 % and more on FER2013 elsewhere have a 3x3 stem without a pool; torchvision's, here, has not.)
+- strong: for every other trunk, fer_resnet18 before all. SGD at 0.1, random crops, zoom, shift, erasing, label
+  smoothing, 150 epochs.
 
 The first two are for the trunks deep_emotion..., which take grey images of 48 x 48 pixels; stable is their default,
 strong the others'.

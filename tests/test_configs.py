@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from configs import affectnet, affwild2, ck_plus, common, fer2013, ferg, ferplus, folders, jaffe, rafdb, synthetic_faces
+from configs import (
+    affectnet,
+    affwild2,
+    ck_plus,
+    common,
+    fer2013,
+    ferg,
+    ferplus,
+    folders,
+    jaffe,
+    photographs,
+    rafdb,
+    synthetic_faces,
+)
 from emotion_gcn_jax import presets
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.data.inputs import Input
@@ -16,7 +29,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import encode_png
 from emotion_gcn_jax.graph import adjacency
 from emotion_gcn_jax.graph.nodes import nodes_of, targets
-from emotion_gcn_jax.labels import CLASS_WORDS
+from emotion_gcn_jax.labels import CLASS_WORDS, EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import checks, loop
@@ -105,6 +118,20 @@ def test_deep_emotion_sees_what_it_takes(module, recipe):
     assert (config.input.side, config.input.channels, config.input.crop) == (48, 1, 0)
     epochs, rate = (500, 5e-3) if recipe == "literal" else (150, 1e-3)
     assert (config.training.epochs, config.optimizer.learning_rate) == (epochs, rate)
+
+
+def test_the_shipped_model_learns_from_both_kinds_of_labels_of_every_image():
+    config = photographs.get_config()
+    (task,) = registry.from_config(config.tasks)
+    assert (config.model.trunk, config.model.dtype, config.input.crop) == ("fer_resnet14", "bfloat16", 44)
+    assert (config.dataset.config, config.dataset.streams, config.data.batch_size) == (
+        "ferplus",
+        "fer2013/fer2013=64",
+        128,
+    )
+    assert (task.loss_name, task.outputs) == ("soft_cross_entropy", EXPRESSIONS)
+    assert config.is_locked
+    checks.check_numbers(config)
 
 
 def test_ferplus_learns_from_the_votes_for_eight_classes():
