@@ -27,11 +27,14 @@ def use_onednn() -> None:
     """Lets XLA hand bfloat16 convolutions on a CPU to oneDNN: with AMX ten times as fast as its own.
 
     To be called before the first computation; what XLA_FLAGS says of it wins. Nothing else is changed by it: float32
-    stays with XLA.
+    stays with XLA. Programs are compiled anew in every process then, since those that call oneDNN cannot be kept.
     """
     flags, name = os.environ.get("XLA_FLAGS", ""), "--xla_cpu_experimental_onednn_custom_call"
     if name not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {name}=true".strip()
+    if jax.default_backend() == "cpu":
+        config: Any = jax.config
+        config.update("jax_enable_compilation_cache", False)
 
 
 def user_cache() -> pathlib.Path:

@@ -3,6 +3,10 @@ import pathlib
 import subprocess
 import sys
 
+import jax
+import pytest
+
+OFF = "--xla_cpu_experimental_onednn_custom_call=false"
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
@@ -19,6 +23,26 @@ def test_compiled_programs_go_to_the_users_cache_unless_jax_is_told_otherwise(tm
     )
     assert run("-c", program, XDG_CACHE_HOME=str(tmp_path)).stdout.strip() == str(tmp_path / "emotion_gcn_jax" / "jax")
     assert run("-c", program, JAX_COMPILATION_CACHE_DIR="elsewhere").stdout.strip() == "elsewhere"
+
+
+CONVOLUTION = """
+import jax, jax.numpy as jnp, numpy as np
+from emotion_gcn_jax import runtime
+from emotion_gcn_jax.models import products
+runtime.set_up()
+runtime.use_onednn()
+rng = np.random.default_rng(0)
+x, kernel = (jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for shape in [(4, 24, 24, 64), (3, 3, 64, 64)])
+compiled = jax.jit(products.conv).lower(x, kernel).compile()
+exact = products.conv(x.astype("float32"), kernel.astype("float32"))
+print("onednn" in compiled.as_text(), float(abs(compiled(x, kernel) - exact).max() / abs(exact).max()) < 2**-7)
+"""
+
+
+@pytest.mark.parametrize(("flags", "used"), [("", jax.__version_info__ >= (0, 12)), (OFF, False)])
+def test_convolutions_in_bfloat16_go_to_onednn_unless_xla_is_told_otherwise(tmp_path, flags, used):
+    result = run("-c", CONVOLUTION, XDG_CACHE_HOME=str(tmp_path), XLA_FLAGS=flags)
+    assert (result.stdout.split(), result.stderr) == ([str(used), "True"], "")
 
 
 def test_tensorflow_is_loaded_without_a_word():
