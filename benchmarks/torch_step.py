@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=227)
     parser.add_argument("--batch", type=int, default=35)
     parser.add_argument("--channels-last", action="store_true", help="the layout that is faster on most CPUs")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="bfloat16 is autocast's")
     args = parser.parse_args()
     torch.manual_seed(0)
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
@@ -53,7 +54,10 @@ def main() -> None:
 
     def step() -> None:
         optimizer.zero_grad()
-        torch_models.official_loss(model(images), expression, valence, arousal, weights).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.dtype == "bfloat16"):
+            outputs = model(images)
+        outputs = tuple(output.float() for output in outputs)
+        torch_models.official_loss(outputs, expression, valence, arousal, weights).backward()
         optimizer.step()
 
     serve(step, torch=torch.__version__, threads=torch.get_num_threads())

@@ -24,10 +24,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=227, help="side of the images in pixels")
     parser.add_argument("--batch", type=int, default=35)
     parser.add_argument("--remat", action="store_true", help="ours recomputes layers in the backward pass")
+    parser.add_argument("--dtype", default="float32", help="or bfloat16, torch's by autocast")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
     args = parser.parse_args()
-    sizes = ["--trunk", args.trunk, "--size", str(args.size), "--batch", str(args.batch)]
+    sizes = ["--trunk", args.trunk, "--size", str(args.size), "--batch", str(args.batch), "--dtype", args.dtype]
     torch_side = [args.torch_python, str(HERE / "torch_step.py"), *sizes]
     sides = {
         "ours": [sys.executable, str(HERE / "train_step.py"), "--serve", *(["--remat"] if args.remat else []), *sizes],
@@ -47,7 +48,18 @@ def main() -> None:
     for result in results.values():
         result["images_per_second"] = round(args.batch / result["seconds"], 2)
     print(taking_turns.table(results, "ours"), file=sys.stderr)
-    print(json.dumps({"trunk": args.trunk, "size": args.size, "batch": args.batch, "ours_over": ratios, **results}))
+    print(
+        json.dumps(
+            {
+                "trunk": args.trunk,
+                "size": args.size,
+                "batch": args.batch,
+                "dtype": args.dtype,
+                "ours_over": ratios,
+                **results,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
