@@ -61,8 +61,7 @@ def start(
 
 
 def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
-    trunk: Any = module.trunk
-    module = module.clone(trunk=trunk.clone(dtype=module.param_dtype))  # the graph computes in float32
+    module = _precise(module)  # the graph computes in float32
 
     def of_images(images: jax.Array) -> dict[str, jax.Array]:
         return answers(module, variables, images, tasks, inputs)
@@ -76,7 +75,7 @@ def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs
 def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
     @functools.cache
     def folded() -> tuple[Any, Any]:  # at the first answer: an evaluation on several devices folds for itself
-        net, ready = folding.fold(module, variables)
+        net, ready = folding.fold(for_backend(module), variables)
         run = jax.jit(lambda variables, images: answers(net, variables, images, tasks, inputs))
         return run, jax.device_put(ready)
 
@@ -91,6 +90,16 @@ def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs:
         return {task.name: np.concatenate([part[task.name] for part in parts]) for task in tasks}
 
     return answer
+
+
+def for_backend(module: EmotionNet) -> EmotionNet:
+    """The network as JAX should judge with it: on a CPU not in bfloat16, which is slow there but for training's step."""
+    return _precise(module) if jax.default_backend() == "cpu" else module
+
+
+def _precise(module: EmotionNet) -> EmotionNet:
+    trunk: Any = module.trunk
+    return module.clone(trunk=trunk.clone(dtype=module.param_dtype))
 
 
 def answers(
