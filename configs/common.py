@@ -71,8 +71,9 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 
     # Every task by its name. All kinds have a weight in the total loss; see emotion_gcn_jax/presets.py for the paper's.
-    # classes: vocabulary, loss (cross_entropy, or soft_cross_entropy, which learns from a dataset's column NAME_votes),
-    #   class_weights (none, inverse_frequency, or numbers "0.1,0.2,..."), label_smoothing (0.1)
+    # classes: vocabulary, loss (cross_entropy, or soft_cross_entropy, which learns from a dataset's column NAME_votes,
+    #   or arcface), class_weights (none, inverse_frequency, or numbers "0.1,0.2,..."), label_smoothing (0.1); arcface
+    #   has scale, margin, margin_variant (fallback, easy or plain) and margin_warmup_epochs (linear, from 0)
     # values: dimensions (columns), loss (ccc or mse), ccc_variance (population; unbiased gives the official numbers)
     # flags: names, loss (bce), positive_weights (none, balanced, or numbers)
     config.tasks = ml_collections.ConfigDict({name: presets.TASKS[name] for name in preset.tasks})

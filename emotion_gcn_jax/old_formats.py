@@ -45,7 +45,15 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "optimizer": {"nesterov": False, "decay_only_kernels": False, "l2": "", "rates": ""},
 }
-_LATER_OF_TASKS: dict[str, dict[str, Any]] = {"classes": {"label_smoothing": 0.0}}  # by the kind
+_LATER_OF_TASKS: dict[str, dict[str, Any]] = {  # by the kind
+    "classes": {
+        "label_smoothing": 0.0,
+        "scale": 10.0,
+        "margin": 0.3,
+        "margin_variant": "fallback",
+        "margin_warmup_epochs": 1.0,
+    }
+}
 
 _REQUIREMENTS = {"both": "all"}  # the one word of config.dataset.require that has changed
 

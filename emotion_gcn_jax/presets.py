@@ -32,6 +32,10 @@ TASKS: dict[str, dict[str, Any]] = {
         "weight": 1.0,
         "class_weights": "none",
         "label_smoothing": 0.0,
+        "scale": 10.0,
+        "margin": 0.3,
+        "margin_variant": "fallback",
+        "margin_warmup_epochs": 1.0,
     },
     "affect": {
         "kind": "values",

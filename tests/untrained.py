@@ -13,7 +13,7 @@ from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.graph import adjacency
 from emotion_gcn_jax.graph.nodes import nodes_of
-from emotion_gcn_jax.models.emotion_net import create_model
+from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.tasks import registry
 
 CROP = Crop(side=1.05, size=48, enlarge=True)
@@ -43,9 +43,7 @@ def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0)
         with config.unlocked():
             config.tasks = tasks
     tasks = registry.from_config(config.tasks)
-    net = create_model(
-        "densenet_tiny", tasks, head=config.model.head, readout=config.model.readout, word_vector_width=100
-    )
+    net = emotion_net.from_config(config, tasks, {"word_vectors": np.zeros((1, 100))})
     variables = random_variables(net, channels)
     if config.model.head == "graph":
         nodes = nodes_of(tasks)

@@ -183,6 +183,11 @@ def _official_model(checkpoint: PathLike, config: Mapping[str, Any], tasks: Task
             f"of expression and, always with a graph, the affect of {' and '.join(names.VALUES)}: such a model cannot "
             f"be written for PyTorch."
         )
+    if tasks[0].takes_cosines:
+        raise UserError(
+            f"{checkpoint} answers with cosines (its loss is arcface), and the official layout has linear layers with "
+            f"biases: such a model cannot be written for PyTorch."
+        )
     propagation = config["graph"]["propagation"] if head == "graph" else "transposed"
     if (readout, propagation) != (presets.readout(trunk, model), "transposed"):
         raise UserError(

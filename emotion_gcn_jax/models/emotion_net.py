@@ -142,7 +142,7 @@ def create_model(
         axis_name: the mapped axis over which one global batch is spread.
 
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name, or a head that does not make what the tasks take.
     """
     check_names(trunk, head, readout, dtype)
     param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
@@ -150,8 +150,14 @@ def create_model(
     graph = {"word_vector_width": word_vector_width, "propagation": propagation}
     body = TRUNKS[trunk](remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
     top = HEADS[head](widths, param_dtype, graph)
+    cosines = tuple(task.name for task in tasks if task.takes_cosines)
     if isinstance(top, LinearHead):
-        top = top.clone(deviation=getattr(body, "HEAD_DEVIATION", None))
+        top = top.clone(deviation=getattr(body, "HEAD_DEVIATION", None), cosines=cosines)
+    elif cosines:
+        raise UserError(
+            f"config.tasks.{cosines[0]}.loss=arcface takes cosines, which the head {head} does not make: set "
+            f"config.model.head to linear, or the loss to cross_entropy."
+        )
     return EmotionNet(body, top, readout, param_dtype)
 
 

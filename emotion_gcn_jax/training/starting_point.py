@@ -83,6 +83,10 @@ def _whole(config: ml_collections.ConfigDict, tasks: Tasks, found: Checkpoint) -
     if theirs != ours:
         has, wants = (" and ".join(f"{n} ({', '.join(outputs)})" for n, outputs in ts) for ts in (theirs, ours))
         raise UserError(f"{where} predicts {has}, and the config's tasks are {wants}: set config.tasks to the same.")
+    of_cosines = [sorted(task.name for task in ts if task.takes_cosines) for ts in (_tasks(found), tasks)]
+    if of_cosines[0] != of_cosines[1]:
+        has, wants = (", ".join(names) or "no task" for names in of_cosines)
+        raise UserError(f"{where} has cosines for {has}, and the config for {wants}: set the same losses (arcface).")
     propagation = found.meta["config"]["graph"]["propagation"]
     if found.variables["constants"] and propagation != config.graph.propagation:
         raise UserError(f"{where} has config.graph.propagation {propagation}: set it to the same.")

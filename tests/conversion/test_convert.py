@@ -355,6 +355,10 @@ NOT_OFFICIAL = {
         lambda meta: of_tasks(meta, {"mood": dict(CLASSES), "affect": dict(AFFECT)}),
         "predicts mood, affect by",
     ),
+    "cosines": (
+        lambda meta: of_tasks(meta, {"expression": {**CLASSES, "loss": "arcface"}, "affect": dict(AFFECT)}),
+        "answers with cosines (its loss is arcface), and the official layout has linear layers with biases",
+    ),
     "another head": (lambda meta: meta["config"]["model"].update(head="two_layers"), "by the head two_layers"),
     "propagated by rows": (
         lambda meta: meta["config"]["graph"].update(propagation="row"),

@@ -43,7 +43,7 @@ def compiled():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("name", ["single_task", "emotion_gcn", "emotion_gcn_au", "own", "grey", "crop"])
+@pytest.mark.parametrize("name", ["single_task", "emotion_gcn", "emotion_gcn_au", "own", "grey", "crop", "arcface"])
 def test_both_engines_give_the_same_answers(workdirs, name):
     by_jax, by_onnx = (eg.load(workdirs(name), engine=engine) for engine in ("jax", "onnx"))
     assert (by_jax.engine, by_onnx.engine) == ("jax", "onnx")
