@@ -357,8 +357,9 @@ NOT_OFFICIAL = {
     ),
     "cosines": (
         lambda meta: of_tasks(meta, {"expression": {**CLASSES, "loss": "arcface"}, "affect": dict(AFFECT)}),
-        "answers with cosines (its loss is arcface), and the official layout has linear layers with biases",
+        "has cosines (the loss arcface), hidden layers or an embedding, and the official layout has one linear layer",
     ),
+    "an embedding": (lambda meta: meta["config"]["model"].update(embedding=8), "hidden layers or an embedding, and"),
     "another head": (lambda meta: meta["config"]["model"].update(head="two_layers"), "by the head two_layers"),
     "propagated by rows": (
         lambda meta: meta["config"]["graph"].update(propagation="row"),

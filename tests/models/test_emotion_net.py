@@ -168,7 +168,9 @@ def test_only_a_graph_reads_densenets_maximum():
     found = {(t, m): presets.readout(t, m) for t in trunks for m in presets.PRESETS}
     graphs = {("densenet121", "emotion_gcn"), ("densenet121", "emotion_gcn_au")}
     assert {pair for pair, readout in found.items() if readout == "max"} == graphs
-    assert set(found.values()) == {"max", "average"}
+    flattened = {(t, m) for t in trunks for m in ("mt_vgg", "mt_arcvgg")}
+    assert {pair for pair, readout in found.items() if readout == "flatten"} == flattened
+    assert set(found.values()) == {"max", "average", "flatten"}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +190,13 @@ def test_readouts(readout, activation, expected):
     features = emotion_net.READOUTS[readout](map_1x2x2x2, activation)
     np.testing.assert_allclose(features[:, 0], [expected], rtol=1e-6)
     assert features.shape == (1, 2)
+
+
+def test_a_flattened_map_is_read_row_by_row():
+    map_2x2x3x2 = jnp.arange(-12.0, 12).reshape(2, 2, 3, 2)
+    np.testing.assert_array_equal(
+        emotion_net.READOUTS["flatten"](map_2x2x3x2, "relu"), [[0] * 12, [float(n) for n in range(12)]]
+    )
 
 
 def test_the_maximum_is_taken_without_activation():
