@@ -14,7 +14,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
 
     Args:
         arg: "trunk,model": what a config file is given as `configs/NAME.py:TRUNK,MODEL`. The model is one of
-            presets.PRESETS, and sets the tasks, the readout and the head.
+            presets.PRESETS, and sets the tasks, the readout, the neck and the head.
     """
     trunk, _, model = arg.partition(",")
     trunk, model = trunk or "densenet121", model or "emotion_gcn"
@@ -65,17 +65,21 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
 
     config.model = ml_collections.ConfigDict()
     config.model.trunk = trunk
-    config.model.readout = presets.readout(trunk, model)  # of the last map: average or max
+    config.model.readout = presets.readout(trunk, model)  # of the last map: average, max or flatten
+    config.model.hidden = preset.hidden  # widths of fully connected layers before the head, each with a ReLU
+    config.model.dropout = preset.dropout  # of what each of them makes; without them, of the features
+    config.model.embedding = preset.embedding  # a linear layer and a norm after them, of this width; 0 is none
     config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 
     # Every task by its name. All kinds have a weight in the total loss; see emotion_gcn_jax/presets.py for the paper's.
-    # classes: vocabulary, loss (cross_entropy, or soft_cross_entropy, which learns from a dataset's column NAME_votes),
-    #   class_weights (none, inverse_frequency, or numbers "0.1,0.2,..."), label_smoothing (0.1)
+    # classes: vocabulary, loss (cross_entropy, or soft_cross_entropy, which learns from a dataset's column NAME_votes,
+    #   or arcface), class_weights (none, inverse_frequency, or numbers "0.1,0.2,..."), label_smoothing (0.1); arcface
+    #   has scale, margin, margin_variant (fallback, easy or plain) and margin_warmup_epochs (linear, from 0)
     # values: dimensions (columns), loss (ccc or mse), ccc_variance (population; unbiased gives the official numbers)
     # flags: names, loss (bce), positive_weights (none, balanced, or numbers)
-    config.tasks = ml_collections.ConfigDict({name: presets.TASKS[name] for name in preset.tasks})
+    config.tasks = ml_collections.ConfigDict(presets.tasks(model))
 
     config.init = ml_collections.ConfigDict()
     config.init.trunk = ""  # a checkpoint whose trunk's weights and statistics training starts from; "" is random ones

@@ -234,7 +234,7 @@ def _graph(arguments: argparse.Namespace) -> int:
 
     if arguments.plot and pathlib.Path(arguments.plot).suffix.lower() != ".png":
         raise UserError(f"--plot draws a PNG file, found {arguments.plot}: name one that ends in .png.")
-    fields = {name: dict(presets.TASKS[name]) for name in presets.preset(arguments.model).tasks}
+    fields = presets.tasks(arguments.model)
     if arguments.vocabulary:
         fields["expression"]["vocabulary"] = arguments.vocabulary
     tasks = registry.from_config(fields)

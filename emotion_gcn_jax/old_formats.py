@@ -35,6 +35,7 @@ _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
 _LATER: dict[str, dict[str, Any]] = {
     "dataset": {"balance": ""},
     "input": {"crop": 0},
+    "model": {"hidden": [], "dropout": 0.0, "embedding": 0},
     "augmentation": {
         "grey_probability": 0.0,
         "low_resolution": 0.0,
@@ -45,7 +46,15 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "optimizer": {"nesterov": False, "decay_only_kernels": False, "l2": "", "rates": ""},
 }
-_LATER_OF_TASKS: dict[str, dict[str, Any]] = {"classes": {"label_smoothing": 0.0}}  # by the kind
+_LATER_OF_TASKS: dict[str, dict[str, Any]] = {  # by the kind
+    "classes": {
+        "label_smoothing": 0.0,
+        "scale": 10.0,
+        "margin": 0.3,
+        "margin_variant": "fallback",
+        "margin_warmup_epochs": 1.0,
+    }
+}
 
 _REQUIREMENTS = {"both": "all"}  # the one word of config.dataset.require that has changed
 
@@ -58,7 +67,8 @@ def todays_field(field: str) -> str | None:
 def meta(found: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a checkpoint's meta object in today's format, whatever its own."""
     if found["format_version"] >= 2 or "label_names" not in found:
-        return dict(found)  # of format 1, a trunk without a head has no more than today's fields
+        # Of format 1, a trunk without a head has no more than format 2's fields.
+        return {**found, **({"config": config(found["config"])} if "config" in found else {})}
     upgraded = {name: value for name, value in found.items() if name not in ("label_names", "nodes")}
     upgraded["config"] = config(found["config"])
     upgraded["tasks"] = registry.to_dicts(registry.from_config(upgraded["config"]["tasks"]))

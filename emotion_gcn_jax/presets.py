@@ -1,8 +1,11 @@
-"""Models by name: which tasks, which readout and which head each of them has.
+"""Models by name: which tasks, which readout, neck and head each of them has.
 
-The first three are the paper's. A preset is no more than a way to fill a config; whatever it sets can be changed there.
+The first three are Emotion-GCN's, those from mt_vgg on are of multi-task learning on Aff-Wild2 (docs/affwild2_mtl.md).
+A preset is no more than a way to fill a config; whatever it sets can be changed there.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from emotion_gcn_jax.errors import UserError
@@ -17,11 +20,23 @@ class Preset(NamedTuple):
         head: "linear" or "graph".
         max_readout: trunks, by the beginning of their names, whose last map is read by its maximum instead of its
             average (Emotion-GCN spec, section 1: the graph model on DenseNet).
+        readout: of all other trunks.
+        hidden: widths of the hidden layers before the head, see models/neck.py, like the next two.
+        dropout: of what they make.
+        embedding: its width; 0 is none.
+        changed: by a task's name what differs from TASKS.
+        trunk: the one that the name stands for; "" where it stands on any.
     """
 
     tasks: tuple[str, ...]
     head: str
     max_readout: tuple[str, ...] = ()
+    readout: str = "average"
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+    embedding: int = 0
+    changed: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    trunk: str = ""
 
 
 TASKS: dict[str, dict[str, Any]] = {
@@ -32,6 +47,10 @@ TASKS: dict[str, dict[str, Any]] = {
         "weight": 1.0,
         "class_weights": "none",
         "label_smoothing": 0.0,
+        "scale": 10.0,
+        "margin": 0.3,
+        "margin_variant": "fallback",
+        "margin_warmup_epochs": 1.0,
     },
     "affect": {
         "kind": "values",
@@ -50,12 +69,22 @@ TASKS: dict[str, dict[str, Any]] = {
 }
 """The tasks as a config has them. The first two are the paper's, the weight of `affect` its lambda."""
 
+_ALL = ("expression", "affect", "action_units")
+_MULTI_TASK: Any = {"changed": {"action_units": {"positive_weights": "balanced"}}}
+_ARCFACE: Any = {"changed": {**_MULTI_TASK["changed"], "expression": {"loss": "arcface"}}, "embedding": 512}
+_FULLY_CONNECTED: Any = {"readout": "flatten", "hidden": (4096, 4096), "dropout": 0.5, "trunk": "vgg16"}
+
 PRESETS: dict[str, Preset] = {
     "single_task": Preset(("expression",), "linear"),
     "multi_task": Preset(("expression", "affect"), "linear"),
     "emotion_gcn": Preset(("expression", "affect"), "graph", max_readout=("densenet",)),
     # Not in the paper: action units are nodes as well.
-    "emotion_gcn_au": Preset(("expression", "affect", "action_units"), "graph", max_readout=("densenet",)),
+    "emotion_gcn_au": Preset(_ALL, "graph", max_readout=("densenet",)),
+    # Kollias and Zafeiriou 2019 in spirit: most of it is not known (Aff-Wild2 spec, section 5).
+    "mt_vgg": Preset(_ALL, "linear", **_MULTI_TASK, **_FULLY_CONNECTED),
+    "mt_res": Preset(_ALL, "linear", **_MULTI_TASK, trunk="resnet50"),
+    "mt_arcvgg": Preset(_ALL, "linear", **_ARCFACE, **_FULLY_CONNECTED),
+    "mt_arcres": Preset(_ALL, "linear", **_ARCFACE, trunk="resnet50"),
 }
 
 
@@ -71,5 +100,11 @@ def preset(name: str) -> Preset:
 
 
 def readout(trunk: str, name: str) -> str:
-    """The readout of a preset on a trunk: "max" or "average"."""
-    return "max" if trunk.startswith(preset(name).max_readout) else "average"
+    """The readout of a preset on a trunk: a key of models.emotion_net.READOUTS."""
+    return "max" if trunk.startswith(preset(name).max_readout) else preset(name).readout
+
+
+def tasks(name: str) -> dict[str, dict[str, Any]]:
+    """The tasks of a preset, as a config has them."""
+    chosen = preset(name)
+    return {task: TASKS[task] | dict(chosen.changed.get(task, {})) for task in chosen.tasks}

@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(emotion_gcn_jax.__file__).parent
 FLOORS = [
     {"errors", "files", "trees"},
     {"labels", "runtime", "onnx_session", "parallel", "torch_files"},
-    {"tasks", "faces", "tfds"},
+    {"tasks", "faces", "sound", "tfds"},
     {"presets", "rendering", "graph"},
     {"releases", "models", "old_formats"},
     {"model_file"},
@@ -54,7 +54,7 @@ def test_imports_only_point_down():
     assert checked > 100
 
 
-@pytest.mark.parametrize("room", ["faces", "rendering", "releases"])
+@pytest.mark.parametrize("room", ["faces", "rendering", "releases", "sound"])
 def test_some_rooms_know_nothing_of_jax(room):
     for path in (PACKAGE / room).rglob("*.py"):
         assert not {"jax", "flax", "optax"} & {name.partition(".")[0] for name in imports(path)}, path

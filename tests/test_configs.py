@@ -72,7 +72,7 @@ def test_every_row_of_the_paper_has_its_recipe(dataset, trunk, model):
     assert f"{trunk},{model}" in dataset.__doc__ and "No accuracy of these configs has been measured" in dataset.__doc__
 
 
-@pytest.mark.parametrize("model", presets.PRESETS)
+@pytest.mark.parametrize("model", [*MODELS, "emotion_gcn_au", "mt_arcvgg"])
 @pytest.mark.parametrize("trunk", emotion_net.TRUNKS)
 @pytest.mark.parametrize("file", CONFIGS)
 def test_every_config_takes_every_trunk_and_model(file, trunk, model):
@@ -108,7 +108,8 @@ def test_an_unknown_model_is_answered_with_the_known_ones(module):
 @pytest.mark.parametrize("model", presets.PRESETS)
 def test_the_maximum_is_read_of_a_densenet_with_a_graph_alone(trunk, model):
     is_graph_on_densenet = trunk.startswith("densenet") and model.startswith("emotion_gcn")
-    assert presets.readout(trunk, model) == ("max" if is_graph_on_densenet else "average")
+    others = "flatten" if model in ("mt_vgg", "mt_arcvgg") else "average"
+    assert presets.readout(trunk, model) == ("max" if is_graph_on_densenet else others)
 
 
 @pytest.mark.parametrize("module", [*SMALL_FACES, ferplus], ids=lambda module: module.__name__)

@@ -92,7 +92,8 @@ def old_config(trunk, name, classes=7, **loss):
 )
 def test_configs_of_format_1_have_todays_fields(trunk, name, readout, head, tasks):
     config = old_formats.config(old_config(trunk, name, class_weights="1,1,1,1,1,1,2", affect_weight=5.0))
-    assert config["model"] == {"trunk": trunk, "readout": readout, "head": head, "dtype": "float32", "remat": False}
+    parts = {"trunk": trunk, "readout": readout, "hidden": [], "dropout": 0.0, "embedding": 0, "head": head}
+    assert config["model"] == {**parts, "dtype": "float32", "remat": False}
     assert (config["input"]["side"], config["input"]["resize"], config["input"]["channels"]) == (112, "area", 3)
     assert config["data"] == {"threads": 4} and "loss" not in config
     assert config["dataset"]["require"] == "all" and config["dataset"]["folds"] == 0
@@ -110,12 +111,14 @@ def test_configs_of_format_1_have_todays_fields(trunk, name, readout, head, task
 def test_fields_that_came_later_are_off():
     today, before = (json.loads(synthetic_faces.get_config("densenet_tiny,multi_task").to_json()) for _ in range(2))
     del before["dataset"]["balance"], before["input"]["crop"], before["optimizer"]["nesterov"]
+    del before["model"]["hidden"], before["model"]["embedding"], before["tasks"]["expression"]["margin"]
     del before["augmentation"]["zoom"], before["augmentation"]["erase_area"]
     del before["tasks"]["expression"]["label_smoothing"]
     assert old_formats.config(before) == today
     assert "zoom" not in before["augmentation"]
     of_weights = {"model": {"trunk": "densenet121"}, "graph": {"propagation": "row"}}
-    assert old_formats.config(of_weights) == of_weights
+    parts = {"trunk": "densenet121", "hidden": [], "dropout": 0.0, "embedding": 0}
+    assert old_formats.config(of_weights) == of_weights | {"model": parts}
 
 
 @pytest.mark.parametrize("name", FORMATS)

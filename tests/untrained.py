@@ -13,7 +13,7 @@ from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.graph import adjacency
 from emotion_gcn_jax.graph.nodes import nodes_of
-from emotion_gcn_jax.models.emotion_net import create_model
+from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.tasks import registry
 
 CROP = Crop(side=1.05, size=48, enlarge=True)
@@ -25,7 +25,7 @@ OWN_TASKS = {
 """What a user's own model may say."""
 
 
-def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0):
+def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0, **parts):
     """A run's working directory with one best checkpoint, at step 3.
 
     Args:
@@ -35,18 +35,18 @@ def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0)
         channels: of the input.
         side: of the input, pixels.
         crop: what the network sees of it; 0 is all.
+        **parts: of config.model.
     """
     config = synthetic_faces.get_config(f"densenet_tiny,{model}")
+    config.model.update(parts)
     config.input.update(side=side, crop=crop, channels=channels, mean=(0.485, 0.456, 0.406)[:channels])
     config.input.deviation = (0.229, 0.224, 0.225)[:channels]
     if tasks:
         with config.unlocked():
             config.tasks = tasks
     tasks = registry.from_config(config.tasks)
-    net = create_model(
-        "densenet_tiny", tasks, head=config.model.head, readout=config.model.readout, word_vector_width=100
-    )
-    variables = random_variables(net, channels)
+    net = emotion_net.from_config(config, tasks, {"word_vectors": np.zeros((1, 100))})
+    variables = random_variables(net, channels, crop or side)
     if config.model.head == "graph":
         nodes = nodes_of(tasks)
         correlations = np.random.default_rng(1).uniform(-1, 1, (len(nodes), len(nodes)))
@@ -67,9 +67,9 @@ def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0)
     return workdir
 
 
-def random_variables(net, channels=3):
+def random_variables(net, channels=3, side=32):
     """Small numbers around 0, and around 1 for what scales: nothing is compiled for them."""
-    side, channels = getattr(net.trunk, "INPUT", (32, channels))
+    side, channels = getattr(net.trunk, "INPUT", (side, channels))
     images = jnp.zeros((1, side, side, channels))
     shapes = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images)
     rng = np.random.default_rng(0)

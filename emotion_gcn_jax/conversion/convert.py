@@ -183,6 +183,11 @@ def _official_model(checkpoint: PathLike, config: Mapping[str, Any], tasks: Task
             f"of expression and, always with a graph, the affect of {' and '.join(names.VALUES)}: such a model cannot "
             f"be written for PyTorch."
         )
+    if tasks[0].takes_cosines or config["model"]["hidden"] or config["model"]["embedding"]:
+        raise UserError(
+            f"{checkpoint} has cosines (the loss arcface), hidden layers or an embedding, and the official layout has "
+            f"one linear layer a task: such a model cannot be written for PyTorch."
+        )
     propagation = config["graph"]["propagation"] if head == "graph" else "transposed"
     if (readout, propagation) != (presets.readout(trunk, model), "transposed"):
         raise UserError(
@@ -234,6 +239,9 @@ def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Map
             "model": {
                 "trunk": found.trunk,
                 "readout": presets.readout(found.trunk, found.model),
+                "hidden": list(preset.hidden),
+                "dropout": preset.dropout,
+                "embedding": preset.embedding,
                 "head": preset.head,
                 "dtype": "float32",
                 "remat": False,

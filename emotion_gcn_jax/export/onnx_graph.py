@@ -169,6 +169,8 @@ def _evaluate(equation: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
             return [inputs[0].astype(params["new_dtype"])]
         case "transpose":
             return [inputs[0].transpose(params["permutation"])]
+        case "reduce_sum":
+            return [np.asarray(inputs[0].sum(params["axes"]), equation.outvars[0].aval.dtype)]
         case "dot_general" if not any(params["dimension_numbers"][1]):
             product: Any = np.tensordot(inputs[0], inputs[1], params["dimension_numbers"][0])
             return [product.astype(equation.outvars[0].aval.dtype)]

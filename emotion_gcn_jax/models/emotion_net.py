@@ -1,4 +1,4 @@
-"""A model: trunk, readout and head, chosen by their names.
+"""A model: trunk, readout, neck and head; all but the neck are chosen by their names.
 
 A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map. It is a Linen module of
 `__call__(images_BxHxWxC, train) -> map_BxH'xW'xD` with the fields remat, axis_name, dtype and param_dtype. It may have
@@ -19,7 +19,7 @@ graph's adjacency and word vectors; empty without a graph). A checkpoint holds t
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -32,6 +32,7 @@ from emotion_gcn_jax.models.bregnext import BReGNeXt
 from emotion_gcn_jax.models.deep_emotion import DeepEmotion
 from emotion_gcn_jax.models.densenet import DenseNet
 from emotion_gcn_jax.models.heads import GraphHead, LinearHead, Outputs
+from emotion_gcn_jax.models.neck import Neck
 from emotion_gcn_jax.models.resnet import ResNet
 from emotion_gcn_jax.models.vgg import VGG
 from emotion_gcn_jax.tasks.registry import Tasks
@@ -74,6 +75,8 @@ READOUTS: dict[str, Callable[[jax.Array, str], jax.Array]] = {
     # The official models read DenseNet's last map in both ways (Emotion-GCN spec, section 1).
     "average": lambda map_BxHxWxD, activation: ACTIVATIONS[activation](map_BxHxWxD).mean((1, 2)),
     "max": lambda map_BxHxWxD, activation: map_BxHxWxD.max((1, 2)),
+    # The map as it is, row by row, for hidden layers; its size, and so theirs, depends on the images' side.
+    "flatten": lambda map_BxHxWxD, activation: ACTIVATIONS[activation](map_BxHxWxD).reshape(len(map_BxHxWxD), -1),
 }
 """From a trunk's last map and the name of its activation to features B x D; the maximum is taken without activation."""
 
@@ -87,9 +90,10 @@ class EmotionNet(nn.Module):
     head: nn.Module
     readout: str = "average"
     param_dtype: Dtype = jnp.float32
+    neck: nn.Module | None = None
 
     def __call__(self, images_BxHxWxC: jax.Array, train: bool = False) -> Outputs:
-        """Runs trunk, readout and head; the head computes in the parameters' dtype whatever the trunk's.
+        """Runs trunk, readout, neck and head; the last two compute in the parameters' dtype whatever the trunk's.
 
         Args:
             images_BxHxWxC: normalised images.
@@ -98,7 +102,8 @@ class EmotionNet(nn.Module):
         """
         trunk: Any = self.trunk
         features_BxD = READOUTS[self.readout](trunk(images_BxHxWxC, train), getattr(trunk, "ACTIVATION", "none"))
-        return self.head(features_BxD.astype(self.param_dtype))
+        features_BxD = features_BxD.astype(self.param_dtype)
+        return self.head(features_BxD if self.neck is None else self.neck(features_BxD, train))
 
     def diagnose(self, observed: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
         """What the trunk says of the values that were observed in it.
@@ -122,6 +127,9 @@ def create_model(
     *,
     head: str = "linear",
     readout: str = "average",
+    hidden: Sequence[int] = (),
+    dropout: float = 0.0,
+    embedding: int = 0,
     word_vector_width: int = 0,
     propagation: str = "transposed",
     dtype: str = "float32",
@@ -135,6 +143,9 @@ def create_model(
         tasks: what it predicts.
         head: a key of HEADS.
         readout: a key of READOUTS.
+        hidden: the widths of hidden layers between readout and head, see neck.py, like the next two.
+        dropout: in [0, 1).
+        embedding: 0 for none.
         word_vector_width: F, for the graph.
         propagation: how the graph mixes its nodes, see graph.adjacency.propagation_matrix.
         dtype: of the trunk's computation; parameters are float64 for "float64", float32 otherwise.
@@ -142,7 +153,7 @@ def create_model(
         axis_name: the mapped axis over which one global batch is spread.
 
     Raises:
-        UserError: an unknown name.
+        UserError: an unknown name, or a head that does not make what the tasks take.
     """
     check_names(trunk, head, readout, dtype)
     param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
@@ -150,9 +161,18 @@ def create_model(
     graph = {"word_vector_width": word_vector_width, "propagation": propagation}
     body = TRUNKS[trunk](remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
     top = HEADS[head](widths, param_dtype, graph)
+    cosines = tuple(task.name for task in tasks if task.takes_cosines)
     if isinstance(top, LinearHead):
-        top = top.clone(deviation=getattr(body, "HEAD_DEVIATION", None))
-    return EmotionNet(body, top, readout, param_dtype)
+        top = top.clone(deviation=getattr(body, "HEAD_DEVIATION", None), cosines=cosines)
+    elif cosines:
+        raise UserError(
+            f"config.tasks.{cosines[0]}.loss=arcface takes cosines, which the head {head} does not make: set "
+            f"config.model.head to linear, or the loss to cross_entropy."
+        )
+    neck = None
+    if hidden or dropout or embedding:
+        neck = Neck(tuple(hidden), dropout, embedding, axis_name=axis_name, param_dtype=param_dtype)
+    return EmotionNet(body, top, readout, param_dtype, neck)
 
 
 def check_names(trunk: str, head: str, readout: str, dtype: str) -> None:
@@ -189,6 +209,9 @@ def from_config(
         tasks,
         head=model["head"],
         readout=model["readout"],
+        hidden=model["hidden"],
+        dropout=model["dropout"],
+        embedding=model["embedding"],
         word_vector_width=constants["word_vectors"].shape[1] if constants else 0,
         propagation=config["graph"]["propagation"],
         dtype=model["dtype"],
@@ -205,7 +228,7 @@ def init_variables(
     Args:
         model: from `create_model`.
         seed: of the random parameters; the same on every device of one kind.
-        side: the images' side in pixels; parameters do not depend on it.
+        side: the images' side in pixels; with the readout flatten the neck's parameters depend on it.
         channels: the images' channels.
         constants: the graph's "adjacency" (N x N, row-normalised, not transposed) and "word_vectors" (N x F); needed
             by a graph only.

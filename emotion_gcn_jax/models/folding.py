@@ -35,7 +35,11 @@ def fold(model: EmotionNet, variables: Variables) -> tuple[EmotionNet, dict[str,
         w_NxD = head.node_weights(head_params["gcn"], variables["constants"]["head"])
         head_params = {name: {"kernel": part} for name, part in head.split(w_NxD.T).items()}
         head = LinearHead(head.widths, bias=False, param_dtype=model.param_dtype)
-    folded = {"params": {"trunk": params, "head": head_params}, "batch_stats": {"trunk": batch_stats}, "constants": {}}
+    folded = {
+        "params": {**variables["params"], "trunk": params, "head": head_params},
+        "batch_stats": {**variables["batch_stats"], "trunk": batch_stats},
+        "constants": {},
+    }
     return model.clone(trunk=trunk, head=head), folded
 
 

@@ -16,18 +16,44 @@ Outputs = dict[str, jax.Array]
 """Raw outputs B x W by the task's name."""
 
 
+class CosineLayer(nn.Module):
+    """The cosines of the angles between the features and a weight for each output, without a bias (ArcFace's).
+
+    Attributes:
+        features: the number of outputs.
+        param_dtype: of the parameters.
+    """
+
+    features: int
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features_BxD: jax.Array) -> jax.Array:
+        """Returns B x features, in [-1, 1] up to rounding."""
+        shape = (features_BxD.shape[-1], self.features)
+        kernel_DxF = self.param("kernel", nn.initializers.xavier_uniform(), shape, self.param_dtype)
+        return _of_length_one(features_BxD, 1) @ _of_length_one(kernel_DxF, 0)
+
+
+def _of_length_one(vectors: jax.Array, axis: int) -> jax.Array:
+    """Vectors along an axis, divided by their lengths; one of zeros, whose length counts as 1e-12, stays."""
+    return vectors * jax.lax.rsqrt(jnp.maximum((vectors**2).sum(axis, keepdims=True), 1e-24))
+
+
 class LinearHead(nn.Module):
     """One linear layer a task.
 
     Attributes:
         widths: (task's name, number of outputs) of every task.
         bias: whether the layers have biases; a folded graph's weights have none (models/folding.py).
+        cosines: the tasks whose outputs are cosines instead (Task.takes_cosines).
         deviation: of the initial kernels, normal about 0, with biases 0; None draws both as torch does.
         param_dtype: of the parameters.
     """
 
     widths: tuple[tuple[str, int], ...]
     bias: bool = True
+    cosines: tuple[str, ...] = ()
     deviation: float | None = None
     param_dtype: Dtype = jnp.float32
 
@@ -40,7 +66,9 @@ class LinearHead(nn.Module):
         dense = functools.partial(
             nn.Dense, use_bias=self.bias, kernel_init=kernel_init, bias_init=bias_init, param_dtype=self.param_dtype
         )
-        return {name: dense(width, name=name)(features_BxD) for name, width in self.widths}
+        cosine = functools.partial(CosineLayer, param_dtype=self.param_dtype)
+        layer_of = {name: cosine if name in self.cosines else dense for name, _ in self.widths}
+        return {name: layer_of[name](width, name=name)(features_BxD) for name, width in self.widths}
 
 
 class GraphHead(nn.Module):

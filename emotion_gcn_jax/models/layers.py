@@ -62,19 +62,20 @@ def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
     """The moments of a feature map, in at least float32.
 
     Args:
-        x_BxHxWxC: this device's share of the feature map.
+        x_BxHxWxC: this device's share of the feature map; or of features, B x C.
         axis_name: the mapped axis whose devices hold equal shares of one global batch; None on a single device.
 
     Returns:
         Moments of the global batch, the same on every device.
     """
     x = x_BxHxWxC.astype(jnp.promote_types(x_BxHxWxC.dtype, jnp.float32))
-    mean_2xC = jnp.stack([x.mean((0, 1, 2)), (x * x).mean((0, 1, 2))])
+    axes = tuple(range(x.ndim - 1))
+    mean_2xC = jnp.stack([x.mean(axes), (x * x).mean(axes)])
     devices = 1 if axis_name is None else lax.psum(1, axis_name)
     if devices > 1:
         mean_2xC = lax.pmean(mean_2xC, axis_name)
     mean_C, mean_square_C = mean_2xC
-    count = devices * x.shape[0] * x.shape[1] * x.shape[2]
+    count = devices * math.prod(x.shape[:-1])
     var_C = jnp.maximum(mean_square_C - mean_C * mean_C, 0.0)
     return Moments(mean_C, var_C, jnp.asarray(count / max(count - 1, 1), var_C.dtype))
 
@@ -90,16 +91,27 @@ class BatchNorm(nn.Module):
 
     As torch, and unlike flax.linen.BatchNorm, it keeps the *unbiased* variance as running statistic, so that training
     follows the PyTorch model step by step.
+
+    Attributes:
+        dtype: of what it returns.
+        param_dtype: of parameters and running statistics.
+        has_scale: whether there is a trained factor for every channel; else it is 1.
     """
 
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
+    has_scale: bool = True
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array, moments: Moments | None) -> jax.Array:
-        """Normalises by `moments` and updates the running statistics, or uses those when `moments` is None."""
+        """Normalises B x H x W x C, or B x C.
+
+        It goes by `moments`, and updates the running statistics, or by those when `moments` is None.
+        """
         channels = (x_BxHxWxC.shape[-1],)
-        scale_C = self.param("scale", nn.initializers.ones, channels, self.param_dtype)
+        scale_C: jax.Array | float = 1.0
+        if self.has_scale:
+            scale_C = self.param("scale", nn.initializers.ones, channels, self.param_dtype)
         bias_C = self.param("bias", nn.initializers.zeros, channels, self.param_dtype)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, self.param_dtype)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, self.param_dtype)

@@ -1,6 +1,8 @@
 """Classes of which exactly one is true of a face, such as its expression."""
 
+import copy
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.tasks.metrics import ClassMetrics, calibration_error
 from emotion_gcn_jax.tasks.task import Columns, Metadata, Task, numbers_text, one_of, positive_numbers
 
-LOSSES = ("cross_entropy", "soft_cross_entropy")
+LOSSES = ("cross_entropy", "soft_cross_entropy", "arcface")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,13 +27,20 @@ class Classes(Task):
 
     Attributes:
         vocabulary: the classes' words in the outputs' order.
-        loss_name: "cross_entropy", or "soft_cross_entropy", which learns from the shares of the votes that each class
+        loss_name: "cross_entropy"; "soft_cross_entropy", which learns from the shares of the votes that each class
             got: a column NAME_votes, numbers N x V, whose V words the dataset's metadata has under the same name. Votes
-            for other words than the vocabulary's do not count; where there are no votes, the class has them all.
+            for other words than the vocabulary's do not count; where there are no votes, the class has them all; or
+            "arcface", whose outputs are cosines and which wants the true class's angle smaller by a margin.
         label_smoothing: the share of the target that is spread evenly over all classes, at least 0 and below 1.
         temperature: what the raw outputs are divided by before they become probabilities; emotion-gcn pack fits it.
         class_weights: the loss's weight of every class: "none" (all 1), "inverse_frequency" (of the training labels;
             the rarest class has 1, as Emotion-GCN's 3803 / n on AffectNet), or C positive numbers.
+        scale: arcface only, like all that follow: what cosines are multiplied by to be log-probabilities. 10 is enough
+            for a few classes (Aff-Wild2 spec, section 7); recognition of thousands of persons has 64 and a margin of
+            0.5 (InsightFace).
+        margin: in radians, from 0 to pi / 2; probabilities are without.
+        margin_variant: "fallback", "easy" or "plain", see losses.cosine_of_larger_angle.
+        margin_warmup_epochs: in which the margin rises linearly from 0; 0 for none.
     """
 
     kind = "classes"
@@ -43,10 +52,22 @@ class Classes(Task):
     class_weights: str | tuple[float, ...] = "none"
     label_smoothing: float = 0.0
     temperature: float = 1.0
+    scale: float = 10.0
+    margin: float = 0.3
+    margin_variant: losses.MarginVariant = "fallback"
+    margin_warmup_epochs: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown loss, for class weights that are none, and for too much smoothing."""
+        """Raises UserError for an unknown loss or variant, class weights that are none, and numbers out of range."""
         one_of(f"loss of {self.name}", self.loss_name, LOSSES)
+        one_of(f"config.tasks.{self.name}.margin_variant", self.margin_variant, losses.MARGIN_VARIANTS)
+        for field, is_possible, wanted in (
+            ("scale", 0 < self.scale < math.inf, "a positive number, such as 10"),
+            ("margin", 0 <= self.margin <= math.pi / 2, "an angle from 0 to pi / 2, such as 0.3"),
+            ("margin_warmup_epochs", 0 <= self.margin_warmup_epochs < math.inf, "0 or a positive number, such as 1"),
+        ):
+            if not is_possible:
+                raise UserError(f"config.tasks.{self.name}.{field} must be {wanted}, found {getattr(self, field)}.")
         if not 0 <= self.label_smoothing < 1:
             raise UserError(
                 f"config.tasks.{self.name}.label_smoothing must be at least 0 and below 1, such as 0.1, found "
@@ -65,6 +86,11 @@ class Classes(Task):
     def outputs(self) -> tuple[str, ...]:
         """The vocabulary."""
         return self.vocabulary
+
+    @property
+    def takes_cosines(self) -> bool:
+        """ArcFace does."""
+        return self.loss_name == "arcface"
 
     def read(self, columns: Columns, metadata: Metadata) -> np.ndarray:
         """Returns the places in this vocabulary of what a dataset stores as places in its own."""
@@ -129,10 +155,29 @@ class Classes(Task):
             )
         return dataclasses.replace(self, class_weights=tuple((counts_C.min() / counts_C).tolist()))
 
+    def at(self, epochs: jax.Array) -> "Classes":
+        """ArcFace's margin rises while it warms up."""
+        if not self.takes_cosines or not self.margin_warmup_epochs:
+            return self
+        now = copy.copy(self)  # dataclasses.replace would check a number that only the compiled step knows
+        object.__setattr__(now, "margin", self.margin * jnp.minimum(epochs / self.margin_warmup_epochs, 1))
+        return now
+
     def loss(self, output_BxW: jax.Array, labels: jax.Array, axis_name: str | None = None) -> jax.Array:
-        """Cross-entropy, weighted by the labels' classes."""
+        """Cross-entropy, weighted by the labels' classes; for arcface that of cosines with a margin."""
         numbers = (1.0,) * len(self.vocabulary) if self.class_weights == "none" else self.class_weights
         weights_C = jnp.asarray(numbers, output_BxW.dtype)
+        if self.takes_cosines:
+            return losses.arcface(
+                output_BxW,
+                self._shares(labels),
+                weights_C,
+                scale=self.scale,
+                margin=self.margin,
+                variant=self.margin_variant,
+                smoothing=self.label_smoothing,
+                axis_name=axis_name,
+            )
         if labels.ndim == 1 and not self.label_smoothing:
             return losses.cross_entropy(output_BxW, labels, weights_C, axis_name)
         shares_BxC = self._shares(labels)
@@ -144,7 +189,8 @@ class Classes(Task):
 
     def answer(self, output_BxW: jax.Array) -> jax.Array:
         """The classes' probabilities; each row sums to 1."""
-        return jax.nn.softmax(output_BxW / self.temperature)
+        logits_BxW = self.scale * output_BxW if self.takes_cosines else output_BxW
+        return jax.nn.softmax(logits_BxW / self.temperature)
 
     def metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, Any]:
         """accuracy, mean_class_accuracy, macro_f1, calibration_error; tables: per_class, confusion.

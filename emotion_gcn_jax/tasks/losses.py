@@ -15,6 +15,10 @@ from jax import lax
 CccVariance = Literal["population", "unbiased"]
 CCC_VARIANCES: tuple[str, ...] = get_args(CccVariance)
 
+MarginVariant = Literal["fallback", "easy", "plain"]
+MARGIN_VARIANTS: tuple[str, ...] = get_args(MarginVariant)
+_LARGEST_COSINE = 1 - 1e-6  # of which a sine is taken: at 1 the gradient of the angle is infinite
+
 
 def cross_entropy(
     logits_BxC: jax.Array, label_B: jax.Array, class_weights_C: jax.Array, axis_name: str | None = None
@@ -66,6 +70,68 @@ def soft_cross_entropy(
     entropy = -(class_weights_C * smoothed_BxC * jax.nn.log_softmax(logits_BxC)).sum()
     total = _sum_over(jnp.stack([entropy, (class_weights_C * share_BxC).sum()]), axis_name)
     return _ratio_or_zero(total[0], total[1])
+
+
+def arcface(
+    cosine_BxC: jax.Array,
+    share_BxC: jax.Array,
+    class_weights_C: jax.Array,
+    *,
+    scale: float,
+    margin: float | jax.Array,
+    variant: MarginVariant = "fallback",
+    smoothing: float = 0.0,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """ArcFace (Deng et al., CVPR 2019): cross-entropy of scale * cosine, the true class's angle larger by a margin.
+
+    An example that is partly of several classes (mixup) has the mean of their losses, each with the margin at its own
+    class, by the shares. With a margin of 0 it is `soft_cross_entropy` of scale * cosine.
+
+    Args:
+        cosine_BxC: of the angles between features and the classes' weights; computed on in at least float32.
+        share_BxC: as for `soft_cross_entropy`, like the next.
+        class_weights_C: positive weights.
+        scale: positive.
+        margin: in radians, from 0 to pi / 2.
+        variant: see `cosine_of_larger_angle`.
+        smoothing: in 0..1; a smoothed target has the margin at its own class.
+        axis_name: the mapped axis that spreads the global batch.
+
+    Returns:
+        A scalar.
+    """
+    cosine_BxC = cosine_BxC.astype(jnp.promote_types(cosine_BxC.dtype, jnp.float32))
+    share_BxC, class_weights_C = share_BxC.astype(cosine_BxC.dtype), class_weights_C.astype(cosine_BxC.dtype)
+    larger_BxC = cosine_of_larger_angle(cosine_BxC, jnp.asarray(margin, cosine_BxC.dtype), variant)
+    is_true_CxC = jnp.eye(cosine_BxC.shape[1], dtype=bool)  # the true class, and every class
+    logits_BxCxC = scale * jnp.where(is_true_CxC, larger_BxC[:, None], cosine_BxC[:, None])
+    target_CxC = (1 - smoothing) * is_true_CxC + smoothing / len(is_true_CxC)
+    entropy_BxC = -(class_weights_C * target_CxC * jax.nn.log_softmax(logits_BxCxC)).sum(2)
+    total = _sum_over(jnp.stack([(share_BxC * entropy_BxC).sum(), (class_weights_C * share_BxC).sum()]), axis_name)
+    return _ratio_or_zero(total[0], total[1])
+
+
+def cosine_of_larger_angle(cosine: jax.Array, margin: float | jax.Array, variant: MarginVariant) -> jax.Array:
+    """cos(angle + margin) of cos(angle), with a finite gradient everywhere; beyond pi it would rise again.
+
+    Args:
+        cosine: in [-1, 1], of any shape.
+        margin: in radians, from 0 to pi / 2.
+        variant: "plain" is this everywhere. "fallback" goes on with cosine - margin * sin(margin) where angle + margin
+            is beyond pi, so that it keeps falling (InsightFace's). "easy" has the margin where the cosine is positive,
+            and the cosine as it is elsewhere.
+
+    Returns:
+        The same shape.
+    """
+    sine = jnp.sqrt(1 - jnp.clip(cosine, -_LARGEST_COSINE, _LARGEST_COSINE) ** 2)
+    larger = cosine * jnp.cos(margin) - sine * jnp.sin(margin)
+    if variant == "easy":
+        return jnp.where(cosine > 0, larger, cosine)
+    if variant == "fallback":
+        return jnp.where(cosine > -jnp.cos(margin), larger, cosine - margin * jnp.sin(margin))
+    return larger
 
 
 def ccc(

@@ -45,6 +45,11 @@ class Task(abc.ABC):
         """The names of the W outputs in their order, which are also the names of the graph's nodes."""
 
     @property
+    def takes_cosines(self) -> bool:
+        """Whether the raw outputs are cosines of angles, in [-1, 1], which the head is then asked for."""
+        return False
+
+    @property
     def chief(self) -> tuple[str, ...]:
         """The metrics that are shown after every epoch."""
         return self.selectable[:1]
@@ -81,6 +86,11 @@ class Task(abc.ABC):
         return self
 
     # Training and answers
+
+    def at(self, epochs: jax.Array) -> Self:
+        """Returns the task as it is after so many epochs of training, a traced scalar; most are always the same."""
+        del epochs
+        return self
 
     @abc.abstractmethod
     def loss(self, output_BxW: jax.Array, labels: jax.Array, axis_name: str | None = None) -> jax.Array:

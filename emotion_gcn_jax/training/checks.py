@@ -20,6 +20,11 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
             "config.optimizer.nesterov needs a momentum, and config.optimizer.momentum is 0: set it to 0.9, or "
             "nesterov to False."
         )
+    if not all(width > 0 for width in config.model.hidden):
+        raise UserError(
+            f"config.model.hidden has the widths of the layers before the head, such as (4096, 4096), found "
+            f"{tuple(config.model.hidden)}."
+        )
     unlimited = math.inf
     for field, least, most in (
         ("dataset.held_out_share", 0, 0.9),
@@ -28,6 +33,8 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("data.batch_size", 1, unlimited),
         ("data.eval_batch_size", 1, unlimited),
         ("data.threads", 0, 256),
+        ("model.dropout", 0, 0.999),
+        ("model.embedding", 0, unlimited),
         ("optimizer.learning_rate", 0, unlimited),
         ("optimizer.momentum", 0, 1),
         ("optimizer.weight_decay", 0, unlimited),

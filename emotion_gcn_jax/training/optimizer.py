@@ -1,7 +1,7 @@
 """Optimiser and learning-rate schedule, from the config."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -14,22 +14,30 @@ from emotion_gcn_jax.training import parts
 T = TypeVar("T")
 
 
-def sgd(learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+Mask = Callable[[optax.Params], Any]
+"""Tells of a tree of parameters which of them something is for: the same tree, of booleans."""
+
+
+def sgd(
+    learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict, decayed: Mask | None = None
+) -> optax.GradientTransformation:
     """SGD as torch's: weight decay is L2 added to the gradient, the buffer starts as the first gradient.
 
     g = gradient + weight_decay * parameter;  buffer = momentum * buffer + g;  parameter -= learning_rate * buffer, or
     with Nesterov's momentum parameter -= learning_rate * (g + momentum * buffer).
     """
     return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=_decayed(config)),
+        optax.add_decayed_weights(config.weight_decay, mask=decayed),
         optax.trace(config.momentum, nesterov=config.nesterov),
         optax.scale_by_learning_rate(learning_rate),
     )
 
 
-def adamw(learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+def adamw(
+    learning_rate: optax.ScalarOrSchedule, config: ml_collections.ConfigDict, decayed: Mask | None = None
+) -> optax.GradientTransformation:
     """AdamW with torch's defaults and decoupled weight decay."""
-    return optax.adamw(learning_rate, weight_decay=config.weight_decay, mask=_decayed(config))
+    return optax.adamw(learning_rate, weight_decay=config.weight_decay, mask=decayed)
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {"sgd": sgd, "adamw": adamw}
@@ -70,7 +78,9 @@ def create_schedule(config: ml_collections.ConfigDict, steps_per_epoch: int, tot
     return optax.join_schedules([optax.linear_schedule(0.0, config.learning_rate, warmup), after_warmup], [warmup])
 
 
-def create_optimizer(config: ml_collections.ConfigDict, schedule: optax.Schedule) -> optax.GradientTransformation:
+def create_optimizer(
+    config: ml_collections.ConfigDict, schedule: optax.Schedule, undecayed: Sequence[str] = ()
+) -> optax.GradientTransformation:
     """The optimiser: gradients are clipped by their global norm first, steps of parts are scaled last, if asked for.
 
     Its `init` raises a UserError where `rates` names a part that the model does not have.
@@ -78,11 +88,13 @@ def create_optimizer(config: ml_collections.ConfigDict, schedule: optax.Schedule
     Args:
         config: `config.optimizer`.
         schedule: from `create_schedule`.
+        undecayed: parts of the model that weight decay is not for, such as weights whose length changes no output.
 
     Raises:
         UserError: an unknown optimiser, or rates that cannot be read.
     """
-    stages = [_known("optimizer.name", config.name, OPTIMIZERS)(schedule, config)]
+    decayed = _decayed(config.decay_only_kernels, undecayed)
+    stages = [_known("optimizer.name", config.name, OPTIMIZERS)(schedule, config, decayed)]
     if config.clip_norm:
         stages.insert(0, optax.clip_by_global_norm(config.clip_norm))
     for part, rate in parts.read(config.rates, "optimizer.rates"):
@@ -104,11 +116,19 @@ def update_average(average: optax.Params, new: optax.Params, decay: float, step:
     return jax.tree.map(lambda a, n: a + (weight * (n - a)).astype(a.dtype), average, new)
 
 
-def _decayed(config: ml_collections.ConfigDict) -> Callable[[optax.Params], Any] | None:
-    """Tells of a tree of parameters which ones weight decay is for: kernels have two axes or more. None is for all."""
-    if not config.decay_only_kernels:
+def _decayed(only_kernels: bool, undecayed: Sequence[str]) -> Mask | None:
+    """What weight decay is for: kernels have two axes or more. None is everything."""
+    if not only_kernels and not undecayed:
         return None
-    return lambda params: jax.tree.map(lambda array: array.ndim > 1, params)
+
+    def mask(params: optax.Params) -> Any:
+        decayed = jax.tree.map(lambda array: array.ndim > 1 or not only_kernels, params)
+        for part in undecayed:
+            of_part = parts.mask(params, part, "optimizer.weight_decay")
+            decayed = jax.tree.map(lambda is_decayed, is_part: is_decayed and not is_part, decayed, of_part)
+        return decayed
+
+    return mask
 
 
 def _known(field: str, name: str, known: dict[str, T]) -> T:

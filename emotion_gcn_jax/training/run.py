@@ -127,10 +127,19 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     steps_per_epoch = data.streams[0].steps_per_epoch
     total_steps = steps_per_epoch * config.training.epochs
     schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch, total_steps)
-    tx = optimizer.create_optimizer(config.optimizer, schedule)
+    undecayed = [f"head/{task.name}" for task in tasks if task.takes_cosines]
+    tx = optimizer.create_optimizer(config.optimizer, schedule, undecayed)
     l2 = parts.read(config.optimizer.l2, "optimizer.l2")
     parts.sum_of_squares(variables["params"], l2)  # names unknown parts now, and not when the first step is compiled
-    options = StepOptions(tasks, train_loader.input, augmentation, config.training.ema_decay, config.training.seed, l2)
+    options = StepOptions(
+        tasks=tasks,
+        input=train_loader.input,
+        augmentation=augmentation,
+        ema_decay=config.training.ema_decay,
+        seed=config.training.seed,
+        steps_per_epoch=steps_per_epoch,
+        l2=l2,
+    )
     return Run(
         config=config,
         tasks=tasks,

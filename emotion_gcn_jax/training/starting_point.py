@@ -13,6 +13,8 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
 
+_PARTS = ("trunk", "readout", "hidden", "embedding", "head")  # of config.model: what a checkpoint's weights are for
+
 
 def read(config: ml_collections.ConfigDict, tasks: Tasks) -> dict[str, Any]:
     """Reads the variables that config.init names.
@@ -75,14 +77,18 @@ def _whole(config: ml_collections.ConfigDict, tasks: Tasks, found: Checkpoint) -
     where = f"config.init.checkpoint={config.init.checkpoint}"
     if "head" not in found.variables["params"]:
         raise UserError(f"{where} holds the weights of a trunk alone: name it by config.init.trunk instead.")
-    model = found.meta["config"]["model"]
-    differing = [f"{f} {model[f]}" for f in ("trunk", "readout", "head") if model[f] != config.model[f]]
+    model = {**found.meta["config"]["model"], "hidden": tuple(found.meta["config"]["model"]["hidden"])}
+    differing = [f"{f} {model[f]}" for f in _PARTS if model[f] != config.model[f]]
     if differing:
         raise UserError(f"{where} has config.model.{' and '.join(differing)}: set config.model to the same.")
     theirs, ours = ([(task.name, task.outputs) for task in ts] for ts in (_tasks(found), tasks))
     if theirs != ours:
         has, wants = (" and ".join(f"{n} ({', '.join(outputs)})" for n, outputs in ts) for ts in (theirs, ours))
         raise UserError(f"{where} predicts {has}, and the config's tasks are {wants}: set config.tasks to the same.")
+    of_cosines = [sorted(task.name for task in ts if task.takes_cosines) for ts in (_tasks(found), tasks)]
+    if of_cosines[0] != of_cosines[1]:
+        has, wants = (", ".join(names) or "no task" for names in of_cosines)
+        raise UserError(f"{where} has cosines for {has}, and the config for {wants}: set the same losses (arcface).")
     propagation = found.meta["config"]["graph"]["propagation"]
     if found.variables["constants"] and propagation != config.graph.propagation:
         raise UserError(f"{where} has config.graph.propagation {propagation}: set it to the same.")

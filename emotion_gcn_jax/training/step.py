@@ -82,6 +82,7 @@ class StepOptions(NamedTuple):
         augmentation: what is done to them before.
         ema_decay: of the moving average; 0 for none.
         seed: of the augmentation and of what the model draws.
+        steps_per_epoch: by which tasks that change while they are learnt know the time (Task.at).
         l2: for parts of the model the factor of their kernels' sum of squares in the loss; see parts.py.
     """
 
@@ -90,6 +91,7 @@ class StepOptions(NamedTuple):
     augmentation: Augmentation = Augmentation()
     ema_decay: float = 0.0
     seed: int = 0
+    steps_per_epoch: int = 1
     l2: Parts = ()
 
 
@@ -126,6 +128,7 @@ def train_step(
     labels = {task.name: batch[task.name] for task in options.tasks}
     if options.augmentation.mixup:
         images, labels = mix(images, labels, options, state.step)
+    tasks = tuple(task.at(state.step / options.steps_per_epoch) for task in options.tasks)
     # Augmentation folds positions into this key, a module its path first: their draws have nothing in common.
     rngs = {layers.EXAMPLES: jax.random.fold_in(jax.random.key(options.seed), state.step)}
 
@@ -133,8 +136,8 @@ def train_step(
         variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
         result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
         outputs, updated = result
-        losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in options.tasks}
-        weighted = [task.weight * losses[task.name] for task in options.tasks]
+        losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
+        weighted = [task.weight * losses[task.name] for task in tasks]
         scalars = {f"{name}_loss": value for name, value in losses.items()}
         if options.l2:
             scalars["l2"] = parts.sum_of_squares(params, options.l2)

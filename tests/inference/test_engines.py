@@ -43,7 +43,9 @@ def compiled():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("name", ["single_task", "emotion_gcn", "emotion_gcn_au", "own", "grey", "crop"])
+@pytest.mark.parametrize(
+    "name", ["single_task", "emotion_gcn", "emotion_gcn_au", "own", "grey", "crop", "arcface", "neck"]
+)
 def test_both_engines_give_the_same_answers(workdirs, name):
     by_jax, by_onnx = (eg.load(workdirs(name), engine=engine) for engine in ("jax", "onnx"))
     assert (by_jax.engine, by_onnx.engine) == ("jax", "onnx")
@@ -51,6 +53,15 @@ def test_both_engines_give_the_same_answers(workdirs, name):
     expected = by_jax.answers(faces)
     assert list(expected) == [task.name for task in by_jax.tasks]
     check_equal(by_onnx.answers(faces), expected)
+
+
+def test_faces_are_judged_alike_by_an_embedding_and_cosines(workdirs):
+    of_engines = [eg.load(workdirs("neck"), engine=engine).predict_faces([FACES[0]]) for engine in ("jax", "onnx")]
+    (by_jax,), (by_onnx,) = of_engines
+    assert by_onnx.expression == by_jax.expression
+    assert by_onnx.probabilities == pytest.approx(by_jax.probabilities, abs=1e-5)
+    assert sum(by_jax.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert by_onnx.answers["affect"] == pytest.approx(by_jax.answers["affect"], abs=1e-5)
 
 
 @pytest.mark.parametrize("engine", ["jax", "onnx"])

@@ -11,7 +11,7 @@ from emotion_gcn_jax.tasks import registry
 
 def tasks_of(model, vocabulary=None):
     """The tasks of a preset, with classes of one's own if some are given."""
-    fields = {name: dict(presets.TASKS[name]) for name in presets.preset(model).tasks}
+    fields = presets.tasks(model)
     if vocabulary:
         fields["expression"]["vocabulary"] = ",".join(vocabulary)
     return registry.from_config(fields)
@@ -19,7 +19,9 @@ def tasks_of(model, vocabulary=None):
 
 def create(trunk, model, *, vocabulary=None, **options):
     """A preset on a trunk."""
-    options = {"head": presets.preset(model).head, "readout": presets.readout(trunk, model), **options}
+    preset = presets.preset(model)
+    neck = {"hidden": preset.hidden, "dropout": preset.dropout, "embedding": preset.embedding}
+    options = {"head": preset.head, "readout": presets.readout(trunk, model), **neck, **options}
     return emotion_net.create_model(trunk, tasks_of(model, vocabulary), **options)
 
 

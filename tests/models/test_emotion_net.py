@@ -12,6 +12,8 @@ from emotion_gcn_jax.graph import word_vectors
 from emotion_gcn_jax.graph.nodes import nodes_of
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.models.heads import LinearHead
+from emotion_gcn_jax.tasks.classes import Classes
 from tests.models.running import create, random_variables, run_once, tasks_of
 
 EIGHT = (*EXPRESSIONS, "Contempt")
@@ -122,12 +124,53 @@ def test_linear_heads_have_bias_and_as_many_rows_as_outputs(model, vocabulary):
         assert all(0 < np.abs(values).max() <= 1 / np.sqrt(60) for values in layer.values())
 
 
+def test_cosines_are_those_of_features_and_weights():
+    head = LinearHead((("expression", 3), ("affect", 2)), cosines=("expression",))
+    # e = (3, 4) and 0; W has the rows (1, 0), (0, 2), (-1, 0): Aff-Wild2 spec, section 14.
+    features = jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    variables = head.init(jax.random.key(0), features)
+    assert set(variables["params"]["expression"]) == {"kernel"} and set(variables["params"]["affect"]) == {
+        "kernel",
+        "bias",
+    }
+    params = variables["params"] | {"expression": {"kernel": jnp.array([[1.0, 0, -1], [0, 2, 0]])}}
+
+    def cosines(features):
+        return head.apply({"params": params}, features)["expression"]
+
+    np.testing.assert_allclose(cosines(features), [[0.6, 0.8, -0.6], [0, 0, 0]], atol=1e-6)
+    assert np.isfinite(jax.grad(lambda x: cosines(x).sum())(features)).all()
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_features_on_a_weight_have_finite_gradients(label):
+    head = LinearHead((("expression", 2),), cosines=("expression",))
+    task = Classes(name="expression", vocabulary=("Happy", "Sad"), loss_name="arcface", scale=64.0, margin=0.5)
+    kernel = jnp.array([[0.3, -0.3], [0.7, -0.7], [0.1, -0.1]])
+
+    def loss(kernel, features):
+        return task.loss(
+            head.apply({"params": {"expression": {"kernel": kernel}}}, features)["expression"], jnp.array([label])
+        )
+
+    value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(kernel, 2 * kernel[:, :1].T)
+    assert np.isfinite(value) and all(np.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_a_graph_makes_no_cosines():
+    tasks = (Classes(name="mood", vocabulary=("Happy", "Sad"), loss_name="arcface"),)
+    with pytest.raises(UserError, match=r"tasks\.mood\.loss=arcface takes cosines, which the head graph does not make"):
+        emotion_net.create_model("resnet_tiny", tasks, head="graph", word_vector_width=5)
+
+
 def test_only_a_graph_reads_densenets_maximum():
     trunks = ("densenet121", "bregnext50", "resnet18")
     found = {(t, m): presets.readout(t, m) for t in trunks for m in presets.PRESETS}
     graphs = {("densenet121", "emotion_gcn"), ("densenet121", "emotion_gcn_au")}
     assert {pair for pair, readout in found.items() if readout == "max"} == graphs
-    assert set(found.values()) == {"max", "average"}
+    flattened = {(t, m) for t in trunks for m in ("mt_vgg", "mt_arcvgg")}
+    assert {pair for pair, readout in found.items() if readout == "flatten"} == flattened
+    assert set(found.values()) == {"max", "average", "flatten"}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +190,13 @@ def test_readouts(readout, activation, expected):
     features = emotion_net.READOUTS[readout](map_1x2x2x2, activation)
     np.testing.assert_allclose(features[:, 0], [expected], rtol=1e-6)
     assert features.shape == (1, 2)
+
+
+def test_a_flattened_map_is_read_row_by_row():
+    map_2x2x3x2 = jnp.arange(-12.0, 12).reshape(2, 2, 3, 2)
+    np.testing.assert_array_equal(
+        emotion_net.READOUTS["flatten"](map_2x2x3x2, "relu"), [[0] * 12, [float(n) for n in range(12)]]
+    )
 
 
 def test_the_maximum_is_taken_without_activation():

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emotion_gcn_jax import presets
 from emotion_gcn_jax.models import emotion_net, folding
 from emotion_gcn_jax.models.heads import GraphHead
 from emotion_gcn_jax.models.resnet import ResNet
@@ -19,8 +18,10 @@ NORMS = {
     "resnet_tiny": ({"stem_norm", "norm1", "norm2", "shortcut_norm"}, set()),
     "bottleneck": ({"stem_norm", "norm1", "norm2", "norm3", "shortcut_norm"}, set()),
 }
+PRESETS = ("single_task", "multi_task", "emotion_gcn", "emotion_gcn_au")
 CASES = [
-    *((trunk, model) for trunk in ("densenet_tiny", "bregnext_tiny") for model in presets.PRESETS),
+    *((trunk, model) for trunk in ("densenet_tiny", "bregnext_tiny") for model in PRESETS),
+    ("resnet_tiny", "mt_arcres"),
     *(("resnet_tiny", model) for model in ("single_task", "emotion_gcn")),
     ("bottleneck", "multi_task"),
 ]

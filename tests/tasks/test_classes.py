@@ -1,5 +1,8 @@
 """The task of classes, by hand."""
 
+import dataclasses
+
+import jax
 import numpy as np
 import pytest
 
@@ -85,6 +88,45 @@ def test_smoothed_and_soft_labels(labels, smoothing, expected):
 def test_impossible_smoothing(smoothing):
     with pytest.raises(UserError, match=r"label_smoothing must be at least 0 and below 1, such as 0\.1, found"):
         Classes(name="expression", vocabulary=TASK.vocabulary, label_smoothing=smoothing)
+
+
+def test_arcface_s_outputs_are_cosines():
+    task = Classes(name="expression", vocabulary=TASK.vocabulary, loss_name="arcface", class_weights="4,1,1")
+    assert task.takes_cosines and not TASK.takes_cosines
+    cosines = np.array([[0.6, 0.8, -0.6]] * 3, np.float32)
+    # The losses are those of test_losses.py for a scale of 10 and a margin of 0.3; the last face has no class.
+    np.testing.assert_allclose(task.loss(cosines, np.array([0, 1, -1])), (4 * 4.641830 + 0.760490) / 5, rtol=1e-6)
+    # Answers are without a margin: softmax of 6, 8, -6, which a temperature of 2 halves.
+    np.testing.assert_allclose(task.answer(cosines)[0], np.exp([6, 8, -6]) / np.exp([6, 8, -6]).sum(), rtol=1e-5)
+    warm = dataclasses.replace(task, temperature=2.0)
+    np.testing.assert_allclose(warm.answer(cosines)[0], np.exp([3, 4, -3]) / np.exp([3, 4, -3]).sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("epochs", "margin"), [(0.0, 0.0), (0.5, 0.1), (1.5, 0.3), (9.0, 0.3)])
+def test_a_margin_warms_up(epochs, margin):
+    task = Classes(
+        name="expression", vocabulary=TASK.vocabulary, loss_name="arcface", margin=0.3, margin_warmup_epochs=1.5
+    )
+    cosines, labels = np.array([[0.6, 0.8, -0.6]], np.float32), np.array([0])
+    found = jax.jit(lambda epochs: task.at(epochs).loss(cosines, labels))(epochs)
+    at_once = dataclasses.replace(task, margin=margin, margin_warmup_epochs=0.0)
+    assert at_once.at(epochs) is at_once
+    np.testing.assert_allclose(found, at_once.loss(cosines, labels), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scale": 0.0}, r"expression\.scale must be a positive number, such as 10, found 0\.0"),
+        ({"margin": 2.0}, r"expression\.margin must be an angle from 0 to pi / 2, such as 0\.3, found 2\.0"),
+        ({"margin": float("nan")}, r"expression\.margin must be an angle"),
+        ({"margin_warmup_epochs": -1.0}, r"margin_warmup_epochs must be 0 or a positive number"),
+        ({"margin_variant": "hard"}, r"margin_variant 'hard': choose one of fallback, easy, plain"),
+    ],
+)
+def test_impossible_margins(fields, message):
+    with pytest.raises(UserError, match=message):
+        Classes(name="expression", vocabulary=TASK.vocabulary, loss_name="arcface", **fields)
 
 
 SOFT = Classes(name="expression", vocabulary=TASK.vocabulary, loss_name="soft_cross_entropy")

@@ -157,6 +157,89 @@ def test_binary_cross_entropy_survives_sure_answers_in_float32():
     np.testing.assert_allclose(gradient, [[1 / 2], [0]], atol=1e-6)
 
 
+# Features (3, 4) and weights (1, 0), (0, 2), (-1, 0): Aff-Wild2 spec, section 14.
+COSINES = jnp.array([[0.6, 0.8, -0.6]])
+
+
+def arcface(cosines, labels, scale, margin, variant="fallback", **options):
+    shares = jax.nn.one_hot(jnp.asarray(labels), cosines.shape[1])
+    weights = options.pop("weights", jnp.ones(cosines.shape[1]))
+    return losses.arcface(cosines, shares, weights, scale=scale, margin=margin, variant=variant, **options)
+
+
+@pytest.mark.parametrize("variant", losses.MARGIN_VARIANTS)
+@pytest.mark.parametrize(
+    ("scale", "margin", "larger", "expected"),
+    [
+        (1, 0.0, 0.6, (0.925289, 0.725289, 2.125289)),
+        (10, 0.3, 0.336786, (4.641830, 0.760490, 16.223109)),
+        (30, 0.5, 0.143009, (19.709727, 5.571490, 51.305175)),
+        (64, 0.5, 0.143009, (42.047417, 11.877720, 109.445761)),
+    ],
+)
+def test_arcface_by_hand(x64, scale, margin, larger, expected, variant):
+    cosine = losses.cosine_of_larger_angle(COSINES[0, 0], margin, variant)
+    np.testing.assert_allclose(cosine, larger, atol=1e-6 / 2)
+    classes = [0, 1] if variant == "easy" and margin else [0, 1, 2]  # which leaves negative cosines without a margin
+    found = [arcface(COSINES, [label], scale, margin, variant) for label in classes]
+    np.testing.assert_allclose(found, expected[: len(classes)], atol=2e-6)  # twice the last digit, that of 109.445761
+
+
+@pytest.mark.parametrize(
+    ("variant", "margin", "cosine", "expected"),
+    [
+        ("fallback", 0.5, -0.95, -1.189713),  # below cos(pi - 0.5) = -0.877583: -0.95 - 0.5 sin 0.5
+        ("fallback", 0.5, -0.87, np.cos(np.arccos(-0.87) + 0.5)),  # above it
+        ("plain", 0.5, -0.95, -0.983404),  # cos(arccos -0.95 + 0.5)
+        ("easy", 0.5, -0.6, -0.6),
+        ("easy", 0.5, 0.6, np.cos(np.arccos(0.6) + 0.5)),
+        ("fallback", 0.3, -1.0, -1 - 0.3 * np.sin(0.3)),
+    ],
+)
+def test_cosines_of_larger_angles(x64, variant, margin, cosine, expected):
+    np.testing.assert_allclose(losses.cosine_of_larger_angle(jnp.array(cosine), margin, variant), expected, atol=1e-6)
+
+
+def test_arcface_starts_where_seven_classes_are_alike(x64):
+    # All cosines 0: log(6 + e^(10 cos(pi/2 + 0.3))) + 10 sin 0.3.
+    np.testing.assert_allclose(arcface(jnp.zeros((1, 7)), [0], 10, 0.3), 4.7556, atol=1e-4 / 2)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_arcface_without_margin_is_soft_cross_entropy(x64, smoothing):
+    cosines, shares = jnp.array(RNG.uniform(-1, 1, (6, 4))), jnp.array(RNG.dirichlet(np.ones(4), 6) * 0.8)
+    weights = jnp.array([0.5, 1.0, 2.0, 4.0])
+    expected = losses.soft_cross_entropy(10 * cosines, shares, weights, smoothing)
+    found = losses.arcface(cosines, shares, weights, scale=10, margin=0.0, smoothing=smoothing)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_mixed_and_smoothed_examples_have_margins_at_their_own_classes(x64):
+    """0.75 of the loss of class 0 and 0.25 of that of class 1; smoothed, a class has 0.2 / 3 of every surprise."""
+    weights = jnp.array([0.5, 1.0, 2.0])
+    surprises = []  # by the true class, those of all classes
+    for label in range(3):
+        logits = 10 * np.asarray(COSINES[0], np.float64)
+        logits[label] = 10 * np.cos(np.arccos(logits[label] / 10) + 0.3)
+        surprises.append(-np.asarray(weights) * special.log_softmax(logits))
+    of_class = [0.8 * surprises[label][label] + 0.2 / 3 * surprises[label].sum() for label in range(3)]
+    found = losses.arcface(
+        COSINES, jnp.array([[0.75, 0.25, 0]]), weights, scale=10, margin=0.3, variant="plain", smoothing=0.2
+    )
+    expected = (0.75 * of_class[0] + 0.25 * of_class[1]) / (0.75 * 0.5 + 0.25 * 1.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)  # COSINES has the digits of a float32
+
+
+@pytest.mark.parametrize("variant", losses.MARGIN_VARIANTS)
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_arcface_is_finite_where_features_lie_on_a_weight(variant, label, dtype):
+    cosines = jnp.array([[1.0, -1.0]], dtype)
+    loss, gradient = jax.value_and_grad(arcface)(cosines, [label], 64, 0.5, variant)
+    assert loss.dtype == jnp.float32 and np.isfinite(loss)
+    assert np.isfinite(gradient).all()
+
+
 # Every loss as a function of outputs [B, 3] and labels, labels for a batch of 8, and the mark of a missing one.
 WEIGHTS = jnp.array([0.5, 1.0, 3.0])
 CASES = {
@@ -169,6 +252,11 @@ CASES = {
         lambda x, y, axis=None: losses.soft_cross_entropy(x, y, WEIGHTS, 0.1, axis),
         RNG.dirichlet(np.ones(3), 8) * (RNG.random((8, 1)) < 0.7),
         0.0,
+    ),
+    "arcface": (
+        lambda x, y, axis=None: arcface(jnp.tanh(x), y, 10, 0.3, weights=WEIGHTS, smoothing=0.1, axis_name=axis),
+        np.array([0, 2, -1, 1, 1, 0, -1, -1]),
+        -1,
     ),
     "ccc": (
         lambda x, y, axis=None: losses.concordance_loss(x, y, "population", axis),

@@ -33,6 +33,7 @@ def test_a_preset_s_tasks_come_from_a_config_and_go_through_a_checkpoint(model):
     [
         Classes(name="mood", vocabulary=("Calm", "Excited"), weight=0.5, class_weights=(1.0, 0.25)),
         Classes(name="mood", vocabulary=("Calm", "Excited"), class_weights="inverse_frequency"),
+        Classes(name="mood", vocabulary=("Calm", "Excited"), loss_name="arcface", margin=0.5, margin_variant="easy"),
         Values(name="power", dimensions=("dominance",), loss_name="mse"),
         Values(name="affect", dimensions=("valence", "arousal"), ccc_variance="unbiased"),
         Flags(name="action_units", names=("AU1", "AU12"), positive_weights=(2.0, 9.5)),

@@ -9,6 +9,20 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.training import optimizer
 
 
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("only_kernels", [False, True])
+def test_a_part_is_left_undecayed(name, only_kernels):
+    # Of a gradient of 0 nothing is left but the decay: 1 - 0.1 * 0.5 of a parameter.
+    config = configured(name=name, learning_rate=0.1, weight_decay=0.5, decay_only_kernels=only_kernels)
+    tx = optimizer.create_optimizer(config, lambda step: 0.1, ["head/expression"])
+    head = {"expression": {"kernel": jnp.ones((2, 2))}, "affect": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
+    params = {"head": head}
+    updates, _ = tx.update(jax.tree.map(jnp.zeros_like, params), tx.init(params), params)
+    left = jax.tree.map(lambda array: float(array.mean()), optax.apply_updates(params, updates))["head"]
+    assert left["expression"]["kernel"] == 1
+    assert left["affect"] == pytest.approx({"kernel": 0.95, "bias": 1 if only_kernels else 0.95})
+
+
 def configured(**changes):
     config = common.get_config().optimizer
     config.update(changes)

@@ -87,6 +87,10 @@ def test_trunk_alone(config, converted):
         ),
         ({"init.checkpoint": "trunk"}, "holds the weights of a trunk alone: name it by config.init.trunk"),
         ({"init.checkpoint": "emotion_gcn", "graph.propagation": "row"}, "config.graph.propagation transposed: set it"),
+        (
+            {"init.checkpoint": "emotion_gcn", "tasks.expression.loss": "arcface"},
+            r"has cosines for no task, and the config for expression: set the same losses \(arcface\)",
+        ),
         ({"init.trunk": "damaged"}, "other params than config.model's"),
     ],
 )

@@ -1,5 +1,6 @@
 """The promise of training/step.py: the same global batch gives the same step on any number of devices."""
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -18,8 +19,10 @@ from flax import traverse_util
 from emotion_gcn_jax import parallel
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.data.inputs import Input
+from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.tasks import losses
+from emotion_gcn_jax.tasks.classes import Classes
 from emotion_gcn_jax.training import step as steps
 from tests.training import stepping
 from tests.training.stepping import BATCHES, TASKS, largest_difference
@@ -250,6 +253,33 @@ def test_the_loss_is_that_of_the_parts_by_hand(x64):
     np.testing.assert_allclose([scalars[f"{name}_loss"][0] for name in NAMES], [*expected.values()], rtol=1e-6)
     total = expected["expression"] + expected["affect"] + 0.5 * expected["power"] + expected["action_units"]
     np.testing.assert_allclose(scalars["loss"][0], total, rtol=1e-6)
+
+
+def test_a_margin_rises_with_the_steps_on_any_number_of_devices(monkeypatch):
+    """ArcFace's task changes from step to step, within one compiled step."""
+    task = Classes(name="expression", vocabulary=EXPRESSIONS, loss_name="arcface", margin_warmup_epochs=2.0)
+    monkeypatch.setattr(stepping, "TASKS", (task,))
+    batch = stepping.random_batch()
+    off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
+    with stepping.quick_float64():
+        model, tx, state = stepping.create("float64", head="linear")
+        found = {}
+        for count in (1, 2):
+            devices = jax.local_devices()[:count]
+            step = stepping.mapped_step(devices, model, tx, augmentation=off, steps_per_epoch=10)
+            for number in (0, 10, 99):
+                now = parallel.replicate(state.replace(step=jnp.asarray(number, jnp.int32)), devices)
+                new, scalars = step(now, parallel.spread(batch, count))
+                found[count, number] = parallel.unreplicate((scalars, new.opt_state))
+        unmapped = model.clone(trunk=model.trunk.clone(axis_name=None))
+        images = (batch["image"] / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        outputs, _ = unmapped.apply(variables, jnp.asarray(images), train=True, mutable=["batch_stats"])
+        for number, margin in ((0, 0.0), (10, 0.15), (99, 0.3)):  # 10 steps are half of the warm-up
+            at_once = dataclasses.replace(task, margin=margin, margin_warmup_epochs=0.0)
+            expected = at_once.loss(outputs["expression"], jnp.asarray(batch["expression"]))
+            np.testing.assert_allclose(found[1, number][0]["loss"], expected, rtol=1e-6)
+            assert largest_difference(found[2, number], found[1, number]) < 1e-10
 
 
 def mixed_by(device_count, step=0, alpha=0.4):

@@ -1,0 +1,1 @@
+"""Sound that goes with videos of faces; no JAX."""

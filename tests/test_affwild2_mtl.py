@@ -1,0 +1,57 @@
+"""The multi-task networks for Aff-Wild2: their sizes, and their recipe."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from configs import affwild2_mtl
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.tasks import registry
+from emotion_gcn_jax.training import checks
+
+
+@pytest.mark.parametrize(
+    ("model", "edition", "count"),
+    [
+        # Aff-Wild2 spec, section 14: 7 classes and 8 action units, 8 and 12.
+        ("mt_vgg", "first", 50_444_113),
+        ("mt_res", "first", 23_542_865),
+        ("mt_arcvgg", "first", 52_481_354),
+        ("mt_arcres", "first", 24_566_346),
+        ("mt_vgg", "third", 50_464_598),
+        ("mt_res", "third", 23_553_110),
+        ("mt_arcvgg", "third", 52_483_918),
+        ("mt_arcres", "third", 24_568_910),
+    ],
+)
+def test_multi_task_networks_have_the_specified_numbers_of_parameters(model, edition, count):
+    config = affwild2_mtl.get_config(f"{model},{edition}")
+    net = emotion_net.from_config(config, registry.from_config(config.tasks), {})
+    images = jax.ShapeDtypeStruct((1, config.input.crop, config.input.crop, 3), np.float32)
+    variables = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
+    for rate in config.optimizer.rates.split(","):
+        assert rate.partition("=")[0] in variables["params"]
+
+
+@pytest.mark.parametrize("model", affwild2_mtl.MODELS)
+def test_multi_task_networks_have_their_recipe(model):
+    config = affwild2_mtl.get_config(model)
+    assert config.is_locked
+    expression, affect, units = registry.from_config(config.tasks)
+    assert (len(expression.outputs), len(affect.outputs), len(units.outputs)) == (7, 2, 12)
+    assert expression.loss_name == ("arcface" if "arc" in model else "cross_entropy")
+    assert units.positive_weights == "balanced"
+    assert (config.optimizer.name, config.optimizer.learning_rate, config.data.batch_size) == ("adamw", 1e-4, 128)
+    checks.check_numbers(config)
+    assert checks.selection_metric(config, (expression, affect, units)) == ("expression", "macro_f1")
+    assert f"affwild2_mtl.py:{model} " in affwild2_mtl.__doc__ and "Not run" in affwild2_mtl.__doc__
+
+
+@pytest.mark.parametrize("arg", ["mt_cnn", "emotion_gcn", "mt_res,fourth"])
+def test_an_unknown_multi_task_network_is_answered_with_the_known_ones(arg):
+    with pytest.raises(UserError, match=r"^Unknown (model|edition) '\w+' of .*: choose one of (mt_vgg|first), "):
+        affwild2_mtl.get_config(arg)
