@@ -144,6 +144,10 @@ class Classes(Task):
         """The classes' probabilities; each row sums to 1."""
         return jax.nn.softmax(output_BxW)
 
+    def decided(self, answers_NxW: np.ndarray) -> np.ndarray:
+        """The most probable class is, and no other."""
+        return np.eye(len(self.vocabulary), dtype=bool)[answers_NxW.argmax(1)]
+
     def metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, Any]:
         """accuracy, mean_class_accuracy, macro_f1; per_class: word -> precision, recall, f1, support; confusion."""
         found = self._metrics(labels, answers_NxW)
