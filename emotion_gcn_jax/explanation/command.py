@@ -196,7 +196,7 @@ def _described(explainer: Explainer, explanation: Explanation, facts: Mapping[st
                 "answer": output.answer,
                 "is_probability": output.is_probability,
                 "bias": output.bias,
-                "arrays": [name for name in explanation.arrays() if name.startswith(f"{output.task}_{output.name}_")],
+                "arrays": list(output.arrays()),
             }
             for output in explanation.outputs
         ],

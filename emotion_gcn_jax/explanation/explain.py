@@ -49,6 +49,11 @@ class OutputMaps:
     activation_HxW: np.ndarray | None
     bias: float
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The maps that there are by their names: TASK_OUTPUT_hard, _soft and _activation."""
+        maps = {"hard": self.hard_VxV, "soft": self.soft_VxV, "activation": self.activation_HxW}
+        return {f"{self.task}_{self.name}_{kind}": array for kind, array in maps.items() if array is not None}
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
@@ -67,12 +72,8 @@ class Explanation:
     count: int = 1
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All maps by their names, TASK_OUTPUT_hard, _soft and _activation, and the face."""
-        found = {"face": self.face_SxSx3}
-        for output in self.outputs:
-            maps = {"hard": output.hard_VxV, "soft": output.soft_VxV, "activation": output.activation_HxW}
-            found |= {f"{output.task}_{output.name}_{n}": array for n, array in maps.items() if array is not None}
-        return found
+        """The face, and every output's maps by their names."""
+        return {"face": self.face_SxSx3} | {n: array for output in self.outputs for n, array in output.arrays().items()}
 
 
 class Explainer:
@@ -193,7 +194,7 @@ def class_faces(predictions: Predictions, asked: str = "") -> list[ClassFaces]:
 
     Args:
         predictions: of the whole split.
-        asked: from `known_output`, a class or a flag; "" takes all of the first task that is right or wrong.
+        asked: from `known_output`, a class or a flag; "" takes all that occur of the first task that is right or wrong.
 
     Raises:
         UserError: what is asked for is a value, the model has nothing else, or no face is judged right.
@@ -211,8 +212,8 @@ def class_faces(predictions: Predictions, asked: str = "") -> list[ClassFaces]:
     decided_NxW: np.ndarray = np.asarray(decisions[task.name])
     labels_NxW = task.targets(predictions.labels[task.name])
     for place, name in enumerate(task.outputs):
-        if asked in ("", name):
-            is_one_N = labels_NxW[:, place] == 1
+        is_one_N = labels_NxW[:, place] == 1
+        if name == asked or (not asked and is_one_N.any()):
             right = np.flatnonzero(is_one_N & decided_NxW[:, place])
             found.append(ClassFaces(name, ((task, place), *of_values), int(is_one_N.sum()), right))
     if not any(len(faces.right) for faces in found):

@@ -83,7 +83,7 @@ def test_a_head_that_is_not_linear(monkeypatch):
 
 
 def test_a_map_is_enlarged_about_its_places_middles():
-    """The middle of place i of 4 lies at 4 (i + 1/2) of 16 pixels, so that a ramp stays one wherever there is more of it."""
+    """The middle of place i of 4 lies at 4 (i + 1/2) of 16 pixels: a ramp stays one, but for the borders."""
     ramp_4x4 = np.tile(4 * (np.arange(4) + 0.5), (4, 1))
     np.testing.assert_allclose(activation.enlarged(ramp_4x4, 16)[:, 6:10], np.tile(np.arange(6, 10) + 0.5, (16, 1)))
     map_3x3 = np.random.default_rng(0).normal(0, 1, (3, 3))
