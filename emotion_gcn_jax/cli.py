@@ -18,6 +18,7 @@ from emotion_gcn_jax.labels import CLASS_ORDERS
 
 if TYPE_CHECKING:
     from emotion_gcn_jax.data.source import Split
+    from emotion_gcn_jax.inference.model import EmotionModel
 
 SOME_FAILED = 1  # the exit status where some of the inputs have no answer
 MISTAKE = 2  # the exit status of a user's mistake, argparse's own
@@ -165,7 +166,6 @@ def _add_evaluate(subparsers: Subparsers) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from emotion_gcn_jax.data import selection
     from emotion_gcn_jax.evaluation.evaluator import check_ten_crop, evaluate_model
     from emotion_gcn_jax.evaluation.report import open_directory, summary, write_report
     from emotion_gcn_jax.inference.model import load
@@ -174,10 +174,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     model = load(arguments.checkpoint)
     if arguments.ten_crop:
         check_ten_crop(model.input)
-    require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
-    chosen = selection.for_tasks(split, model.tasks, require)
-    if len(chosen) < len(split):
-        print(f"{len(split) - len(chosen)} of {len(split)} examples have no label that counts here: they are left out")
+    chosen = _usable(arguments, split, model)
     output = open_directory(user_path(arguments.output))
     metrics = write_report(
         output,
@@ -187,6 +184,17 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     )
     print(f"{summary(model.tasks, metrics)}\nreport: {output}")
     return 0
+
+
+def _usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel") -> "Split":
+    """The examples of a split that a model can be judged by; says how many are left out."""
+    from emotion_gcn_jax.data import selection
+
+    require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
+    chosen = selection.for_tasks(split, model.tasks, require)
+    if len(chosen) < len(split):
+        print(f"{len(split) - len(chosen)} of {len(split)} examples have no label that counts here: they are left out")
+    return chosen
 
 
 def _open_labelled(arguments: argparse.Namespace) -> "Split":
@@ -202,6 +210,54 @@ def _open_labelled(arguments: argparse.Namespace) -> "Split":
     if not arguments.split:
         raise UserError("--dataset needs --split: name one, such as validation or test.")
     return open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
+
+
+def _add_explain(subparsers: Subparsers) -> None:
+    parser = _add(
+        subparsers,
+        "explain",
+        _explain,
+        "show what in a face an answer hangs on, in one image or in the mean over a class of labelled ones",
+        "emotion-gcn explain photo.jpg --output why\n"
+        "  emotion-gcn explain --checkpoint runs/demo --dataset synthetic_faces --split test --output why",
+    )
+    parser.usage = "emotion-gcn explain [--checkpoint DIR] --output OUT [options] [IMAGE ...]"
+    _add_checkpoint(parser)
+    parser.add_argument("--output", required=True, metavar="OUT", help="the folder of the figures and their arrays")
+    parser.add_argument("--expression", metavar="E", help="explain this class, value or flag, not the model's answer")
+    parser.add_argument(
+        "--patch", metavar="N", type=int, help="side of what covers the face, in pixels; a quarter of the input's"
+    )
+    parser.add_argument(
+        "--stride", metavar="S", type=int, help="from one of its places to the next, in pixels; a third of N"
+    )
+    parser.add_argument("--no-detect", action="store_true", help="the pictures are faces that were cut already")
+    _add_labelled(parser, required=False)
+    parser.add_argument("pictures", nargs="*", metavar="IMAGE", help="an image file, or a folder of them")
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax.explanation import command, explain
+    from emotion_gcn_jax.inference.model import load
+
+    labelled = arguments.dataset or arguments.images
+    if bool(labelled) == bool(arguments.pictures):
+        raise UserError("explain takes either image files, or labelled faces by --dataset or --images: give one.")
+    if not labelled and (arguments.config or arguments.data_dir or arguments.split):
+        raise UserError("--config, --data-dir and --split are for --dataset and --images alone.")
+    if labelled and arguments.no_detect:
+        raise UserError("--no-detect is for image files alone: labelled faces are cut already.")
+    split = _open_labelled(arguments) if labelled else None
+    model = load(arguments.checkpoint)
+    asked = explain.known_output(model.tasks, arguments.expression) if arguments.expression else ""
+    patch = explain.Patch.usual(model.input.network_side, side=arguments.patch, stride=arguments.stride)
+    explainer = explain.Explainer(model, patch)
+    if split is not None:
+        failed = command.explain_split(explainer, _usable(arguments, split, model), arguments.output, asked=asked)
+    else:
+        detect = not arguments.no_detect
+        failed = command.explain_files(explainer, arguments.pictures, arguments.output, asked=asked, detect=detect)
+    return SOME_FAILED if failed else 0
 
 
 def _add_graph(subparsers: Subparsers) -> None:
@@ -380,6 +436,7 @@ def _summarise(arguments: argparse.Namespace) -> int:
 SUBCOMMANDS: tuple[Callable[[Subparsers], None], ...] = (
     _add_predict,
     _add_evaluate,
+    _add_explain,
     _add_summarise,
     _add_graph,
     _add_convert,

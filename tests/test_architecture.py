@@ -19,7 +19,7 @@ FLOORS = [
     {"data", "checkpoints", "export"},
     {"conversion", "inference"},
     {"evaluation"},
-    {"training"},
+    {"training", "explanation"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -66,7 +66,7 @@ def test_models_know_nothing_of_data():
 
 
 # Who loops over the tasks names none of them: the words stand there only where a person reads them.
-LOOPING = ("training", "evaluation", "inference", "data")
+LOOPING = ("training", "evaluation", "explanation", "inference", "data")
 
 
 @pytest.mark.parametrize("path", [path for room in LOOPING for path in sorted((PACKAGE / room).glob("*.py"))], ids=str)
@@ -93,7 +93,17 @@ def is_prose(constant):
 def test_predicting_and_converting_need_no_extra():
     """What only training and building import stands in the rooms that do these."""
     extras = {"tensorflow", "tensorflow_datasets", "apache_beam", "clu", "numba", "tensorboard"}
-    for room in ("faces", "tasks", "graph", "models", "torch_files", "conversion", "inference", "evaluation"):
+    for room in (
+        "faces",
+        "tasks",
+        "graph",
+        "models",
+        "torch_files",
+        "conversion",
+        "inference",
+        "evaluation",
+        "explanation",
+    ):
         for path in (PACKAGE / room).rglob("*.py"):
             assert not extras & {name.partition(".")[0] for name in imports(path)}, path
 

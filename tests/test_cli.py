@@ -10,7 +10,7 @@ from emotion_gcn_jax.labels import EXPRESSIONS
 from tests.labelled_folders import write_class_folders
 from tests.stored_runs import run_of
 
-SUBCOMMANDS = [[], ["predict"], ["evaluate"], ["graph"], ["convert"], ["pack"]]
+SUBCOMMANDS = [[], ["predict"], ["evaluate"], ["explain"], ["graph"], ["convert"], ["pack"]]
 
 
 @pytest.mark.parametrize("words", SUBCOMMANDS)
@@ -56,6 +56,10 @@ def home(tmp_path, monkeypatch):
         ),
         ("predict --checkpoint=~/run/checkpoints/last --no-detect --json=~/faces.json ~/set/Happy", ["faces.json"]),
         ("evaluate --checkpoint=~/run --images=~/set --output=~/report", ["report/metrics.json"]),
+        (
+            "explain --checkpoint=~/run --no-detect --patch=16 --stride=16 --output=~/why ~/set/Sad/0.png",
+            ["why/0_explained.png", "why/0_explained.npz", "why/0_explained.json"],
+        ),
         ("convert --checkpoint=~/run --to-torch=~/weights.safetensors", ["weights.safetensors"]),
     ],
 )

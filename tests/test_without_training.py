@@ -47,6 +47,21 @@ def test_evaluate_images(images, tmp_path):
     assert (tmp_path / "report" / "metrics.json").exists()
 
 
+def test_explain(images, tmp_path):
+    words = (
+        "--checkpoint",
+        run_of("format_2"),
+        "--no-detect",
+        "--patch=16",
+        "--stride=16",
+        "--output",
+        tmp_path / "why",
+    )
+    done = run(CLI, "explain", *words, images / "Happy" / "0.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "why" / "0_explained.png").exists()
+
+
 def test_convert(tmp_path):
     run_folder = run_of("format_2")
     done = run(CLI, "convert", "--checkpoint", run_folder, "--to-torch", tmp_path / "weights.safetensors")

@@ -93,7 +93,7 @@ def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs:
 
 
 def for_backend(module: EmotionNet) -> EmotionNet:
-    """The network as JAX should judge with it: on a CPU not in bfloat16, which is slow there but for training's step."""
+    """The network as JAX should judge with it: on a CPU not in bfloat16, which is slow there outside training."""
     return _precise(module) if jax.default_backend() == "cpu" else module
 
 

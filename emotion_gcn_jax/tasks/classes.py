@@ -192,6 +192,10 @@ class Classes(Task):
         logits_BxW = self.scale * output_BxW if self.takes_cosines else output_BxW
         return jax.nn.softmax(logits_BxW / self.temperature)
 
+    def decided(self, answers_NxW: np.ndarray) -> np.ndarray:
+        """The most probable class is, and no other."""
+        return np.eye(len(self.vocabulary), dtype=bool)[answers_NxW.argmax(1)]
+
     def metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, Any]:
         """accuracy, mean_class_accuracy, macro_f1, calibration_error; tables: per_class, confusion.
 

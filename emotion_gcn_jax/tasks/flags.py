@@ -105,6 +105,10 @@ class Flags(Task):
         """Every flag's probability."""
         return jax.nn.sigmoid(output_BxW)
 
+    def decided(self, answers_NxW: np.ndarray) -> np.ndarray:
+        """Those with a probability of at least one half."""
+        return answers_NxW >= THRESHOLD
+
     def metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, Any]:
         """f1_mean and flag_accuracy_mean over the annotated flags, always_true_f1_mean to compare with; per_flag."""
         found = self._metrics(labels, answers_NxW)
@@ -155,4 +159,4 @@ class Flags(Task):
         return [name if isinstance(name, str) else f"AU{name}" for name in metadata.get(self.name, ())]
 
     def _metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> FlagMetrics:
-        return FlagMetrics.of(labels, answers_NxW >= THRESHOLD)
+        return FlagMetrics.of(labels, self.decided(answers_NxW))

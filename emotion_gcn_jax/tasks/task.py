@@ -110,6 +110,11 @@ class Task(abc.ABC):
     def answer(self, output_BxW: jax.Array) -> jax.Array:
         """Turns raw outputs into what is reported, B x W: probabilities, or the values themselves."""
 
+    def decided(self, answers_NxW: np.ndarray) -> np.ndarray | None:
+        """Tells which outputs N answers take to be true of a face, bool N x W; None where none is true or false."""
+        del answers_NxW
+        return None
+
     # What people read
 
     @abc.abstractmethod
