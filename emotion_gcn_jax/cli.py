@@ -98,7 +98,7 @@ def _add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint",
         metavar="DIR",
-        help="a training run, one checkpoint of it, or a model's file; by default the model that is shipped",
+        help="a training run, a checkpoint or a model's file; by default the shipped model",
     )
 
 
@@ -217,9 +217,8 @@ def _add_explain(subparsers: Subparsers) -> None:
         subparsers,
         "explain",
         _explain,
-        "show what in a face an answer hangs on, in one image or in the mean over a class of labelled ones",
-        "emotion-gcn explain photo.jpg --output why\n"
-        "  emotion-gcn explain --checkpoint runs/demo --dataset synthetic_faces --split test --output why",
+        "show what in a face an answer hangs on, or in a class of faces",
+        "emotion-gcn explain --checkpoint runs/demo --output why photo.jpg",
     )
     parser.usage = "emotion-gcn explain [--checkpoint DIR] --output OUT [options] [IMAGE ...]"
     _add_checkpoint(parser)
@@ -378,7 +377,7 @@ def _add_pack(subparsers: Subparsers) -> None:
         subparsers,
         "pack",
         _pack,
-        "write a trained model into one small file, with calibrated probabilities where a split is named",
+        "write a trained model into one small file, calibrated if a split is named",
         "emotion-gcn pack --checkpoint runs/mine --output mine.safetensors\n"
         "  emotion-gcn pack --checkpoint runs/mine --dataset fer2013 --config fer2013 --split validation \\\n"
         "    --output mine.safetensors",
@@ -420,7 +419,7 @@ def _add_summarise(subparsers: Subparsers) -> None:
         subparsers,
         "summarise",
         _summarise,
-        "compare finished runs, such as the folds of a cross-validation: their scores, mean and deviation",
+        "compare finished runs, such as the folds of a cross-validation",
         "emotion-gcn summarise runs/fold_*",
     )
     parser.add_argument("runs", nargs="+", metavar="DIR", help="a training run's working directory")

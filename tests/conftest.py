@@ -1,6 +1,7 @@
 """What every test shares. The variables must be set before the first import of JAX."""
 
 import os
+import pathlib
 import tempfile
 
 # Compiling is most of the tests' work, so XLA is asked for little of it; docs/parity.md is measured with all of it.
@@ -12,6 +13,21 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import jax
 import pytest
+
+MAPS = pathlib.Path("/proc/self/maps")  # there on Linux alone
+MANY_MAPS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Drops the compiled programs between modules, once they are many.
+
+    XLA maps a program for CPUs into memory kernel by kernel: a step of the smallest trunk takes some 800 of the 65530
+    maps that Linux allows a process (vm.max_map_count), and with none left XLA's compiler ends in a segmentation fault.
+    """
+    yield
+    if MAPS.exists() and MAPS.read_text().count("\n") > MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import checks, loop
 from tests import raw_affectnet, raw_affwild2
+from tests.plain_trunk import Plain
 from tfds_builders.affectnet import affectnet_dataset_builder
 from tfds_builders.affwild2 import affwild2_dataset_builder
 from tfds_builders.folders import folders_dataset_builder
@@ -87,15 +88,21 @@ def test_every_config_takes_every_trunk_and_model(file, trunk, model):
     Augmentation(**config.augmentation)
 
 
+@functools.cache
+def output_shapes(model, side, channels):
+    """By the task; many configs have the same model and images."""
+    images = jax.ShapeDtypeStruct((1, side, side, channels), np.float32)
+    outputs, _ = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0), images)
+    return {name: output.shape for name, output in outputs.items()}
+
+
 @pytest.mark.parametrize("trunk", emotion_net.TRUNKS)
 @pytest.mark.parametrize("file", ["affectnet", "folders", "synthetic_faces", "fer2013"])
 def test_every_trunk_takes_the_images_of_every_config(file, trunk):
     config = CONFIGS[file].get_config(f"{trunk},multi_task")
     model = emotion_net.from_config(config, registry.from_config(config.tasks), {})
     side, channels = getattr(model.trunk, "INPUT", (config.input.side, config.input.channels))
-    images = jax.ShapeDtypeStruct((1, side, side, channels), np.float32)
-    outputs, _ = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0), images)
-    assert {name: output.shape for name, output in outputs.items()} == {"expression": (1, 7), "affect": (1, 2)}
+    assert output_shapes(model, side, channels) == {"expression": (1, 7), "affect": (1, 2)}
 
 
 @pytest.mark.parametrize("module", [common, *CONFIGS.values()], ids=["common", *CONFIGS])
@@ -179,6 +186,7 @@ def test_affectnets_class_weights_are_the_papers(affectnet_labels):
 def few_steps(tmp_path, monkeypatch):
     """A function that builds a raw folder, trains two steps or so, and returns the run and its report's metrics."""
     runs, prepare = [], loop.prepare
+    monkeypatch.setitem(emotion_net.TRUNKS, "plain", Plain)
     monkeypatch.setattr(loop, "prepare", lambda config, last: runs.append(prepare(config, last=last)) or runs[-1])
 
     def train(config, builder, builder_config, raw):
@@ -200,7 +208,7 @@ def few_steps(tmp_path, monkeypatch):
 def test_a_few_steps_on_affwild2(few_steps, tmp_path):
     """With the graph of the build's own annotations, selected on held-out recordings."""
     raw_affwild2.write(tmp_path / "raw", "2nd")
-    config = affwild2.get_config("densenet_tiny,emotion_gcn")
+    config = affwild2.get_config("plain,emotion_gcn")
     config.dataset.held_out_share = 0.4
     builder_config = affwild2_dataset_builder.Affwild2Config(name="expr_va_tolerant", max_lost_share=0.9)
     run, metrics = few_steps(config, affwild2_dataset_builder.Builder, builder_config, tmp_path / "raw")
@@ -215,7 +223,7 @@ def test_a_few_steps_on_affwild2(few_steps, tmp_path):
 
 def test_a_few_steps_on_affwild2s_multi_task_set_with_action_units(few_steps, tmp_path):
     raw_affwild2.write(tmp_path / "raw", "7th")
-    config = affwild2.get_config("densenet_tiny,emotion_gcn_au")
+    config = affwild2.get_config("plain,emotion_gcn_au")
     builder_config = affwild2_dataset_builder.Affwild2Config(name="mtl_tolerant", task="mtl", max_lost_share=0.9)
     run, metrics = few_steps(config, affwild2_dataset_builder.Builder, builder_config, tmp_path / "raw")
     assert run.initial_state.constants["head"]["adjacency"].shape == (21, 21)  # 7 + 2 + 12
@@ -225,7 +233,7 @@ def test_a_few_steps_on_affwild2s_multi_task_set_with_action_units(few_steps, tm
 
 def test_a_few_steps_on_affectnet_with_eight_classes(few_steps, tmp_path):
     release = raw_affectnet.write_lists(tmp_path / "raw", raw_affectnet.raw_faces(), beside=True)
-    config = affectnet.get_config("densenet_tiny,multi_task")
+    config = affectnet.get_config("plain,multi_task")
     config.tasks.expression.vocabulary = ",".join(CLASS_WORDS[:8])
     builder_config = affectnet_dataset_builder.AffectNetConfig(name="csv_tolerant", recipe="csv", max_lost_share=0.9)
     run, metrics = few_steps(config, affectnet_dataset_builder.Builder, builder_config, release.root)
@@ -242,7 +250,7 @@ def test_a_few_steps_on_a_folder_of_ones_own(few_steps, tmp_path):
         path = tmp_path / "raw" / ("Happy", "Bored")[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_png(np.full((40, 40, 3), number, np.uint8)))
-    config = folders.get_config("densenet_tiny")
+    config = folders.get_config("plain")
     config.tasks.expression.vocabulary = "Happy,Bored"
     builder_config = folders_dataset_builder.FoldersConfig(name="mine")
     run, metrics = few_steps(config, folders_dataset_builder.Builder, builder_config, tmp_path / "raw")

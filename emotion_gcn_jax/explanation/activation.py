@@ -52,6 +52,12 @@ def check_places(module: EmotionNet, inputs: Input) -> None:
             f"An activation map divides what a readout takes among the places of the trunk's last map, and how "
             f"{module.readout} does is not known: add it to explanation.activation.SPREADS."
         )
+    neck: Any = module.neck
+    if neck is not None and (neck.hidden or neck.embedding):
+        raise UserError(
+            "An activation map is of a head that is linear in what the readout takes of the map, and this model has "
+            "hidden layers or an embedding between the two: look at the occlusion maps."
+        )
     images = jax.ShapeDtypeStruct((1, inputs.network_side, inputs.network_side, inputs.channels), module.param_dtype)
     trunk: Any = module.trunk
     shape = jax.eval_shape(lambda x: trunk.init_with_output(jax.random.key(0), x, False)[0], images).shape
@@ -125,9 +131,9 @@ def enlarged(map_HxW: np.ndarray, side: int) -> np.ndarray:
 
 def _linear(net: EmotionNet, ready: Mapping[str, Any]) -> Mapping[str, Any]:
     """The layers of a folded model's head, by the task's name."""
-    if not isinstance(net.head, LinearHead):
+    if not isinstance(net.head, LinearHead) or net.head.cosines:
         raise UserError(
-            f"An activation map is of a head that is linear in the features (linear, graph), found a "
-            f"{type(net.head).__name__}: look at the occlusion maps."
+            f"An activation map is of a head that is linear in the features (linear, graph), found "
+            f"{'cosines' if getattr(net.head, 'cosines', ()) else type(net.head).__name__}: look at the occlusion maps."
         )
     return ready["params"]["head"]

@@ -7,6 +7,7 @@ from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.explanation import activation
 from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.models.neck import Neck
 from emotion_gcn_jax.tasks import registry
 from tests.untrained import OWN_TASKS, random_variables
 
@@ -59,7 +60,7 @@ def test_a_maximum_counts_where_it_is():
 
 def test_every_readout_is_the_mean_of_its_spread():
     map_2x3x4x5 = np.random.default_rng(0).normal(0, 1, (2, 3, 4, 5)).astype(np.float32)
-    assert activation.SPREADS.keys() == emotion_net.READOUTS.keys()
+    assert activation.SPREADS.keys() == emotion_net.READOUTS.keys() - {"flatten"}  # whose features have a place each
     for name, spread in activation.SPREADS.items():
         expected_2x5 = emotion_net.READOUTS[name](map_2x3x4x5, "elu")
         np.testing.assert_allclose(spread(map_2x3x4x5, "elu").mean((1, 2)), expected_2x5, atol=1e-6)
@@ -74,9 +75,12 @@ def test_a_map_of_one_place_says_nothing(trunk, side):
 
 def test_a_head_that_is_not_linear(monkeypatch):
     net, variables, inputs = model_and_input("resnet_tiny", "linear", "average")
-    other = net.clone(head=net.trunk.clone())
-    with pytest.raises(UserError, match="linear in the features"):
-        activation.biases(other, variables)
+    for head, found in ((net.trunk.clone(), "ResNet"), (net.head.clone(cosines=("mood",)), "cosines")):
+        with pytest.raises(UserError, match=f"linear in the features .*, found {found}: look"):
+            activation.biases(net.clone(head=head), variables)
+    with pytest.raises(UserError, match="hidden layers or an embedding between the two: look"):
+        activation.check_places(net.clone(neck=Neck(embedding=8)), inputs)
+    activation.check_places(net.clone(neck=Neck(dropout=0.3)), inputs)
     monkeypatch.delitem(activation.SPREADS, "average")
     with pytest.raises(UserError, match="how average does is not known"):
         activation.mapper(net, variables, inputs)

@@ -1,5 +1,7 @@
 """DenseNet against a plain Flax implementation without any of the shortcuts."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -48,15 +50,11 @@ def plain(tree):
     return renamed
 
 
-@pytest.mark.parametrize("remat", [False, True])
-def test_equals_a_plain_implementation_in_value_gradient_and_running_mean(x64, remat):
-    model = DenseNet(**SMALL, remat=remat, dtype=jnp.float64, param_dtype=jnp.float64)
+@functools.cache
+def plainly():
+    """Images, our variables, and what the plain implementation makes of them: gradients, values and statistics."""
     images = np.random.default_rng(1).normal(size=(3, 50, 45, 3))
-    variables = random_variables(model, images)
-
-    def ours(params, images):
-        y, updated = model.apply({**variables, "params": params}, images, True, mutable=["batch_stats"])
-        return (y**2).sum(), (y, updated["batch_stats"])
+    variables = random_variables(DenseNet(**SMALL, dtype=jnp.float64, param_dtype=jnp.float64), images)
 
     def theirs(params, images):
         statistics = plain(variables["batch_stats"])
@@ -65,10 +63,19 @@ def test_equals_a_plain_implementation_in_value_gradient_and_running_mean(x64, r
         )
         return (y**2).sum(), (y, updated["batch_stats"])
 
+    return images, variables, run_once(jax.grad(theirs, has_aux=True), variables["params"], images)
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_equals_a_plain_implementation_in_value_gradient_and_running_mean(x64, remat):
+    model = DenseNet(**SMALL, remat=remat, dtype=jnp.float64, param_dtype=jnp.float64)
+    images, variables, (expected_gradients, (expected, expected_statistics)) = plainly()
+
+    def ours(params, images):
+        y, updated = model.apply({**variables, "params": params}, images, True, mutable=["batch_stats"])
+        return (y**2).sum(), (y, updated["batch_stats"])
+
     gradients, (y, statistics) = run_once(jax.grad(ours, has_aux=True), variables["params"], images)
-    expected_gradients, (expected, expected_statistics) = run_once(
-        jax.grad(theirs, has_aux=True), variables["params"], images
-    )
     np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-12)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9), gradients, expected_gradients)
     for name, values in plain(statistics).items():

@@ -24,15 +24,16 @@ def assert_close(found, expected, tolerance):
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * float(jnp.abs(expected).max()))
 
 
-@pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize(
-    "shape",
+    ("shape", "dtype"),
     [
-        (35, 14, 14, 24),  # chunks of 7 images
-        (3, 70, 71, 4),  # an image has more rows than a chunk should
-        (37, 15, 15, 4),  # a prime number of images: chunks of one
-        (5, 7, 9, 3),  # one chunk
-        (2, 1, 1, 4),  # the margin is most of it
+        ((35, 14, 14, 24), "float32"),
+        ((35, 14, 14, 24), "float64"),  # chunks of 7 images
+        ((3, 70, 71, 4), "float64"),  # an image has more rows than a chunk should
+        ((37, 15, 15, 4), "float64"),  # a prime number of images: chunks of one
+        ((5, 7, 9, 3), "float64"),  # one chunk
+        ((5, 7, 9, 3), "float32"),
+        ((2, 1, 1, 4), "float64"),  # the margin is most of it
     ],
     ids=str,
 )

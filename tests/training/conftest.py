@@ -8,7 +8,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from configs import synthetic_faces
+from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.training import loop
+from tests.plain_trunk import Plain
 
 
 class Shades(tfds.core.GeneratorBasedBuilder):
@@ -65,13 +67,19 @@ def shades(tmp_path_factory):
     return directory
 
 
+@pytest.fixture(autouse=True)
+def plain_trunk(monkeypatch):
+    """The trunk "plain", for every test here."""
+    monkeypatch.setitem(emotion_net.TRUNKS, "plain", Plain)
+
+
 @pytest.fixture
 def config(shades):
     """Two epochs of seven steps of a small emotion_gcn."""
     return small_config(shades)
 
 
-def small_config(shades, arg="densenet_tiny,emotion_gcn"):
+def small_config(shades, arg="plain,emotion_gcn"):
     """The same of another trunk or model."""
     config = synthetic_faces.get_config(arg)
     config.dataset.name = "shades"
@@ -100,7 +108,9 @@ def config_of(shades):
 @pytest.fixture(scope="session")
 def finished(shades, tmp_path_factory):
     """A finished run of one epoch: its config, its working directory and what training returned."""
-    config = small_config(shades)
-    config.training.epochs = 1
     workdir = tmp_path_factory.mktemp("finished")
-    return config, workdir, loop.train_and_evaluate(config, workdir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(emotion_net.TRUNKS, "plain", Plain)
+        config = small_config(shades)
+        config.training.epochs = 1
+        return config, workdir, loop.train_and_evaluate(config, workdir)

@@ -53,7 +53,7 @@ BATCHES = {"all tasks": random_batch(), **{f"no {task.name}": random_batch(task.
 def create(dtype="float32", trunk="narrow", head="graph", tx=None, with_ema=False):
     """A model under the named axis, its optimiser and its state.
 
-    The trunk "narrow" is DenseNet's smallest, which compiles in seconds. Without a `tx` the "optimiser" keeps the
+    The trunk "narrow" is DenseNet's smallest that has every kind of layer. Without a `tx` the "optimiser" keeps the
     gradients as its state and changes nothing.
     """
     options = {"head": head, "word_vector_width": 5, "dtype": dtype}

@@ -14,16 +14,6 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
     ("arguments", "message"),
     [
         (
-            ["--config.optimizer.learning_rat=1"],
-            "Unknown field 'learning_rat' of config.optimizer: choose one of clip_norm, ",
-        ),
-        (["--config.optimizer.name.first=1"], "Unknown field 'first' of config.optimizer.name: it is a value"),
-        (["--config=configs/faces.py"], "There is no config file configs/faces.py: choose one of configs/aff"),
-        (
-            ["--config=configs/synthetic_faces.py:densenet121,gcn"],
-            "Unknown model 'gcn': choose one of single_task, multi",
-        ),
-        (
             ["--config=configs/synthetic_faces.py:densenet,emotion_gcn"],
             "Unknown trunk 'densenet': choose one of densenet121",
         ),

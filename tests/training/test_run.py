@@ -59,7 +59,7 @@ def test_affectnets_embedded_correlations_lack_an_eighth_class(config):
 
 
 def test_the_graph_of_action_units(config_of):
-    config = config_of("densenet_tiny,emotion_gcn_au")
+    config = config_of("plain,emotion_gcn_au")
     config.tasks.action_units.names = presets.TASKS["action_units"]["names"]
     tasks = registry.from_config(config.tasks)
     columns, metadata = made_up(160)
@@ -76,7 +76,7 @@ def test_the_graph_of_action_units(config_of):
 
 
 def test_class_weights_and_flags_weights_are_of_the_training_labels(config_of):
-    config = config_of("densenet_tiny,emotion_gcn_au")
+    config = config_of("plain,emotion_gcn_au")
     config.tasks.expression.class_weights = "inverse_frequency"
     config.tasks.action_units.positive_weights = "balanced"
     prepared = run.prepare(config)
@@ -129,7 +129,7 @@ def test_a_run_with_a_further_stream_counts_its_epochs_by_the_first(config, tmp_
 
 def test_nothing_is_compiled_after_the_first_epoch(config_of, tmp_path, monkeypatch):
     """Neither in the second epoch's steps, evaluation and checkpoints nor for the report."""
-    config = config_of("resnet_tiny,emotion_gcn_au")
+    config = config_of("plain,emotion_gcn_au")
     config.training.checkpoint_every_steps = 3
     compiled, after_epochs, save_last = [], [], checkpoints.Checkpoints.save_last
 

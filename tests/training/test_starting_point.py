@@ -11,6 +11,11 @@ from emotion_gcn_jax.torch_files import writing
 from emotion_gcn_jax.training import run
 
 
+@pytest.fixture
+def config(config_of):
+    return config_of("densenet_tiny,emotion_gcn")
+
+
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """Folders of checkpoints that PyTorch weights were converted into, by model."""

@@ -2,9 +2,7 @@
 
 import json
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -13,38 +11,13 @@ from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.data.builds import open_split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import encode_png
-from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.training import loop, run
-
-
-class Strangers(nn.Module):
-    """What somebody writes who knows Flax: natural names, Flax's own norm, and nothing of folding or PyTorch."""
-
-    remat: bool = False
-    axis_name: str | None = None
-    dtype: jnp.dtype = jnp.float32
-    param_dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images_BxHxWxC: jax.Array, train: bool) -> jax.Array:
-        x, types = images_BxHxWxC, {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        for number, width in enumerate((8, 16), start=1):
-            x = nn.Conv(width, (3, 3), 2, **types, name=f"conv{number}")(x)
-            x = nn.BatchNorm(not train, axis_name=self.axis_name, **types, name=f"norm{number}")(x)
-            x = nn.relu(x)
-        return x
-
-
-@pytest.fixture
-def strangers(monkeypatch):
-    monkeypatch.setitem(emotion_net.TRUNKS, "strangers", Strangers)
-
 
 GREY_48 = {"side": 48, "channels": 1, "mean": (0.5,), "deviation": (0.5,)}
 
 
-@pytest.mark.parametrize("arg", ["resnet_tiny,multi_task", "strangers,emotion_gcn_au", "deep_emotion,emotion_gcn"])
-def test_a_trunk_trains_is_evaluated_and_predicts(arg, config_of, strangers, shades, tmp_path, capsys):
+@pytest.mark.parametrize("arg", ["resnet_tiny,multi_task", "plain,emotion_gcn_au", "deep_emotion,emotion_gcn"])
+def test_a_trunk_trains_is_evaluated_and_predicts(arg, config_of, shades, tmp_path, capsys):
     config = config_of(arg)
     config.training.epochs = 1
     if arg.startswith("deep_emotion"):
@@ -89,7 +62,7 @@ def test_the_attention_is_watched_every_epoch(config_of, tmp_path, capsys):
 
 def test_a_part_that_the_model_does_not_have_is_refused_before_anything_is_written(config_of, tmp_path):
     for field in ("l2", "rates"):
-        config = config_of("resnet_tiny,single_task")
+        config = config_of("plain,single_task")
         config.optimizer[field] = "trunk/localisation=0.1"
         with pytest.raises(UserError, match=rf"config.optimizer.{field} names trunk/localisation, where the model has"):
             loop.train_and_evaluate(config, tmp_path)

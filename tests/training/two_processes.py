@@ -19,7 +19,7 @@ def main(port: str, folder: str, number: str) -> None:
     share = np.split(np.arange(stepping.BATCH), 2)[int(number)]
     halves = {name: {field: array[share] for field, array in batch.items()} for name, batch in stepping.BATCHES.items()}
     with stepping.quick_float64():
-        results = stepping.take_steps(4, stepping.create("float64", "densenet_tiny"), halves)
+        results = stepping.take_steps(4, stepping.create("float64"), halves)
     np.savez(pathlib.Path(folder) / f"{number}.npz", *jax.tree.leaves(results))
 
 

@@ -8,7 +8,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from typing import Any
 
@@ -22,6 +21,7 @@ from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.releases.affectnet_faces import official_face
+from tests.built import OfRawFolder
 from tests.raw_affectnet import RawRelease, write_arrays, write_lists
 from tests.raw_faces import eyes, raw_faces
 from tfds_builders.affectnet.affectnet_dataset_builder import RECIPES, AffectNetConfig, Builder
@@ -29,24 +29,15 @@ from tfds_builders.affectnet.affectnet_dataset_builder import RECIPES, AffectNet
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
-class AffectNetTest(tfds.testing.DatasetBuilderTestCase):
+class AffectNetTest(OfRawFolder, tfds.testing.DatasetBuilderTestCase):
     """What TFDS checks of every builder."""
 
     DATASET_CLASS = Builder
     SPLITS = {"train": 17, "validation": 4}
-    SKIP_CHECKSUMS = True
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls.folder.name
-        write_lists(pathlib.Path(cls.EXAMPLE_DIR), raw_faces())
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()
-        cls.folder.cleanup()
+    @staticmethod
+    def write_raw(folder: pathlib.Path) -> None:
+        write_lists(folder, raw_faces())
 
     def _make_builder(self, config: Any = None) -> Builder:
         del config

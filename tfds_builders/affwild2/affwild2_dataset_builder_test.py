@@ -6,7 +6,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import tensorflow_datasets as tfds
 from emotion_gcn_jax.data.builds import open_split
 from emotion_gcn_jax.releases.affwild2_layout import TASKS
 from tests import raw_affwild2
+from tests.built import OfRawFolder
 from tfds_builders.affwild2.affwild2_dataset_builder import Affwild2Config, Builder
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -30,24 +30,15 @@ def expected_counts(edition: str, task: str) -> dict[str, int]:
     return {split: len(raw_affwild2.expected(edition, task, split).examples) for split in ("train", "validation")}
 
 
-class Affwild2Test(tfds.testing.DatasetBuilderTestCase):
+class Affwild2Test(OfRawFolder, tfds.testing.DatasetBuilderTestCase):
     """What TFDS checks of every builder."""
 
     DATASET_CLASS = Builder
     SPLITS = expected_counts("3rd", "mtl")
-    SKIP_CHECKSUMS = True
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls.folder.name
-        raw_affwild2.write(pathlib.Path(cls.folder.name), "3rd")
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()
-        cls.folder.cleanup()
+    @staticmethod
+    def write_raw(folder: pathlib.Path) -> None:
+        raw_affwild2.write(folder, "3rd")
 
     def _make_builder(self, config: Any = None) -> Builder:
         del config

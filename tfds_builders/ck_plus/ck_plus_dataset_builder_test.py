@@ -2,7 +2,6 @@
 
 import collections
 import pathlib
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from emotion_gcn_jax.data.builds import open_split
 from tests import raw_posed
-from tests.built import examples, picture, prepared, reported, words
+from tests.built import OfRawFolder, examples, picture, prepared, reported, words
 from tests.raw_posed import CODE_WORDS, FRAMES, SUBJECTS, noise
 from tfds_builders.ck_plus.ck_plus_dataset_builder import Builder, CKPlusConfig
 
@@ -27,28 +26,16 @@ def names(fold: str) -> list[str]:
     return [name for name in SEQUENCES if FOLD_OF[name[:4]] == fold]
 
 
-class CKPlusTest(tfds.testing.DatasetBuilderTestCase):
+class CKPlusTest(OfRawFolder, tfds.testing.DatasetBuilderTestCase):
     """What TFDS checks of every builder."""
 
     DATASET_CLASS = Builder
     BUILDER_CONFIG_NAMES_TO_TEST = ["last3_subject10"]
     SPLITS = {fold: 3 * len(names(fold)) for fold in FOLDS}
-    SKIP_CHECKSUMS = True
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls.folder.name
-        raw_posed.write_ck_plus(pathlib.Path(cls.EXAMPLE_DIR))
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()
-        cls.folder.cleanup()
-
-    def _make_builder(self, config: Any = None) -> Builder:
-        return Builder(data_dir=self.tmp_dir, config=config, file_format="tfrecord")
+    @staticmethod
+    def write_raw(folder: pathlib.Path) -> None:
+        raw_posed.write_ck_plus(folder)
 
 
 @pytest.fixture(scope="module")

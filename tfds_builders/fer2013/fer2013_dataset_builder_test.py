@@ -4,7 +4,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import tensorflow_datasets as tfds
 
 from emotion_gcn_jax.data.builds import open_split
 from tests import raw_fer2013
+from tests.built import OfRawFolder
 from tests.raw_fer2013 import ROWS, SPLITS, pixels
 from tfds_builders.fer2013.fer2013_dataset_builder import Builder, Fer2013Config
 
@@ -23,29 +23,17 @@ CLASSES = {
 }
 
 
-class Fer2013Test(tfds.testing.DatasetBuilderTestCase):
+class Fer2013Test(OfRawFolder, tfds.testing.DatasetBuilderTestCase):
     """What TFDS checks of every builder."""
 
     DATASET_CLASS = Builder
     BUILDER_CONFIG_NAMES_TO_TEST = ["ferplus"]
     SPLITS = {split: sum(row.usage == usage for row in ROWS) for usage, split in SPLITS.items()}
     OVERLAPPING_SPLITS = ["validation", "test"]  # an image of the training split is in each
-    SKIP_CHECKSUMS = True
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls.folder.name
-        raw_fer2013.write(pathlib.Path(cls.EXAMPLE_DIR))
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()
-        cls.folder.cleanup()
-
-    def _make_builder(self, config: Any = None) -> Builder:
-        return Builder(data_dir=self.tmp_dir, config=config, file_format="tfrecord")
+    @staticmethod
+    def write_raw(folder: pathlib.Path) -> None:
+        raw_fer2013.write(folder)
 
 
 @pytest.fixture(scope="module")

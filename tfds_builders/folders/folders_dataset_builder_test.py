@@ -4,7 +4,6 @@ import io
 import pathlib
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from tests.built import OfRawFolder
 from tests.raw_faces import encoded
 from tfds_builders.folders.folders_dataset_builder import Builder, FoldersConfig
 
@@ -35,32 +35,19 @@ def write(root: pathlib.Path) -> None:
             path.write_bytes(encoded(picture(number, 40 + len(extension) + len(name)), extension))
 
 
-class FoldersTest(tfds.testing.DatasetBuilderTestCase):
+class FoldersTest(OfRawFolder, tfds.testing.DatasetBuilderTestCase):
     """What TFDS checks of every builder."""
 
     DATASET_CLASS = Builder
     SPLITS = {"train": 3, "test": 3}
-    SKIP_CHECKSUMS = True
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls.folder.name
+    @staticmethod
+    def write_raw(folder: pathlib.Path) -> None:
         for number, word in enumerate(WORDS):
             for split, width in (("train", 40), ("test", 50)):
-                path = pathlib.Path(cls.EXAMPLE_DIR) / split / word / f"{number}.png"
+                path = folder / split / word / f"{number}.png"
                 path.parent.mkdir(parents=True)
                 path.write_bytes(encoded(picture(number, width), "png"))
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()
-        cls.folder.cleanup()
-
-    def _make_builder(self, config: Any = None) -> Builder:
-        del config
-        return Builder(data_dir=self.tmp_dir, file_format="tfrecord")
 
 
 def prepared(raw: pathlib.Path, data_dir: pathlib.Path, **fields: Any) -> tfds.core.DatasetBuilder:

@@ -2,7 +2,6 @@
 
 import collections
 import pathlib
-import tempfile
 from typing import Any
 
 import cv2
@@ -11,35 +10,23 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tests import raw_posed
-from tests.built import examples, picture, prepared, reported
+from tests.built import OfRawFolder, examples, picture, prepared, reported
 from tests.raw_posed import JAFFE_SUBJECTS, noise
 from tfds_builders.jaffe.jaffe_dataset_builder import Builder, JaffeConfig
 
 CLASSES = ["Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"]
 
 
-class JaffeTest(tfds.testing.DatasetBuilderTestCase):
+class JaffeTest(OfRawFolder, tfds.testing.DatasetBuilderTestCase):
     """What TFDS checks of every builder."""
 
     DATASET_CLASS = Builder
     BUILDER_CONFIG_NAMES_TO_TEST = ["loso"]
     SPLITS = dict.fromkeys(JAFFE_SUBJECTS, 7)
-    SKIP_CHECKSUMS = True
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls.folder.name
-        raw_posed.write_jaffe(pathlib.Path(cls.EXAMPLE_DIR))
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()
-        cls.folder.cleanup()
-
-    def _make_builder(self, config: Any = None) -> Builder:
-        return Builder(data_dir=self.tmp_dir, config=config, file_format="tfrecord")
+    @staticmethod
+    def write_raw(folder: pathlib.Path) -> None:
+        raw_posed.write_jaffe(folder)
 
 
 def build(raw: pathlib.Path, data_dir: pathlib.Path, protocol: str, **fields: Any) -> tfds.core.DatasetBuilder:

@@ -1,8 +1,6 @@
 """Tests of the builder on generated raw folders: the release, a mirror, and rows that are broken."""
 
 import pathlib
-import tempfile
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,35 +8,22 @@ import tensorflow_datasets as tfds
 
 from emotion_gcn_jax.releases.builder import ReleaseConfig
 from tests import raw_posed
-from tests.built import examples, picture, prepared, reported
+from tests.built import OfRawFolder, examples, picture, prepared, reported
 from tfds_builders.rafdb.rafdb_dataset_builder import Builder
 
 CLASSES = ["Surprise", "Fear", "Disgust", "Happy", "Sad", "Anger", "Neutral"]
 LIST = pathlib.Path("basic", "EmoLabel", "list_patition_label.txt")
 
 
-class RafDbTest(tfds.testing.DatasetBuilderTestCase):
+class RafDbTest(OfRawFolder, tfds.testing.DatasetBuilderTestCase):
     """What TFDS checks of every builder."""
 
     DATASET_CLASS = Builder
     SPLITS = {"train": 9, "test": 7}
-    SKIP_CHECKSUMS = True
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.EXAMPLE_DIR = cls.folder.name
-        raw_posed.write_rafdb(pathlib.Path(cls.EXAMPLE_DIR))
-        super().setUpClass()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        super().tearDownClass()
-        cls.folder.cleanup()
-
-    def _make_builder(self, config: Any = None) -> Builder:
-        del config
-        return Builder(data_dir=self.tmp_dir, file_format="tfrecord")
+    @staticmethod
+    def write_raw(folder: pathlib.Path) -> None:
+        raw_posed.write_rafdb(folder)
 
 
 def build(raw: pathlib.Path, data_dir: pathlib.Path, max_lost_share: float = 0.01) -> tfds.core.DatasetBuilder:
