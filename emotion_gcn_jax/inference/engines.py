@@ -75,7 +75,7 @@ def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs
 def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
     @functools.cache
     def folded() -> tuple[Any, Any]:  # at the first answer: an evaluation on several devices folds for itself
-        net, ready = folding.fold(for_backend(module), variables)
+        net, ready = folding.fold(module, variables)
         run = jax.jit(lambda variables, images: answers(net, variables, images, tasks, inputs))
         return run, jax.device_put(ready)
 
@@ -93,7 +93,11 @@ def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs:
 
 
 def for_backend(module: EmotionNet) -> EmotionNet:
-    """The network as JAX should judge with it: on a CPU not in bfloat16, which is slow there outside training."""
+    """The network as JAX should judge with it: on a CPU not in bfloat16.
+
+    XLA's own convolutions are slow at it there, and of jax 0.12's fusions of them some return NaN (seen of
+    fer_resnet14); oneDNN's, which training takes, are neither.
+    """
     return _precise(module) if jax.default_backend() == "cpu" else module
 
 

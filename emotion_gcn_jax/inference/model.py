@@ -196,7 +196,7 @@ def load(path: PathLike | None = None, engine: str | None = None) -> EmotionMode
         raise UserError(f"The checkpoint {path} has weights that are not finite: it diverged; use another.")
     constants = variables["constants"].get("head", {})
     tasks = registry.from_dicts(meta["tasks"])
-    module = emotion_net.from_config(meta["config"], tasks, constants)
+    module = engines.for_backend(emotion_net.from_config(meta["config"], tasks, constants))
     return EmotionModel(module, variables, meta, engine)
 
 

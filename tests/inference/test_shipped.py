@@ -33,6 +33,14 @@ def test_it_sees_a_smile_and_a_neutral_face_in_colour_grey_mirrored_and_small(mo
     assert face.expression == expression
 
 
+def test_jax_agrees_with_onnxruntime_and_the_raw_outputs_with_both(model):
+    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 1), np.uint8)
+    by_onnx, by_jax = model.answers(faces), eg.load(engine="jax").answers(faces)
+    np.testing.assert_allclose(by_jax["expression"], by_onnx["expression"], rtol=0, atol=1e-5)
+    raw = model(np.asarray(model.input.view(faces))).expression
+    np.testing.assert_allclose(model.tasks[0].answer(raw), by_onnx["expression"], rtol=0, atol=1e-5)
+
+
 def test_its_file_says_what_it_is(model):
     assert model_file.SHIPPED.stat().st_size <= 16_000_000
     assert model.label_names == EXPRESSIONS and [task.name for task in model.tasks] == ["expression"]
