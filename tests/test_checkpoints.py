@@ -9,7 +9,7 @@ from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.errors import UserError
 
-META = {"config": {"model": {"trunk": "densenet_tiny"}}}
+META = {"config": {"model": {"trunk": "densenet_tiny", "hidden": [], "dropout": 0.0, "embedding": 0}}}
 
 
 def variables(number):
@@ -50,11 +50,16 @@ def test_a_run_its_folders_and_its_steps_can_be_named(home, monkeypatch, path, s
     assert found.variables["constants"] == found.variables["batch_stats"] == {}
 
 
-@pytest.mark.parametrize("path", ["nowhere", "runs", "runs/x/checkpoints/best/4/meta", "file"])
+@pytest.mark.parametrize("path", ["nowhere", "runs", "runs/x/checkpoints/best/4/meta"])
 def test_a_path_without_checkpoints_gets_a_sentence(home, path):
-    (home / "file").touch()
     with pytest.raises(UserError, match=r"No checkpoint was found in /.*: name a training run's working directory"):
         checkpoints.read(home / path)
+
+
+def test_a_file_that_holds_no_model_gets_a_sentence(home):
+    (home / "file").touch()
+    with pytest.raises(UserError, match="file is no safetensors file: a model's file is made by emotion-gcn pack"):
+        checkpoints.read(home / "file")
 
 
 def test_the_numerically_newest_step_is_taken(tmp_path):

@@ -26,12 +26,12 @@ EXPRESSION = Classes(name="expression", vocabulary=NAMES)
 AFFECT = Values(name="affect", dimensions=("valence", "arousal"))
 UNITS = Flags(name="action_units", names=("AU1", "AU2", "AU4"))
 TOP_LEVEL = [
-    "accuracy", "mean_class_accuracy", "macro_f1", "ccc_valence", "ccc_arousal", "ccc_mean", "rmse_valence",
-    "rmse_arousal", "pcc_valence", "pcc_arousal", "sagr_valence", "sagr_arousal", "examples",
+    "accuracy", "mean_class_accuracy", "macro_f1", "calibration_error", "ccc_valence", "ccc_arousal", "ccc_mean",
+    "rmse_valence", "rmse_arousal", "pcc_valence", "pcc_arousal", "sagr_valence", "sagr_arousal", "examples",
 ]  # fmt: skip
 REST = ["per_class", "confusion", "intervals_95", "tasks", "dataset", "split", "ten_crop", "checkpoint", "config"]
-OF_EXPRESSION = [*TOP_LEVEL[:3], "per_class", "confusion"]
-OF_AFFECT = TOP_LEVEL[3:12]
+OF_EXPRESSION = [*TOP_LEVEL[:4], "per_class", "confusion"]
+OF_AFFECT = TOP_LEVEL[4:13]
 HISTORY: list[dict[str, Any]] = [
     {"epoch": 1, "step": 10, "train_loss": 2.0, "learning_rate": 1e-3, "accuracy": 0.3, "ccc_mean": 0.1},
     {"epoch": 2, "step": 20, "train_loss": 1.5, "learning_rate": 1e-3, "accuracy": 0.5, "ccc_mean": float("nan")},
@@ -140,7 +140,7 @@ def test_what_a_model_does_not_say_is_null(tasks: tuple[Any, ...], missing: list
 def test_what_a_split_does_not_label_is_null() -> None:
     unlabelled = _predictions(expression=np.full(4, -1), affect=np.full((4, 2), np.nan))
     metrics = report_metrics(unlabelled)
-    assert [name for name in TOP_LEVEL if metrics[name] is None] == TOP_LEVEL[:12]
+    assert [name for name in TOP_LEVEL if metrics[name] is None] == TOP_LEVEL[:13]
     assert metrics["examples"] == 4
 
 
