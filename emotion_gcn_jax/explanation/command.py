@@ -56,11 +56,11 @@ def explain_files(explainer: Explainer, files: Sequence[str], output: str, *, as
             explanation = explainer.explain(cut, asked=asked)
             if shown is not None:
                 explanation = dataclasses.replace(explanation, face_SxSx3=explain.seen(shown, explainer.model.input))
-            facts = {"image": file, **place, "count": 1}
+            facts = {"image": file, **place, "said": explanation.said, "count": 1}
             of_several = f", face {number} of {len(found)}" if len(found) > 1 else ""
             title = f"{pathlib.Path(file).name}{of_several}"
             name = f"{stem}_face{number}_explained" if detect else f"{stem}_explained"
-            folder.write(name, explainer, explanation, title, "What the model's answer to this face hangs on", facts)
+            folder.write(name, explainer, explanation, title, f"The model says: {explanation.said}", facts)
     return failed
 
 
@@ -153,9 +153,9 @@ class _Folder:
         self._check(paths)
         arrays = io.BytesIO()
         np.savez_compressed(arrays, allow_pickle=False, **explanation.arrays())
-        said = ", ".join(map(figure.answer_text, explanation.outputs))
+        said = explanation.said or ", ".join(map(figure.answer_text, explanation.outputs))
         files = {
-            ".png": figure.draw(explanation, title, f"{subtitle}: {said}", explainer.without_activation),
+            ".png": figure.draw(explanation, title, subtitle, explainer.without_activation),
             ".npz": arrays.getvalue(),
             ".json": (json.dumps(_described(explainer, explanation, facts), indent=2, allow_nan=False) + "\n").encode(),
         }

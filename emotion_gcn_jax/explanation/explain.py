@@ -63,12 +63,14 @@ class Explanation:
         face_SxSx3: uint8 RGB, the part of the face that the network sees, of any side; or the mean face.
         outputs: those that are explained.
         patch: what covered the face.
+        said: what the model says of the face, all tasks in a line; "" of a mean.
         count: how many faces this is the mean of.
     """
 
     face_SxSx3: np.ndarray
     outputs: tuple[OutputMaps, ...]
     patch: Patch
+    said: str = ""
     count: int = 1
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -113,13 +115,15 @@ class Explainer:
         inputs = self.model.input
         fitted = inputs.fit(face_HxWx3)
         answers = self._judge(fitted)
-        outputs = outputs or chosen_outputs(self.model.tasks, {n: rows[0] for n, rows in answers.items()}, asked)
+        answer = {name: rows[0] for name, rows in answers.items()}
+        outputs = outputs or chosen_outputs(self.model.tasks, answer, asked)
         evidence = None if self.without_activation else self._map(fitted)
         maps = tuple(
             self._maps(task, place, answers[task.name], evidence[task.name][..., place] if evidence else None)
             for task, place in outputs
         )
-        return Explanation(seen(face_HxWx3, inputs), maps, self.patch)
+        lines = [line for task in self.model.tasks for line, _ in task.overlay_lines(task.describe(answer[task.name]))]
+        return Explanation(seen(face_HxWx3, inputs), maps, self.patch, said=", ".join(lines))
 
     def _maps(self, task: Task, place: int, answers_MxW: np.ndarray, evidence_HxW: np.ndarray | None) -> OutputMaps:
         hard_VxV = occlusion.hard_map(task, answers_MxW, place, self.patch)
@@ -254,7 +258,7 @@ def mean(explanations: Iterable[Explanation]) -> Explanation:
         )
     if first is None:
         raise ValueError("A mean is of at least one explanation.")
-    return Explanation((total_VxVx3 / count + 0.5).astype(np.uint8), outputs, first.patch, count)
+    return Explanation((total_VxVx3 / count + 0.5).astype(np.uint8), outputs, first.patch, count=count)
 
 
 def seen(face_HxWx3: np.ndarray, inputs: Input) -> np.ndarray:
