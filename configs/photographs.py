@@ -6,8 +6,8 @@
 
 Every image comes twice in an epoch: with the votes of ten people, who see better, and with the one label that FER2013
 gave it. Images are changed as our detector's crops of photographs differ from FER2013's: place, size, tilt, light,
-sharpness. It is in bfloat16, which a CPU with AMX computes four times as fast (docs/performance.md); the variable in
-front, large pages of memory, makes it a quarter faster still. docs/model_card.md has what came out.
+sharpness. It is in bfloat16, which a CPU with AMX computes three times as fast (docs/performance.md); the variable in
+front, large pages of memory, makes it a third faster still. docs/model_card.md has what came out.
 """
 
 import ml_collections
