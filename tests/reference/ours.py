@@ -11,6 +11,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from configs import common
 from emotion_gcn_jax import parallel, presets
@@ -112,19 +113,34 @@ def infer(trunk, model, side, *, folded=False):
 
 
 def train(trunk, model, dtype="float64"):
-    """The loss of every step of the real training step, and the variables after the last."""
-    net, variables = build(trunk, model, dtype, parallel.AXIS)
+    """The loss of every step of the real training step, and the variables after the last.
+
+    Compiling the step is most of the work, so single_task trains in multi_task's program: without a label of valence
+    or arousal, whose loss and gradients are then exactly zero.
+    """
+    program = "multi_task" if model == "single_task" else model
+    _, variables = build(trunk, model, dtype)
+    if program != model:
+        every = traverse_util.flatten_dict(build(trunk, program, dtype)[1])
+        variables = traverse_util.unflatten_dict(every | traverse_util.flatten_dict(variables))
+    tx, devices, step = _training(trunk, program, dtype)
+    state = parallel.replicate(create_state({"constants": {}, **variables}, tx), devices)
+    losses = []
+    for batch in parallel.prefetch(batches(trunk, with_affect=model != "single_task"), devices):
+        state, scalars = step(state, batch)
+        losses.append(scalars["loss"])
+    return np.ravel(losses), parallel.unreplicate(state).evaluated_variables()
+
+
+@functools.cache
+def _training(trunk, model, dtype):
+    """The optimiser, the one device and the step on it."""
+    net, _ = build(trunk, model, dtype, parallel.AXIS)
     tx = optimizer.sgd(1e-3, common.get_config().optimizer)
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
     options = StepOptions(tasks_of(model), Input(cases.TRAINING_SIDES[trunk]), off)
     devices = jax.local_devices()[:1]
-    step = parallel.pmap_step(train_step, devices, donate=True, model=net, tx=tx, options=options)
-    state = parallel.replicate(create_state(variables, tx), devices)
-    losses = []
-    for batch in parallel.prefetch(batches(trunk), devices):
-        state, scalars = step(state, batch)
-        losses.append(scalars["loss"])
-    return np.ravel(losses), parallel.unreplicate(state).evaluated_variables()
+    return tx, devices, parallel.pmap_step(train_step, devices, donate=True, model=net, tx=tx, options=options)
 
 
 def first_loss(trunk, model):
@@ -135,10 +151,12 @@ def first_loss(trunk, model):
     return np.ravel(sum(task.weight * task.loss(outputs[task.name], batch[task.name]) for task in tasks_of(model)))
 
 
-def batches(trunk):
-    """The training batches, with the labels of every task."""
+def batches(trunk, *, with_affect=True):
+    """The training batches, with the labels of every task; of valence and arousal only if they are asked for."""
     for batch in cases.batches(trunk):
         affect = np.stack([batch["valence"], batch["arousal"]], axis=1)
+        if not with_affect:
+            affect[:] = np.nan
         yield {"image": batch["image"], "expression": batch["expression"], "affect": affect}
 
 
