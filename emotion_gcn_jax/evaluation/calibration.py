@@ -13,9 +13,7 @@ from emotion_gcn_jax.tasks.classes import Classes
 from emotion_gcn_jax.tasks.metrics import calibration_error
 from emotion_gcn_jax.tasks.registry import Tasks
 
-_LARGEST = (
-    20.0  # a temperature above it, or below its inverse, would mean that the answers have nothing to do with labels
-)
+_LARGEST = 20.0  # at a temperature above it (or below its inverse) answers would have nothing to do with the labels
 _LEAST_PROBABILITY = 1e-30  # float32 has none below, but for 0
 
 
