@@ -1,0 +1,77 @@
+"""Arguments that several subcommands take, and how they are read."""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from emotion_gcn_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from emotion_gcn_jax.data.source import Split
+    from emotion_gcn_jax.inference.model import EmotionModel
+
+SOME_FAILED = 1  # the exit status where some of the inputs have no answer
+
+Subparsers = argparse._SubParsersAction
+
+
+def add_subcommand(
+    subparsers: Subparsers, name: str, run: Callable[[argparse.Namespace], int], summary: str, example: str
+) -> argparse.ArgumentParser:
+    """Adds a subcommand whose help ends with an example."""
+    parser = subparsers.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that says which model."""
+    parser.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="a training run, a checkpoint or a model's file; by default the shipped model",
+    )
+
+
+def add_labelled(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Adds the arguments that `open_labelled` reads."""
+    source = parser.add_mutually_exclusive_group(required=required)
+    source.add_argument("--dataset", metavar="NAME", help="a folder of tfds_builders/, built")
+    source.add_argument(
+        "--images", metavar="PATH", help="your own: a folder with a folder for each class, or a CSV of paths and labels"
+    )
+    parser.add_argument("--config", metavar="C", help="of the dataset's builder; needed where several are built")
+    parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
+    parser.add_argument("--split", metavar="S", help="such as test, or fold_1+fold_2; needed where there are several")
+
+
+def open_labelled(arguments: argparse.Namespace) -> "Split":
+    """The split of a build, or of a folder or a table of images."""
+    if arguments.images:
+        from emotion_gcn_jax.data.folder_split import open_folder
+
+        if arguments.config or arguments.data_dir:
+            raise UserError("--config and --data-dir are for --dataset alone.")
+        return open_folder(arguments.images, arguments.split)
+    from emotion_gcn_jax.data.builds import open_split
+
+    if not arguments.split:
+        raise UserError("--dataset needs --split: name one, such as validation or test.")
+    return open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
+
+
+def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel") -> "Split":
+    """The examples of a split that a model can be judged by; says how many are left out."""
+    from emotion_gcn_jax.data import selection
+
+    require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
+    chosen = selection.for_tasks(split, model.tasks, require)
+    if len(chosen) < len(split):
+        print(f"{len(split) - len(chosen)} of {len(split)} examples have no label that counts here: they are left out")
+    return chosen

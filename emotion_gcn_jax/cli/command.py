@@ -1,0 +1,69 @@
+"""The command `emotion-gcn`: reads arguments, calls what does the work, and answers every mistake with one line."""
+
+import argparse
+import importlib.metadata
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from emotion_gcn_jax.cli import convert, evaluate, explain, graph, pack, predict, summarise
+from emotion_gcn_jax.cli.arguments import SOME_FAILED
+from emotion_gcn_jax.errors import UserError
+
+MISTAKE = 2  # the exit status of a user's mistake, argparse's own
+STOPPED = 130  # that of a run which the user interrupted
+
+SUBCOMMANDS = (predict, evaluate, explain, summarise, graph, convert, pack)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one subcommand.
+
+    Args:
+        arguments: the command line after the program's name; None takes the process's own.
+
+    Returns:
+        The exit status: 0, 1 where some of the inputs failed, 2 for a mistake in the command, 130 when interrupted.
+    """
+    parsed = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal has no sign for
+    from emotion_gcn_jax import runtime
+
+    try:
+        runtime.set_up()
+        status = parsed.run(parsed)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has read enough, as `head` does
+        runtime.drop_output()
+        return SOME_FAILED
+    except UserError as error:
+        print(f"emotion-gcn: {error}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("\nemotion-gcn: stopped.", file=sys.stderr)
+        return STOPPED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="emotion-gcn",
+        description="What faces express: expressions, valence and arousal, action units.",
+        epilog="example:\n  emotion-gcn predict photo.jpg\n\n"
+        "emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
+    subparsers = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
+    for subcommand in SUBCOMMANDS:
+        subcommand.add(subparsers)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
+        parser.exit(message=f"emotion-gcn-jax {importlib.metadata.version('emotion-gcn-jax')}\n")

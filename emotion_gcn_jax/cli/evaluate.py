@@ -1,0 +1,57 @@
+"""`emotion-gcn evaluate`: the report of a trained model on labelled images."""
+
+import argparse
+
+from emotion_gcn_jax.cli.arguments import (
+    Subparsers,
+    add_checkpoint,
+    add_labelled,
+    add_subcommand,
+    open_labelled,
+    usable,
+)
+from emotion_gcn_jax.files import user_path
+
+
+def add(subparsers: Subparsers) -> None:
+    """Adds the subcommand."""
+    parser = add_subcommand(
+        subparsers,
+        "evaluate",
+        _run,
+        "write the report of a trained model on labelled images",
+        "emotion-gcn evaluate --checkpoint runs/demo --dataset synthetic_faces --split test --output report\n"
+        "  emotion-gcn evaluate --checkpoint runs/demo --images my_faces --output report",
+    )
+    add_checkpoint(parser)
+    add_labelled(parser, required=True)
+    parser.add_argument(
+        "--output", required=True, metavar="OUT", help="the report's folder: numbers, predictions, plots"
+    )
+    parser.add_argument(
+        "--ten-crop",
+        action="store_true",
+        help="of a model trained on crops (config.input.crop): judge each image by its corners, its middle and their "
+        "mirrors",
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax.evaluation.evaluator import check_ten_crop, evaluate_model
+    from emotion_gcn_jax.evaluation.report import open_directory, summary, write_report
+    from emotion_gcn_jax.inference.model import load
+
+    split = open_labelled(arguments)
+    model = load(arguments.checkpoint)
+    if arguments.ten_crop:
+        check_ten_crop(model.input)
+    chosen = usable(arguments, split, model)
+    output = open_directory(user_path(arguments.output))
+    metrics = write_report(
+        output,
+        evaluate_model(model, chosen, ten_crop=arguments.ten_crop),
+        checkpoint=arguments.checkpoint or "the shipped model",
+        config=model.meta["config"],
+    )
+    print(f"{summary(model.tasks, metrics)}\nreport: {output}")
+    return 0

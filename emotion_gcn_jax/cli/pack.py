@@ -1,0 +1,50 @@
+"""`emotion-gcn pack`: a trained model in one small file."""
+
+import argparse
+
+from emotion_gcn_jax.cli.arguments import Subparsers, add_labelled, add_subcommand, open_labelled
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import user_path
+
+
+def add(subparsers: Subparsers) -> None:
+    """Adds the subcommand."""
+    parser = add_subcommand(
+        subparsers,
+        "pack",
+        _run,
+        "write a trained model into one small file, calibrated if a split is named",
+        "emotion-gcn pack --checkpoint runs/mine --output mine.safetensors\n"
+        "  emotion-gcn pack --checkpoint runs/mine --dataset fer2013 --config fer2013 --split validation \\\n"
+        "    --output mine.safetensors",
+    )
+    parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
+    add_labelled(parser, required=False)
+    parser.add_argument("--output", required=True, metavar="FILE", help="the file to write, NAME.safetensors")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax import model_file
+    from emotion_gcn_jax.inference.model import load
+
+    model = load(arguments.checkpoint)
+    meta = dict(model.meta)
+    if arguments.dataset or arguments.images:
+        from emotion_gcn_jax.evaluation import calibration
+        from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+        from emotion_gcn_jax.tasks import registry
+
+        tasks, fits = calibration.calibrated(evaluate_model(model, open_labelled(arguments)))
+        meta |= {"tasks": registry.to_dicts(tasks), "calibration": fits}
+        for name, fit in fits.items():
+            before, after = fit["calibration_error"]
+            print(
+                f"{name}: temperature {fit['temperature']:.3f}, fitted on {fit['examples']} examples of "
+                f"{fit['dataset']}, {fit['split']}: calibration error {before:.3f} before, {after:.3f} after"
+            )
+    elif arguments.config or arguments.data_dir or arguments.split:
+        raise UserError("--config, --data-dir and --split are for --dataset: name one, or leave them out.")
+    model_file.write(arguments.output, model.variables, meta)
+    size = user_path(arguments.output).stat().st_size
+    print(f"wrote {arguments.output} ({size / 1e6:.1f} MB)")
+    return 0
