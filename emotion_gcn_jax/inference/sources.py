@@ -182,6 +182,7 @@ def _stream(name: str) -> _Numbered:
 def _camera(name: str) -> _Numbered:
     """A camera's frames, until it gives no more; their times are when they came."""
     camera: Any = cv2.VideoCapture(int(name.partition(":")[2]))
+    camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # what it shows now, not what it showed while others were judged
     try:
         first = cv2.getTickCount()
         for number in itertools.count():

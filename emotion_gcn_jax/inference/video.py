@@ -171,7 +171,9 @@ def _length(container: Any) -> float | None:
     stream = container.streams.video[0]
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
-    return None if container.duration is None else container.duration / 1e6
+    if container.duration is None:
+        return None
+    return (container.duration - max(0, container.start_time or 0)) / 1e6
 
 
 def _pixels(frame: Any) -> np.ndarray:
