@@ -20,7 +20,7 @@ _PLACES = {
     "face": int,
     **dict.fromkeys((*BOX, *LEFT_EYE, *RIGHT_EYE, "score"), float),
 }
-_DIGITS = 3  # of pixels and seconds
+_MICROSECONDS = 6  # digits of a time
 
 
 def columns(tasks: Tasks) -> Mapping[str, type]:
@@ -30,12 +30,12 @@ def columns(tasks: Tasks) -> Mapping[str, type]:
 
 
 def rows(prediction: ImagePrediction, tasks: Tasks) -> Iterator[Row]:
-    """Yields a row for every face of a picture or a frame, from the left to the right."""
+    """Yields a row for every face of a picture or a frame, from the left to the right; places keep every bit."""
     for place, face in enumerate(prediction.faces):
         yield {
             "file": prediction.image,
             "frame": prediction.frame,
-            "time": None if prediction.time is None else round(prediction.time, _DIGITS),
+            "time": None if prediction.time is None else round(prediction.time, _MICROSECONDS),
             "track": prediction.tracks[place] if prediction.tracks else None,
             "face": place + 1,
             **_places(face),
@@ -46,14 +46,17 @@ def rows(prediction: ImagePrediction, tasks: Tasks) -> Iterator[Row]:
 def _places(face: FacePrediction) -> Row:
     pairs = zip((LEFT_EYE, RIGHT_EYE), (face.left_eye, face.right_eye), strict=True)
     eyes = {column: place for names, eye in pairs for column, place in zip(names, eye or (None, None), strict=True)}
-    numbers = {**dict(zip(BOX, face.box, strict=True)), **eyes, "score": face.score}
-    return {column: None if number is None else round(number, _DIGITS) for column, number in numbers.items()}
+    return {**dict(zip(BOX, face.box, strict=True)), **eyes, "score": face.score}
 
 
 def _said(tasks: Tasks, answers: Mapping[str, Mapping[str, Any]]) -> Row:
-    """What every task says; a column that an earlier one has gets its task's name before it, as in FacePrediction."""
+    """What every task says, with six digits, which are a float32's worth.
+
+    A column that an earlier one has gets its task's name before it, as in FacePrediction.
+    """
     row: Row = {}
     for task in tasks:
         for column, value in task.row(answers[task.name]).items():
-            row[f"{task.name}_{column}" if column in row or column in _PLACES else column] = value
+            name = f"{task.name}_{column}" if column in row or column in _PLACES else column
+            row[name] = value if isinstance(value, str) else float(f"{value:.6g}")
     return row

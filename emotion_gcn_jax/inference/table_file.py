@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 from emotion_gcn_jax.errors import UserError, cannot_write, extra
 from emotion_gcn_jax.files import atomic_write, user_path
 from emotion_gcn_jax.inference.rows import Row
-from emotion_gcn_jax.tasks.task import number_text
 
 _SAVED_EVERY = 1.0  # seconds
 _ROWS_AT_ONCE = 10_000  # of a Parquet file's row groups
@@ -141,7 +140,7 @@ class TableFile:
 
 def _csv_line(values: list[Any], columns: Mapping[str, type]) -> bytes:
     del columns
-    return _csv_text([number_text(value) if isinstance(value, float) and abs(value) < 1 else value for value in values])
+    return _csv_text(values)
 
 
 def _csv_text(values: list[Any]) -> bytes:

@@ -17,7 +17,7 @@ from emotion_gcn_jax.inference.model import load
 from tests import moving_faces
 from tests.photographs import ASTRONAUT
 
-SECONDS = 1.0
+SECONDS, EVERY = 2.0, 3
 
 
 def run(*arguments):
@@ -34,7 +34,7 @@ class Judged:
     """A video, and what the shipped model says of it."""
 
     film: object
-    frames: int
+    frames: int  # that are judged
     csv: object
     film_marked: object
 
@@ -43,9 +43,12 @@ class Judged:
 def judged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("film")
     frames = moving_faces.write(folder / "film.mp4", seconds=SECONDS, poses=2)
-    assert run(folder / "film.mp4", "--output", folder / "faces.csv", "--overlay", folder / "marked") == 0
+    assert (
+        run(folder / "film.mp4", "--output", folder / "faces.csv", "--overlay", folder / "marked", "--every", EVERY)
+        == 0
+    )
     assert sorted(path.name for path in folder.iterdir()) == ["faces.csv", "film.mp4", "marked"]
-    return Judged(folder / "film.mp4", frames, folder / "faces.csv", folder / "marked" / "film_faces.mp4")
+    return Judged(folder / "film.mp4", frames // EVERY, folder / "faces.csv", folder / "marked" / "film_faces.mp4")
 
 
 def test_both_faces_are_found_and_followed(judged):
@@ -56,13 +59,13 @@ def test_both_faces_are_found_and_followed(judged):
 
 def test_answers_are_those_to_the_single_frames(judged):
     model, rows = load(), table(judged.csv)
-    for number, _, read in list(video.read("film", str(judged.film)))[::10]:
+    for number, _, read in list(video.read("film", str(judged.film)))[:: 5 * EVERY]:
         faces = model.predict(read())
         of_frame = [row for row in rows if row["frame"] == str(number)]
         for face, row in zip(faces, of_frame, strict=True):
-            assert row["time"] == f"{number / moving_faces.RATE:.3f}".rstrip("0").ljust(3, "0")
+            assert float(row["time"]) == pytest.approx(number / moving_faces.RATE, abs=1e-4)
             places = [float(row[name]) for name in ("x0", "y0", "x1", "y1", "left_eye_x", "left_eye_y", "score")]
-            np.testing.assert_allclose(places, [*face.box, *face.left_eye, face.score], atol=2e-3)
+            np.testing.assert_allclose(places, [*face.box, *face.left_eye, face.score], atol=1e-3)
             assert row["expression"] == face.expression
             said = [float(row[f"p_{word}"]) for word in model.label_names]
             np.testing.assert_allclose(said, list(face.probabilities.values()), atol=1e-4)
@@ -71,7 +74,9 @@ def test_answers_are_those_to_the_single_frames(judged):
 def test_the_annotated_video_has_every_frame_at_its_time_with_both_faces_marked(judged):
     with av.open(str(judged.film_marked)) as container:
         frames = list(container.decode(video=0))
-    assert [frame.time for frame in frames] == pytest.approx(np.arange(judged.frames) / moving_faces.RATE, abs=1e-3)
+    assert [frame.time for frame in frames] == pytest.approx(
+        EVERY * np.arange(judged.frames) / moving_faces.RATE, abs=1e-3
+    )
     last = frames[-1].to_ndarray(format="rgb24").astype(int)
     assert last.shape == (720, 960, 3)
     yellow = (last[..., 0] > 190) & (last[..., 1] > 150) & (last[..., 2] < 140)
@@ -82,9 +87,9 @@ def test_the_annotated_video_has_every_frame_at_its_time_with_both_faces_marked(
 
 def test_ones_own_boxes_give_the_same_answers_in_every_form_of_table(judged, tmp_path, monkeypatch):
     monkeypatch.setattr(detection, "detect", None)  # it is not asked
-    rows = table(judged.csv)
+    rows = [row for row in table(judged.csv) if int(row["frame"]) % 15 == 0]
     for suffix in ("csv", "jsonl", "parquet"):
-        assert run(judged.film, "--boxes", judged.csv, "--output", tmp_path / f"again.{suffix}") == 0
+        assert run(judged.film, "--boxes", judged.csv, "--every", "15", "--output", tmp_path / f"again.{suffix}") == 0
     again = {
         "csv": table(tmp_path / "again.csv"),
         "jsonl": [json.loads(line) for line in (tmp_path / "again.jsonl").read_text().splitlines()],
@@ -94,7 +99,7 @@ def test_ones_own_boxes_give_the_same_answers_in_every_form_of_table(judged, tmp
         assert [list(row) for row in found] == [list(row) for row in rows]
         for row, before in zip(found, rows, strict=True):
             assert (row["expression"], str(row["track"])) == (before["expression"], before["track"])
-            assert float(row["p_Happy"]) == pytest.approx(float(before["p_Happy"]), abs=2e-3)
+            assert float(row["p_Happy"]) == pytest.approx(float(before["p_Happy"]), abs=1e-5)
 
 
 def stopped_after(monkeypatch, count):
@@ -111,27 +116,27 @@ def stopped_after(monkeypatch, count):
 
 
 @pytest.mark.parametrize("count", [0, 13])
-def test_a_stopped_run_goes_on_with_its_tracks_and_their_means(judged, tmp_path, monkeypatch, capsys, count):
-    words = (judged.film, ASTRONAUT, "--boxes", judged.csv, "--smooth", "0.3", "--every", "2")
+def test_a_stopped_run_goes_on_with_its_tracks_and_their_means(workdir, judged, tmp_path, monkeypatch, capsys, count):
+    words = ("--checkpoint", workdir, judged.film, ASTRONAUT, "--boxes", judged.csv, "--smooth", "0.3", "--every", "3")
     assert run(*words, "--output", tmp_path / "straight.csv") == 1  # there is no box of the astronaut
     with monkeypatch.context() as patch:
         stopped_after(patch, count)
         assert run(*words, "--output", tmp_path / "faces.csv", "--overlay", tmp_path / "marked") == 130
     written = (tmp_path / "faces.csv").read_bytes()
-    assert run(*words[:-1], "3", "--output", tmp_path / "faces.csv") == 2
-    assert "--every 2, now 3" in capsys.readouterr().err and (tmp_path / "faces.csv").read_bytes() == written
+    assert run(*words[:-1], "4", "--output", tmp_path / "faces.csv") == 2
+    assert "--every 3, now 4" in capsys.readouterr().err and (tmp_path / "faces.csv").read_bytes() == written
     assert run(*words, "--output", tmp_path / "faces.csv", "--overlay", tmp_path / "marked") == 1
     assert (tmp_path / "faces.csv").read_bytes().startswith(written)
     numbers = [[*map(float, list(row.values())[1:5])] for row in table(tmp_path / "faces.csv")]
     assert numbers == [[*map(float, list(row.values())[1:5])] for row in table(tmp_path / "straight.csv")]
     for row, straight in zip(table(tmp_path / "faces.csv"), table(tmp_path / "straight.csv"), strict=True):
-        assert float(row["p_Happy"]) == pytest.approx(float(straight["p_Happy"]), abs=1e-6)
-    pieces = ["film_faces.mp4"] + (["film_faces_from_26.mp4"] if count else [])
+        assert float(row["p_Happy"]) == pytest.approx(float(straight["p_Happy"]), abs=2e-6)
+    pieces = ["film_faces.mp4"] + (["film_faces_from_39.mp4"] if count else [])
     assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == pieces
 
 
 def test_smoothing_calms_the_answers(judged, tmp_path):
-    run(judged.film, "--boxes", judged.csv, "--smooth", "0.5", "--output", tmp_path / "calm.csv")
+    run(judged.film, "--boxes", judged.csv, "--every", EVERY, "--smooth", "0.5", "--output", tmp_path / "calm.csv")
 
     def unrest(path):
         happy = [float(row["p_Happy"]) for row in table(path) if row["track"] == "1"]
@@ -141,20 +146,10 @@ def test_smoothing_calms_the_answers(judged, tmp_path):
 
 
 def test_printed_lines_say_when_and_who(workdir, judged, capsys):
-    assert run("--checkpoint", workdir, judged.film, "--boxes", judged.csv, "--every", "15") == 0
+    assert run("--checkpoint", workdir, judged.film, "--boxes", judged.csv, "--every", "15", "--batch", "3") == 0
     header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split() == [
-        "image",
-        "time",
-        "track",
-        "face",
-        "expression",
-        "probability",
-        "valence",
-        "arousal",
-        "box",
-    ]
-    assert [line.split()[1:4] for line in lines] == [
+    assert header.split()[:5] == ["image", "time", "track", "face", "expression"]
+    assert [line.split()[1:4] for line in lines[:4]] == [
         ["0.00", "1", "1"], ["0.00", "2", "2"], ["0.50", "1", "1"], ["0.50", "2", "2"],
     ]  # fmt: skip
 
@@ -184,7 +179,8 @@ def test_the_largest_the_surest_and_eyes_for_ones_own_boxes(workdir, astronaut, 
     Image.fromarray(picture).save(tmp_path / "two.png")
     words = ("--checkpoint", workdir, tmp_path / "two.png", "--output")
     for name, options in {
-        "all": (), "large": ("--largest", "1"), "sure": ("--min-score", "1"), "boxes": ("--boxes", tmp_path / "own.csv"),
+        "all": (), "large": ("--largest", "1"), "sure": ("--min-score", "1"),
+        "boxes": ("--boxes", tmp_path / "own.csv"),
         "eyes": ("--boxes", tmp_path / "own.csv", "--eyes"),
     }.items():  # fmt: skip
         status = run(*words, tmp_path / f"{name}.csv", *options)

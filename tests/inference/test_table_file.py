@@ -66,7 +66,7 @@ def test_a_row_a_face_in_columns_of_a_stable_order(tmp_path, suffix):
     unknown = dict.fromkeys(["frame", "time", "track", *PLACES[9:]])
     assert cut == {"file": 'a, "b"\n.png', "face": 1, "x0": 0, "y0": 0, "x1": 9, "y1": 9, **unknown, **said}
     for number, (face, track) in enumerate(zip(faces, (2, 1), strict=True), start=1):
-        places = ["c.mp4", 3, 0.333, track, number, 1, 2, 30.123, 40, 5, 6, 7, 8, 0.75]
+        places = ["c.mp4", 3, 0.333333, track, number, 1, 2, 30.12345, 40, 5, 6, 7, 8, 0.75]
         assert face == dict(zip(PLACES, places, strict=True)) | said
     assert [path.name for path in (tmp_path / "new").iterdir()] == [f"faces{suffix}"]
 
