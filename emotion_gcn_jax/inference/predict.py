@@ -164,6 +164,8 @@ class _Run:
             _write_json(self._json, self._predictions)
         if self._table is not None:
             self._table.save(self._progress, at_once=True)
+            if not self._is_done and self._table.can_go_on:
+                terminal.complain(f"{self._judged} pictures are judged: give the same command to go on.")
             self._table.close(is_done=self._is_done)
 
     def _progress(self) -> dict[str, Any]:

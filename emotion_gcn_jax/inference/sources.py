@@ -176,7 +176,9 @@ def _video(name: str) -> _Numbered:
 
 def _stream(name: str) -> _Numbered:
     del name
-    return video.read("standard input", video.Pipe(sys.stdin.buffer))
+    buffer = sys.stdin.buffer
+    # Unbuffered: a thread that waits in a buffer's lock would break the interpreter's end after an interruption.
+    return video.read("standard input", video.Pipe(getattr(buffer, "raw", buffer)))
 
 
 def _camera(name: str) -> _Numbered:

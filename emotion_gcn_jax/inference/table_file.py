@@ -30,7 +30,7 @@ class TableFile:
     """A table that is being written.
 
     Attributes:
-        progress: where to go on, as `save` was given it last; None at a run's beginning.
+        progress: where to go on, as it was saved last; None at a run's beginning.
     """
 
     def __init__(self, file: str, columns: Mapping[str, type], run: Mapping[str, str] | None) -> None:
@@ -61,6 +61,11 @@ class TableFile:
             self._stream = self._opened()
         except OSError as error:
             raise cannot_write(self._path, error) from None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the same command can go on with the table."""
+        return self._run is not None
 
     def write(self, rows: Iterable[Row]) -> None:
         """Adds rows; a reader of the file sees them at once."""
