@@ -3,7 +3,7 @@
 import itertools
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -25,12 +25,13 @@ def write(path: pathlib.Path, *, seconds: float, rendered: float | None = None, 
         poses: of each head.
     """
     count = round(seconds * RATE)
-    forwards = list(range(round(min(rendered or seconds, seconds) * RATE)))
-    images = list(_images(forwards, poses))
-    order = itertools.cycle([*forwards, *forwards[-2:0:-1]] if len(forwards) > 2 else forwards)
+    images: Iterable[np.ndarray] = _images(range(min(count, round((rendered or seconds) * RATE))), poses)
+    if rendered and rendered < seconds:
+        forwards = list(images)
+        images = itertools.cycle([*forwards, *forwards[-2:0:-1]])
     film = video.Writer(path)
-    for number, shown in zip(range(count), order, strict=False):
-        film.write(images[shown], number / RATE)
+    for number, image in zip(range(count), images, strict=False):
+        film.write(image, number / RATE)
     film.close()
     return count
 

@@ -63,9 +63,12 @@ class OverlayFiles:
         """Finishes a video that is being written, and returns its path."""
         if self._film is None:
             return []
-        film, self._film = self._film, None
-        film.close()
-        return [self._paths[self._source]]
+        film, self._film, path = self._film, None, self._paths[self._source]
+        try:
+            film.close()
+        except OSError as error:
+            raise cannot_write(path, error) from None
+        return [path]
 
     def _path(self, source: Source) -> pathlib.Path:
         stem = {"camera": source.name.replace(":", "_"), "stream": "stream"}.get(

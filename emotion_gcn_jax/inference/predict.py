@@ -157,16 +157,16 @@ class _Run:
 
     def close(self) -> None:
         """Ends every output, whether all is judged or the run was stopped."""
-        if self._overlays is not None:
-            self._say(self._overlays.close())
         self._seen.close()
-        if self._json is not None:
-            _write_json(self._json, self._predictions)
         if self._table is not None:
             self._table.save(self._progress, at_once=True)
             if not self._is_done and self._table.can_go_on:
                 terminal.complain(f"{self._judged} pictures are judged: give the same command to go on.")
             self._table.close(is_done=self._is_done)
+        if self._json is not None:
+            _write_json(self._json, self._predictions)
+        if self._overlays is not None:
+            self._say(self._overlays.close())
 
     def _progress(self) -> dict[str, Any]:
         return {

@@ -115,13 +115,8 @@ def count(sources: Sequence[Source], every: int = 1) -> int | None:
     """How many frames there will be, by what the videos' files say; None if that is not known."""
     if any(source.is_live for source in sources):
         return None
-    total = 0
-    for source in sources:
-        said = video.frame_count(source.name) if source.kind == "video" else every
-        if said is None:
-            return None
-        total += -(-said // every)
-    return total
+    counts = [len(range(0, video.frame_count(s.name) or 0, every)) if s.kind == "video" else 1 for s in sources]
+    return sum(counts) if all(counts) else None
 
 
 def _named(name: str) -> Iterator[str]:

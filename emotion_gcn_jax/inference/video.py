@@ -1,5 +1,6 @@
 """Videos, read and written by PyAV, which has FFmpeg inside; its wheels hold x264 (docs/predict.md, licences)."""
 
+import contextlib
 import functools
 import math
 import pathlib
@@ -14,7 +15,7 @@ from emotion_gcn_jax.errors import UserError, extra
 
 _CLOCK = Fraction(1, 90_000)  # seconds a tick of a written video, MPEG's own: no frame rate is hurt by it
 _LOST_SECONDS, _LOST_SHARE = 0.5, 0.02  # a video that ends so much before its own length was cut off
-_WRITTEN = {"crf": "20", "preset": "veryfast"}  # x264's: good to look at, and three times as fast as its default
+_WRITTEN = {"crf": "20", "preset": "veryfast"}  # x264's: hardly a loss that is seen, at little time
 
 
 class Pipe:
@@ -85,12 +86,13 @@ class Writer:
         """
         self._path = path
         self._unfinished = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
-        self._container = _av().open(f"file:{self._unfinished}", "w")
+        with _as_os_error():
+            self._container = _av().open(f"file:{self._unfinished}", "w")
         self._stream: Any = None
         self._last = -1
 
     def write(self, image_HxWx3: np.ndarray, time: float) -> None:
-        """Adds a frame, which is shown from a time in seconds on; all get the first one's size."""
+        """Adds a frame, which is shown from a time in seconds on; all get the first one's size. Raises OSError."""
         frame = _av().VideoFrame.from_ndarray(image_HxWx3, format="rgb24")
         if self._stream is None:
             self._stream = self._container.add_stream("libx264", options=_WRITTEN)
@@ -100,17 +102,32 @@ class Writer:
         frame = frame.reformat(self._stream.width, self._stream.height, "yuv420p")
         self._last = max(round(time / _CLOCK), self._last + 1)  # two frames of one time are shown after each other
         frame.pts, frame.time_base = self._last, _CLOCK
-        self._container.mux(self._stream.encode(frame))
+        with _as_os_error():
+            self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
-        """Finishes the file; without a frame there is none."""
-        if self._stream is not None:
-            self._container.mux(self._stream.encode())
-        self._container.close()
+        """Finishes the file; without a frame there is none. Raises OSError."""
+        try:
+            with _as_os_error():
+                if self._stream is not None:
+                    self._container.mux(self._stream.encode())
+                self._container.close()
+        except OSError:
+            self._unfinished.unlink(missing_ok=True)
+            raise
         if self._stream is None:
             self._unfinished.unlink(missing_ok=True)
         else:
             self._unfinished.replace(self._path)
+
+
+@contextlib.contextmanager
+def _as_os_error() -> Iterator[None]:
+    """FFmpeg's errors are not all of the system's kind."""
+    try:
+        yield
+    except _av().FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from None
 
 
 def _av() -> Any:
@@ -137,6 +154,7 @@ def _decoded(container: Any) -> Iterator[Any]:
     av = _av()
     packets = container.demux(container.streams.video[0])
     while True:
+        packet = None
         try:
             packet = next(packets, None)
             if packet is None:
@@ -146,7 +164,7 @@ def _decoded(container: Any) -> Iterator[Any]:
             return
         except (av.FFmpegError, OSError):
             yield None
-            if packet is None or packet.dts is None:  # the last one: reading on would fail for ever
+            if packet is None or not packet.size:  # it cannot be read on, or all is read
                 return
 
 
