@@ -100,7 +100,7 @@ class _Run:
             is_live = any(source.is_live for source in inputs)
             identity = None if is_live else _identity(model, inputs, settings, every, boxes)
             self._table = TableFile(outputs.table, columns(model.tasks), identity)
-        progress = (self._table.progress if self._table else None) or {}
+        progress = (self._table.done if self._table else None) or {}
         self._skip = progress.get("next", {"source": 0, "frame": 0})
         self._memory = Memory.from_dict(progress["memory"]) if progress else Memory()
         self._tally = progress.get("tally", {"source": -1, "frames": 0, "faces": 0})
@@ -135,8 +135,6 @@ class _Run:
             terminal.complain(prediction.error)
         if self._json is not None:
             self._predictions.append(prediction)
-        if self._table is not None:
-            self._table.write(rows(prediction, self._model.tasks))
         self._seen.show(prediction)
         if self._overlays is not None:
             self._say(self._overlays.write(judged))
@@ -148,7 +146,7 @@ class _Run:
             else {"source": frame.source, "frame": frame.number + 1}
         )
         if self._table is not None:
-            self._table.save(self._progress)
+            self._table.write(rows(prediction, self._model.tasks), self._progress())
 
     def finish(self) -> None:
         """All is judged."""
@@ -159,9 +157,9 @@ class _Run:
         """Ends every output, whether all is judged or the run was stopped."""
         self._seen.close()
         if self._table is not None:
-            self._table.save(self._progress, at_once=True)
             if not self._is_done and self._table.can_go_on:
-                terminal.complain(f"{self._judged} pictures are judged: give the same command to go on.")
+                judged = (self._table.done or {}).get("judged", 0)
+                terminal.complain(f"{judged} pictures are judged: give the same command to go on.")
             self._table.close(is_done=self._is_done)
         if self._json is not None:
             _write_json(self._json, self._predictions)

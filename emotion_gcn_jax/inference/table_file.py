@@ -27,11 +27,7 @@ Progress = dict[str, Any]
 
 
 class TableFile:
-    """A table that is being written.
-
-    Attributes:
-        progress: where to go on, as it was saved last; None at a run's beginning.
-    """
+    """A table that is being written."""
 
     def __init__(self, file: str, columns: Mapping[str, type], run: Mapping[str, str] | None) -> None:
         """Begins a table, or goes on with one.
@@ -47,7 +43,7 @@ class TableFile:
                 it.
         """
         self._path, self._columns, self._run = user_path(file), columns, run
-        self._size, self._save_from = 0, time.monotonic() + _SAVED_EVERY
+        self._save_from = time.monotonic() + _SAVED_EVERY
         if self._path.suffix.lower() not in FORMATS:
             raise UserError(f"--output writes {', '.join(FORMATS)}, found {file}: let its name end in one of them.")
         self._line = FORMATS[self._path.suffix.lower()]
@@ -57,36 +53,44 @@ class TableFile:
         self._notes = self._path.with_name(f"{self._path.name}.unfinished")
         self._rows = self._path.with_name(f".{self._path.name}.rows.jsonl") if self._is_parquet else self._path
         try:
-            self.progress = self._begun()
-            self._stream = self._opened()
+            self._done = self._begun()
+            self._stream = self._opened(self._done[0])
         except OSError as error:
             raise cannot_write(self._path, error) from None
+
+    @property
+    def done(self) -> Progress | None:
+        """How far the run is with the rows that are there; None at its beginning."""
+        return self._done[1]
 
     @property
     def can_go_on(self) -> bool:
         """Whether the same command can go on with the table."""
         return self._run is not None
 
-    def write(self, rows: Iterable[Row]) -> None:
-        """Adds rows; a reader of the file sees them at once."""
+    def write(self, rows: Iterable[Row], progress: Progress) -> None:
+        """Adds rows, and says how far the run is with them.
+
+        A reader of the file sees the rows at once. The progress is noted once a second: a run that is killed loses no
+        more. Wherever a run is interrupted, rows and progress belong together.
+        """
         line = self._line or _json_line
         try:
             for row in rows:
                 self._stream.write(line(list(row.values()), self._columns))
             self._stream.flush()
+            self._done = self._stream.tell(), progress
         except OSError as error:
             raise cannot_write(self._path, error) from None
-
-    def save(self, progress: Callable[[], Progress], *, at_once: bool = False) -> None:
-        """Notes how far the run is, once a second: a run that is killed loses no more."""
-        if self._run is not None and (at_once or time.monotonic() >= self._save_from):
-            self._note(progress())
+        if self._run is not None and time.monotonic() >= self._save_from:
+            self._note()
             self._save_from = time.monotonic() + _SAVED_EVERY
 
     def close(self, *, is_done: bool) -> None:
         """Ends the table; if not all is done the run can go on with it."""
         self._stream.close()
         if self._run is not None and not is_done:
+            self._note()
             return
         try:
             if self._is_parquet:
@@ -96,15 +100,15 @@ class TableFile:
         except OSError as error:
             raise cannot_write(self._path, error) from None
 
-    def _begun(self) -> Progress | None:
-        """The progress of the run that goes on, whose rows are then cut to what it had written; None at a beginning."""
+    def _begun(self) -> tuple[int, Progress | None]:
+        """How many bytes of rows there are, and the progress with them; 0 and None at a beginning."""
         if not self._notes.exists():
             if self._path.exists() and self._path.stat().st_size:
                 raise UserError(f"{self._path} is there already: name another file, or delete it.")
-            return None
+            return 0, None
         try:
             notes = json.loads(self._notes.read_bytes())
-            begun, self._size, progress = notes["run"], notes["bytes"], notes["progress"]
+            begun, size, progress = notes["run"], notes["bytes"], notes["progress"]
         except (ValueError, KeyError, TypeError):
             raise UserError(f"{self._notes} is damaged: delete it and {self._path} to begin again.") from None
         changed = [
@@ -117,25 +121,25 @@ class TableFile:
                 f"{self._path} was begun by another command ({'; '.join(changed) or 'of other inputs'}): give the same "
                 f"one to go on, or delete it and {self._notes.name} to begin again."
             )
-        if self._size and (not self._rows.exists() or self._rows.stat().st_size < self._size):
+        if size and (not self._rows.exists() or self._rows.stat().st_size < size):
             raise UserError(f"{self._rows} has lost rows that were written: delete {self._notes} to begin again.")
-        return progress
+        return size, progress
 
-    def _opened(self) -> BinaryIO:
+    def _opened(self, size: int) -> BinaryIO:
         """The rows' file, ready for the next one."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if not self._size and self._run is not None:
-            self._note(None)  # before the first row: a run that is killed at once can go on, too
-        stream = self._rows.open("r+b" if self._size else "wb")
-        stream.truncate(self._size)
-        stream.seek(self._size)
-        if not self._size and self._line is _csv_line:
+        if not size and self._run is not None:
+            self._note()  # before the first row: a run that is killed at once can go on, too
+        stream = self._rows.open("r+b" if size else "wb")
+        stream.truncate(size)
+        stream.seek(size)
+        if not size and self._line is _csv_line:
             stream.write(_csv_text(list(self._columns)))
             stream.flush()
         return stream
 
-    def _note(self, progress: Progress | None) -> None:
-        size = self._stream.tell() if progress is not None else 0
+    def _note(self) -> None:
+        size, progress = self._done
         text = json.dumps({"run": self._run, "bytes": size, "progress": progress})
         try:
             atomic_write(self._notes, text.encode())

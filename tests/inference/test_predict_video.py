@@ -12,7 +12,7 @@ from PIL import Image
 
 from emotion_gcn_jax import cli
 from emotion_gcn_jax.faces import detection
-from emotion_gcn_jax.inference import predict, video
+from emotion_gcn_jax.inference import predict, terminal, video
 from emotion_gcn_jax.inference.model import load
 from tests import moving_faces
 from tests.photographs import ASTRONAUT
@@ -102,36 +102,46 @@ def test_ones_own_boxes_give_the_same_answers_in_every_form_of_table(judged, tmp
             assert float(row["p_Happy"]) == pytest.approx(float(before["p_Happy"]), abs=1e-5)
 
 
-def stopped_after(monkeypatch, count):
-    """The next run is interrupted after so many frames."""
-    everything = predict.judge_frames
+def stopped_after(monkeypatch, count, where):
+    """The next run is interrupted after so many frames: before the next one, or while it is written."""
+    everything, show, shown = predict.judge_frames, terminal.Bar.show, iter(range(count + 1))
 
     def some(*arguments, **options):
         for number, judged in enumerate(everything(*arguments, **options)):
-            if number == count:
+            if number == count and where == "before":
                 raise KeyboardInterrupt
             yield judged
 
+    def shown_in_part(*arguments):
+        if next(shown) == count and where == "within":
+            raise KeyboardInterrupt
+        show(*arguments)
+
     monkeypatch.setattr(predict, "judge_frames", some)
+    monkeypatch.setattr(terminal.Bar, "show", shown_in_part)
 
 
-@pytest.mark.parametrize("count", [0, 13])
-def test_a_stopped_run_goes_on_with_its_tracks_and_their_means(workdir, judged, tmp_path, monkeypatch, capsys, count):
-    words = ("--checkpoint", workdir, judged.film, ASTRONAUT, "--boxes", judged.csv, "--smooth", "0.3", "--every", "3")
+@pytest.mark.parametrize(("count", "where"), [(0, "before"), (13, "before"), (13, "within")])
+def test_a_stopped_run_goes_on_with_its_tracks_and_their_means(
+    workdir, judged, tmp_path, monkeypatch, capsys, count, where
+):
+    options = ("--boxes", judged.csv, "--smooth", "0.3", "--every", EVERY)
+    words = ("--checkpoint", workdir, judged.film, ASTRONAUT, *options)
     assert run(*words, "--output", tmp_path / "straight.csv") == 1  # there is no box of the astronaut
+    output = ("--output", tmp_path / "faces.csv")
     with monkeypatch.context() as patch:
-        stopped_after(patch, count)
-        assert run(*words, "--output", tmp_path / "faces.csv", "--overlay", tmp_path / "marked") == 130
+        stopped_after(patch, count, where)
+        assert run(*words, *output, "--overlay", tmp_path / "marked") == 130
+    assert f"{count} pictures are judged: give the same command" in capsys.readouterr().err
     written = (tmp_path / "faces.csv").read_bytes()
-    assert run(*words[:-1], "4", "--output", tmp_path / "faces.csv") == 2
+    assert run(*words[:-1], EVERY + 1, *output) == 2
     assert "--every 3, now 4" in capsys.readouterr().err and (tmp_path / "faces.csv").read_bytes() == written
-    assert run(*words, "--output", tmp_path / "faces.csv", "--overlay", tmp_path / "marked") == 1
-    assert (tmp_path / "faces.csv").read_bytes().startswith(written)
-    numbers = [[*map(float, list(row.values())[1:5])] for row in table(tmp_path / "faces.csv")]
-    assert numbers == [[*map(float, list(row.values())[1:5])] for row in table(tmp_path / "straight.csv")]
+    assert run(*words, *output, "--overlay", tmp_path / "marked") == 1
+    assert (tmp_path / "faces.csv").read_bytes().startswith(written) and len(written.splitlines()) == 1 + 2 * count
     for row, straight in zip(table(tmp_path / "faces.csv"), table(tmp_path / "straight.csv"), strict=True):
+        assert [row[name] for name in ("frame", "track", "face")] == [straight[n] for n in ("frame", "track", "face")]
         assert float(row["p_Happy"]) == pytest.approx(float(straight["p_Happy"]), abs=2e-6)
-    pieces = ["film_faces.mp4"] + (["film_faces_from_39.mp4"] if count else [])
+    pieces = ["film_faces.mp4"] + ([f"film_faces_from_{count * EVERY}.mp4"] if count else [])
     assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == pieces
 
 

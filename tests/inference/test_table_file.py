@@ -37,10 +37,9 @@ RUN = {"model": "abc", "--every": "1"}
 def write(path, predictions=PREDICTIONS, *, run=RUN, is_done=True, done=0):
     """Writes predictions as a run does, the first `done` of which a run before had written; returns how many it did."""
     table = TableFile(str(path), columns(TASKS), run)
-    done = table.progress["done"] if table.progress else 0
+    done = table.done["done"] if table.done else 0
     for number, prediction in enumerate(predictions[done:], start=done):
-        table.write(rows(prediction, TASKS))
-        table.save(lambda number=number: {"done": number + 1}, at_once=True)
+        table.write(rows(prediction, TASKS), {"done": number + 1})
     table.close(is_done=is_done)
     return len(predictions) - done
 
