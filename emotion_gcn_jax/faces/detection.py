@@ -34,7 +34,7 @@ _OUTPUTS = ("537", "538", "539", "540")
 
 # Longest side of a whole picture for the network, which misses large faces, and finds false ones, in a larger one.
 _LONGEST_SIDE = 640
-_SMALLEST_FACE = 8  # pixels of the shrunk picture: smaller ones are not seen (measured: docs/predict.md)
+_SMALLEST_FACE = 8  # pixels of the shrunk picture: smaller ones are not seen (docs/predict.md)
 _TILE_OVERLAP = 0.25  # share of a tile that its neighbour sees as well: a face on the edge is whole in one of them
 _SAME_FACE = 0.3  # two boxes that share more of their union than this are of one face
 
