@@ -46,6 +46,7 @@ class Classes(Task):
     kind = "classes"
     exclusive = True
     selectable = ("accuracy", "mean_class_accuracy", "macro_f1")
+    answers_are = "probabilities, which sum to 1"
 
     vocabulary: tuple[str, ...]
     loss_name: str = "cross_entropy"

@@ -34,6 +34,7 @@ class Flags(Task):
 
     kind = "flags"
     selectable = ("f1_mean", "flag_accuracy_mean")
+    answers_are = "probabilities, each for itself"
 
     names: tuple[str, ...]
     loss_name: str = "bce"

@@ -28,6 +28,7 @@ class Values(Task):
 
     kind = "values"
     selectable = ("ccc_mean",)
+    answers_are = "values, made for [-1, 1] but unbounded"
 
     dimensions: tuple[str, ...]
     loss_name: str = "ccc"
