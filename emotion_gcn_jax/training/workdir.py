@@ -22,8 +22,10 @@ RESUMABLE = {
     "training.devices",
     "training.log_every_steps",
     "training.patience",
+    "training.skip_non_finite",
 }
 STARTING_POINT = {"init.checkpoint", "init.trunk"}
+MAY_GROW = {"training.epochs"}
 
 _LISTED = 8  # differing fields in a message
 
@@ -83,14 +85,20 @@ def _check_same_run(
         ) from None
     new = _flattened(old_formats.config(json.loads(config.to_json())))
     may_differ = RESUMABLE | (STARTING_POINT if has_checkpoint else set())
-    fields = sorted((old.keys() | new.keys()) - may_differ)
-    changed = [f"{f} was {old.get(f)!r:.60} and is {new.get(f)!r:.60}" for f in fields if old.get(f) != new.get(f)]
+    differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
+    said = {field: f"{field} was {old.get(field)!r:.60} and is {new.get(field)!r:.60}" for field in differing}
+    harmless = {field for field in differing if field in may_differ or (field in MAY_GROW and new[field] > old[field])}
+    changed = [said[field] for field in differing if field not in harmless]
     if changed:
         more = f"; and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
         raise UserError(
             f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed[:_LISTED])}{more}: set "
             f"these back, or choose another --workdir."
         )
+    if kept := [said[field] for field in differing if field in harmless - STARTING_POINT]:
+        print(f"resumed with {'; '.join(kept)}")
+    if MAY_GROW & harmless and new["optimizer.schedule"] == "cosine":
+        print("the learning rate's cosine now ends with the new number of epochs: it is higher from here on")
     return start
 
 
