@@ -80,16 +80,13 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: PathLike, *, r
         runtime.use_onednn()
     config, last = workdir.check(config, folder, resume)
     run = prepare(config, last=last)
-    saved = workdir.open_for_writing(config, folder)
-    try:
+    with workdir.opened(config, folder, last) as saved:
         state, progress = _restore(run, saved)
         print(describe(run))
         writer = metric_writers.create_default_writer(folder / TENSORBOARD_FOLDER)
         with contextlib.closing(writer), interruption.listening() as request:
             _train(run, saved, writer, state, progress, request)
-    finally:
-        saved.close()
-    return _write_best_report(run, folder)
+        return _write_best_report(run, folder)
 
 
 def _train(

@@ -1,7 +1,9 @@
 """A run's working directory: what it may hold when a run starts, and whether a run in it can be resumed."""
 
+import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
@@ -9,9 +11,10 @@ import ml_collections
 from emotion_gcn_jax import checkpoints, old_formats
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.files import atomic_write
+from emotion_gcn_jax.files import atomic_write, locked
 
 CONFIG_FILE = "config.json"
+LOCK_FILE = ".lock"
 
 # What may differ between a run and its resumption; and what may besides, once there is a checkpoint to resume from.
 RESUMABLE = {
@@ -60,16 +63,35 @@ def check(
     return config, last
 
 
-def open_for_writing(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Checkpoints:
-    """Marks the directory as this run's; raises UserError where it cannot be written."""
-    try:
-        saved = Checkpoints(workdir)
-        atomic_write(workdir / CONFIG_FILE, config.to_json(indent=2).encode())
-    except OSError as error:
-        raise UserError(
-            f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
-        ) from error
-    return saved
+@contextlib.contextmanager
+def opened(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, last: pathlib.Path | None
+) -> Iterator[Checkpoints]:
+    """Marks the directory as this run's, and keeps other processes out while this lasts.
+
+    Args:
+        config: the run's.
+        workdir: the directory, as `check` found it.
+        last: the checkpoint to resume from that `check` found.
+
+    Raises:
+        UserError: it cannot be written, or another process trains in it, or has since it was checked.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            if not stack.enter_context(locked(workdir / LOCK_FILE)) or checkpoints.last_folder(workdir) != last:
+                raise UserError(
+                    f"Another process trains in the working directory {workdir}: let it finish, or choose another "
+                    f"--workdir."
+                )
+            saved = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
+            atomic_write(workdir / CONFIG_FILE, config.to_json(indent=2).encode())
+        except OSError as error:
+            raise UserError(
+                f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
+            ) from error
+        yield saved
 
 
 def _check_same_run(

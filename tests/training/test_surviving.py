@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -65,6 +67,21 @@ def test_sigterm_ends_the_step_saves_and_the_run_goes_on_as_if_nothing_had_been(
     assert checkpoints.read_last_meta(tmp_path)["step"] == step
     loop.train_and_evaluate(config, tmp_path, resume=True)
     assert_identical(state_of(config, tmp_path), expected)
+
+
+def test_a_second_process_is_told_that_the_run_is_taken(unbroken):
+    config, workdir, expected = unbroken
+    lock = workdir / ".lock"
+    program = (
+        f"import fcntl, time; f = open({str(lock)!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); "
+        f"time.sleep(99)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="Another process trains in the working directory"):
+            loop.train_and_evaluate(config, workdir, resume=True)
+        other.kill()
+    assert_identical(state_of(config, workdir), expected)
 
 
 def files_of(folder):
