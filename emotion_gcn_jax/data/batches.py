@@ -138,14 +138,21 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     Raises:
         UserError: a stream has fewer examples than its count, or an image cannot be read.
     """
-    places = [
-        (stream, row) for number, stream in enumerate(streams) for row in _rows(stream, number, step, seed).tolist()
-    ]
+    places = _places(streams, step, seed)
     mine = [places[place] for place in loader.share(np.arange(loader.batch_size))]
     images = np.stack([loader.input.fit(stream.split.image(row)) for stream, row in mine])
     names = streams[0].training_labels
     labels = {name: np.stack([stream.training_labels[name][row] for stream, row in mine]) for name in names}
     return {"image": images, **labels}
+
+
+def examples_at(streams: Sequence[Stream], step: int, *, seed: int) -> list[str]:
+    """Names the examples of one step's global batch, in its order: "DATASET SPLIT ID" each.
+
+    Arguments are those of `train_batch`.
+    """
+    places = _places(streams, step, seed)
+    return [f"{stream.split.dataset} {stream.split.name} {stream.split.ids[row]}" for stream, row in places]
 
 
 def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
@@ -172,6 +179,12 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
         return np.stack([loader.input.fit(split.image(row)) if row < len(split) else black for row in rows.tolist()])
 
     return _compute_ahead(batch_at, range(-(-len(split) // loader.batch_size)), loader.threads)
+
+
+def _places(streams: Sequence[Stream], step: int, seed: int) -> list[tuple[Stream, int]]:
+    """Whose row stands in each place of a step's global batch."""
+    rows = [_rows(stream, number, step, seed).tolist() for number, stream in enumerate(streams)]
+    return [(stream, row) for stream, of_stream in zip(streams, rows, strict=True) for row in of_stream]
 
 
 def _rows(stream: Stream, number: int, step: int, seed: int) -> np.ndarray:

@@ -83,7 +83,6 @@ def _quantized(graph: onnx.ModelProto, faces_NxSxSxC: np.ndarray) -> onnx.ModelP
             Faces(),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
-            op_types_to_quantize=["Conv", "Gemm", "MaxPool", "Add"],
         )
         written = onnx.load(path)
     helper.set_model_props(written, {prop.key: prop.value for prop in graph.metadata_props})

@@ -237,6 +237,10 @@ class Classes(Task):
             "probabilities": dict(zip(self.vocabulary, map(float, answer_W), strict=True)),
         }
 
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """The most probable class, and every probability."""
+        return {self.name: described[self.name]} | {f"p_{w}": p for w, p in described["probabilities"].items()}
+
     @property
     def table_columns(self) -> dict[str, int]:
         """The class and its probability."""

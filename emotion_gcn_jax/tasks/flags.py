@@ -139,6 +139,10 @@ class Flags(Task):
         """Every flag's probability under the task's name."""
         return {self.name: dict(zip(self.names, map(float, answer_W), strict=True))}
 
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """Every flag's probability."""
+        return {f"p_{name}": probability for name, probability in described[self.name].items()}
+
     @property
     def table_columns(self) -> dict[str, int]:
         """One column lists the flags that are true."""

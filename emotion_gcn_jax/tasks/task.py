@@ -135,6 +135,10 @@ class Task(abc.ABC):
     def describe(self, answer_W: np.ndarray) -> dict[str, Any]:
         """What is said of one face, as JSON has it."""
 
+    @abc.abstractmethod
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """The columns of one face in a table of predictions, in a fixed order; `described` is from `describe`."""
+
     @property
     @abc.abstractmethod
     def table_columns(self) -> dict[str, int]:

@@ -100,6 +100,10 @@ class Values(Task):
         """A number under every dimension's name."""
         return dict(zip(self.dimensions, map(float, answer_W), strict=True))
 
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """The values."""
+        return dict(described)
+
     @property
     def table_columns(self) -> dict[str, int]:
         """A column for every dimension."""

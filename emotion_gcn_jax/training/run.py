@@ -139,6 +139,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         seed=config.training.seed,
         steps_per_epoch=steps_per_epoch,
         l2=l2,
+        skip_non_finite=config.training.skip_non_finite,
     )
     return Run(
         config=config,
