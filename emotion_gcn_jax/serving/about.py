@@ -6,6 +6,7 @@ import numpy as np
 
 from emotion_gcn_jax.export.contract import contract
 from emotion_gcn_jax.inference.model import EmotionModel
+from emotion_gcn_jax.tasks.task import Task
 
 
 def about(model: EmotionModel, name: str) -> dict[str, Any]:
@@ -16,15 +17,22 @@ def about(model: EmotionModel, name: str) -> dict[str, Any]:
         name: what the page calls it.
 
     Returns:
-        As JSON has it: "name", "tasks" (name, kind and outputs of each), the "contract" of its exported file with
-        uint8 images, and the "input", how a cut face is resized among it.
+        As JSON has it: "name", "tasks" (each one's name, kind, outputs and columns in predict's table), the "contract"
+        of its exported file with uint8 images, and "input", how a cut face is resized among it.
     """
     return {
         "name": name,
-        "tasks": [{"name": task.name, "kind": task.kind, "outputs": list(task.outputs)} for task in model.tasks],
+        "tasks": [
+            {"name": task.name, "kind": task.kind, "outputs": list(task.outputs), "columns": _columns(task)}
+            for task in model.tasks
+        ],
         "contract": contract(model, batch=None, is_uint8=True),
         "input": model.input.to_dict(),
     }
+
+
+def _columns(task: Task) -> list[str]:
+    return list(task.row(task.describe(np.zeros(len(task.outputs), np.float32))))
 
 
 def faces_of(model: EmotionModel, image_HxWx3: np.ndarray) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The camera is Chromium's fake one, which plays a file. Without Chromium these te
 folder without ONNX Runtime Web. `make browser` fetches both.
 """
 
+import base64
 import csv
 import io
 import pathlib
@@ -63,6 +64,11 @@ def static(model, running, tmp_path_factory):
     return running(server.listen("127.0.0.1", 0, page_files.folder_files(folder)))
 
 
+def is_complaint(said):
+    """Chromium notes every refused post as an error: that the server refuses is tested."""
+    return said.type == "error" and "status of 422" not in said.text
+
+
 @pytest.fixture(scope="module", params=["served", "static"])
 def page(request, browser):
     """The opened page, loaded once for all tests of a kind; whatever it complains about fails a test."""
@@ -70,7 +76,7 @@ def page(request, browser):
     opened = browser.new_page()
     opened.complaints = []
     opened.on("pageerror", lambda error: opened.complaints.append(str(error)))
-    opened.on("console", lambda said: opened.complaints.append(said.text) if said.type == "error" else None)
+    opened.on("console", lambda said: opened.complaints.append(said.text) if is_complaint(said) else None)
     opened.requested = []
     opened.on("request", lambda sent: opened.requested.append(sent.url))
     opened.goto(listening.address)
@@ -108,7 +114,7 @@ def test_a_photograph(page, model):
     expect(page.locator(".card h2")).to_contain_text(expected.expression)
     expect(page.locator("#plane")).to_be_visible()
     (row,) = downloaded(page)
-    assert row["source"] == "astronaut.png" and row["expression"] == expected.expression
+    assert row["file"] == "astronaut.png" and row["expression"] == expected.expression
     assert [float(row[name]) for name in ("x0", "y0", "x1", "y1")] == pytest.approx(expected.box, abs=0.5)
     said = {word: float(row[f"p_{word}"]) for word in expected.probabilities}
     assert said == pytest.approx(expected.probabilities, abs=0.01)
@@ -124,9 +130,9 @@ def test_two_faces_before_the_camera(page):
     page.click("#stop")
     expect(page.locator("#status")).to_have_text("Stopped.")
     rows = downloaded(page)
-    assert {row["face"] for row in rows} == {"1", "2"} and {row["source"] for row in rows} == {"camera"}
+    assert {row["track"] for row in rows} == {"1", "2"} and {row["file"] for row in rows} == {"camera"}
     assert len(rows) >= 4 and len(rows) % 2 == 0
-    left, right = ([float(row["x0"]) for row in rows if row["face"] == face] for face in "12")
+    left, right = ([float(row["x0"]) for row in rows if row["track"] == face] for face in "12")
     assert max(left) < 320 < min(right)  # the numbers stay with their heads
 
 
@@ -140,7 +146,7 @@ def test_a_video(page, two_heads, tmp_path):
     expect(page.locator("#position")).to_be_visible(timeout=PATIENCE)
     expect(page.locator("#status")).to_have_text("That was heads.webm.", timeout=PATIENCE)
     rows = downloaded(page)
-    assert {row["source"] for row in rows} == {"heads.webm"} and {row["face"] for row in rows} == {"1", "2"}
+    assert {row["file"] for row in rows} == {"heads.webm"} and {row["track"] for row in rows} == {"1", "2"}
 
 
 def test_hostile_files_are_answered_with_a_sentence(page, tmp_path):
@@ -149,8 +155,7 @@ def test_hostile_files_are_answered_with_a_sentence(page, tmp_path):
     page.set_input_files("#photos", hostile)
     expect(page.locator("#status")).to_contain_text("holiday.jpg: An image file was expected, found", timeout=PATIENCE)
     expect(page.locator("#status")).to_have_class("bad")
-    page.complaints[:] = [said for said in page.complaints if "422" not in said]  # Chromium notes the server's status
-    page.set_input_files("#video", hostile)
+    page.set_input_files("#video", {"name": "holiday.mp4", "mimeType": "video/mp4", "buffer": hostile.read_bytes()})
     expect(page.locator("#status")).to_contain_text("A video was expected that this browser plays", timeout=PATIENCE)
     expect(page.locator("#count")).to_have_text("no faces yet")
 
@@ -189,7 +194,7 @@ SLANTED = ((60.0, 40.0, 118.0, 112.0), (75.0, 60.0), (103.0, 70.0))
     ids=["reduced", "enlarged", "as it is", "untilted", "beyond the edges", "eyes that coincide"],
 )
 def test_faces_are_cut_as_python_cuts_them(browser, static, place, crop):
-    """Within rounding: a mean of a tenth of a grey level, and 3 at most."""
+    """Within rounding: OpenCV 5 gives a mean of 0.01 of a grey level; OpenCV 4 rounds places to 1/32 pixel, 0.14."""
     page = browser.contexts[0].pages[0] if browser.contexts else browser.new_page()
     if not page.url.startswith(static.address):
         page.goto(f"{static.address}icon.svg")
@@ -197,13 +202,14 @@ def test_faces_are_cut_as_python_cuts_them(browser, static, place, crop):
     coarse = rng.integers(0, 256, (20, 26, 3)).astype(np.uint8)
     image_HxWx3 = cv2.resize(coarse, (200, 150), interpolation=cv2.INTER_CUBIC)
     cut = page.evaluate(
-        """async ([address, width, height, data, place, crop]) => {
+        """async ([address, width, height, text, place, crop]) => {
             const { alignAndCrop } = await import(`${address}cutting.js`);
-            const image = { width, height, channels: 3, data: Uint8ClampedArray.from(data) };
-            return Array.from(alignAndCrop(image, ...place, crop).data);
+            const data = Uint8ClampedArray.from(atob(text), (sign) => sign.charCodeAt(0));
+            const cut = alignAndCrop({ width, height, channels: 3, data }, ...place, crop).data;
+            return btoa(Array.from(cut, (sample) => String.fromCharCode(sample)).join(""));
         }""",
-        [static.address, 200, 150, image_HxWx3.ravel().tolist(), place, crop.to_dict()],
+        [static.address, 200, 150, base64.b64encode(image_HxWx3.tobytes()).decode(), place, crop.to_dict()],
     )
     expected = align_and_crop(image_HxWx3, *place, crop)
-    difference = np.abs(np.reshape(cut, expected.shape).astype(int) - expected)
-    assert difference.mean() < 0.1 and difference.max() <= 3
+    difference = np.abs(np.frombuffer(base64.b64decode(cut), np.uint8).reshape(expected.shape).astype(int) - expected)
+    assert difference.mean() < 0.2 and difference.max() <= 1

@@ -28,7 +28,7 @@ def test_a_photograph_is_answered_as_predict_does(served, model):
     assert face["box"] == pytest.approx(expected.box) and face["score"] == pytest.approx(expected.score)
     assert face["answers"]["expression"] == pytest.approx(expected.probabilities, abs=1e-6)
     assert face["answers"]["affect"] == pytest.approx(
-        {"valence": expected.valence, "arousal": expected.arousal}, abs=1e-6
+        {"Valence": expected.valence, "Arousal": expected.arousal}, abs=1e-6
     )
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_too_large_is_not_read(served):
 
 
 def test_a_post_without_a_length_is_refused(served):
-    assert ask(served, "POST", "/faces", iter([b"abc"]))[0] == 411
+    assert ask(served, "POST", "/faces", Transfer_Encoding="chunked")[0] == 411
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ export function drawPlane(canvas, faces, task) {
   const middle = width / 2, reach = width / 2 - 22;
   const place = (values) => {
     const within = (value) => Math.max(-1, Math.min(1, value));
-    return [middle + reach * within(values.valence), middle - reach * within(values.arousal)];
+    return [middle + reach * within(values.Valence), middle - reach * within(values.Arousal)];
   };
   pen.strokeStyle = colour("--line");
   for (const radius of [0.5, 1]) {
@@ -39,7 +39,7 @@ export function drawPlane(canvas, faces, task) {
   canvas.setAttribute("aria-label", said.length ? said.join("; ") : "No face");
 }
 
-const describe = ({ valence, arousal }) => `valence ${signed(valence)}, arousal ${signed(arousal)}`;
+const describe = ({ Valence, Arousal }) => `valence ${signed(Valence)}, arousal ${signed(Arousal)}`;
 
 function writeEnds(pen, middle, reach) {
   pen.fillStyle = colour("--quiet");

@@ -1,11 +1,11 @@
 // Cuts an aligned square face out of a picture: the counterpart of emotion_gcn_jax/faces/alignment.py, whose docstrings
-// explain the coordinates. Its results differ from that by rounding (tests/serving/test_cutting.py says by how much).
+// explain the coordinates. Its results differ from that by rounding (tests/serving/test_page.py says by how much).
 
 import { reduced, resized } from "./resizing.js";
 
 const WARP_LIMIT = 4096;
 const CUBIC = -0.75; // OpenCV's constant of the bicubic kernel
-const STEPS = 32; // OpenCV samples at this many places between two pixels
+const BITS = 12, STEPS = 1 << BITS; // places between two pixels for which the kernel is known
 
 function sides(box, crop) {
   const native = crop.side * Math.max(box[2] - box[0], box[3] - box[1]);
@@ -54,15 +54,15 @@ const WEIGHTS = Array.from({ length: STEPS }, (_, step) => {
   return [far(1 + x), near(x), near(1 - x), far(2 - x)];
 });
 
-/** Samples a square bicubically, black beyond the image, at places rounded to 1/32 pixel as OpenCV's warpAffine does. */
+/** Samples a square bicubically, black beyond the image, as OpenCV's warpAffine does. */
 function warped({ width, height, data }, [a, b, c, d, e, f], side) {
   const made = new Uint8ClampedArray(side * side * 3);
   for (let y = 0, to = 0; y < side; y++) {
     for (let x = 0; x < side; x++, to += 3) {
       const placeX = Math.round((a * x + b * y + c) * STEPS), placeY = Math.round((d * x + e * y + f) * STEPS);
-      const left = (placeX >> 5) - 1, top = (placeY >> 5) - 1;
+      const left = (placeX >> BITS) - 1, top = (placeY >> BITS) - 1;
       if (left <= -4 || top <= -4 || left >= width || top >= height) continue;
-      const across = WEIGHTS[placeX & 31], down = WEIGHTS[placeY & 31];
+      const across = WEIGHTS[placeX & (STEPS - 1)], down = WEIGHTS[placeY & (STEPS - 1)];
       let red = 0, green = 0, blue = 0;
       for (let j = 0; j < 4; j++) {
         if (top + j < 0 || top + j >= height) continue;

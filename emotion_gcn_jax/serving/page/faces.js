@@ -2,7 +2,7 @@
 
 // Of boxes that share less of their union than this, neither is the other one moved.
 const SAME_FACE = 0.2;
-const FORGOTTEN_AFTER = 1.5; // seconds without being seen
+const FORGOTTEN_AFTER = 1.5; // seconds without being seen, if there was another frame meanwhile
 const REMEMBERED = 10; // seconds of answers that the charts show
 
 // Okabe and Ito's colours, which people with colour-blindness tell apart, darkened for white figures on them.
@@ -22,7 +22,9 @@ export class Tracks {
 
   /** Takes a frame's faces at a time in seconds; returns them with `number` and `history`, [{time, answers}]. */
   follow(faces, time) {
-    this.known = this.known.filter((track) => time - track.time < FORGOTTEN_AFTER && time >= track.time);
+    const isRecent = (track) => track.time === this.last || time - track.time < FORGOTTEN_AFTER;
+    this.known = this.known.filter((track) => time >= track.time && isRecent(track));
+    this.last = time;
     const pairs = faces.flatMap((face) => this.known.map((track) => ({ face, track, shared: overlap(face.box, track.box) })));
     const taken = new Map();
     for (const { face, track, shared } of pairs.sort((a, b) => b.shared - a.shared)) {
@@ -70,7 +72,7 @@ export function headline(face, tasks) {
 
 /** The task whose values span the affect plane, if the model has one. */
 export function affectTask(tasks) {
-  return tasks.find(({ outputs }) => outputs.includes("valence") && outputs.includes("arousal"));
+  return tasks.find(({ outputs }) => outputs.includes("Valence") && outputs.includes("Arousal"));
 }
 
 /** The angle of the line through the eyes, in radians: that of the face. */

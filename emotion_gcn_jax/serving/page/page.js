@@ -62,7 +62,7 @@ async function judgePhotograph(file) {
   const found = await engine.judge(canvas, file);
   const faces = new Tracks().follow(found.faces, 0);
   show(canvas, found, faces, false);
-  table.add(file.name, null, faces);
+  table.add(file.name, faces);
   say(`${counted(faces.length)} in ${file.name}.${canvas ? "" : " This browser cannot show the picture itself."}`);
 }
 
@@ -91,8 +91,8 @@ async function play(open) {
 
 async function judgeFrames(source) {
   const tracks = new Tracks();
-  const moments = []; // of the last second's frames
-  let drawn = 0, last = -1;
+  const moments = []; // when the last two seconds' frames were judged, two frames at least
+  let drawn = 0, frame = 0, last = -1;
   while (running === source && !source.ended) {
     const time = source.time;
     if (time === last) {
@@ -105,10 +105,10 @@ async function judgeFrames(source) {
     if (running !== source) return;
     const faces = tracks.follow(found.faces, time);
     show(canvas, found, faces, true);
-    table.add(source.name, time, faces);
+    table.add(source.name, faces, { frame: frame++, time });
     const now = performance.now();
     moments.push(now);
-    while (now - moments[0] > 2000) moments.shift();
+    while (moments.length > 2 && now - moments[0] > 2000) moments.shift();
     if (moments.length > 1) $("rate").textContent = `${((1000 * (moments.length - 1)) / (now - moments[0])).toFixed(1)} frames/s`;
     if (source.isSeekable) $("position").value = time / source.element.duration;
     if (now - drawn > TABLE_EVERY) {
@@ -142,12 +142,12 @@ function open(files) {
 }
 
 function connect() {
-  for (const id of ["photos", "video"]) {
-    $(id).addEventListener("change", ({ target }) => {
-      open(target.files);
-      target.value = ""; // the same file can be chosen again
-    });
-  }
+  $("photos").addEventListener("change", async ({ target }) => {
+    await judgePhotographs([...target.files]);
+    target.value = ""; // the same file can be chosen again
+  });
+  $("video").addEventListener("change", ({ target: { files } }) => files.length && play(() => openVideo(files[0])));
+  $("video").addEventListener("click", ({ target }) => (target.value = ""));
   $("camera").addEventListener("click", () => play(openCamera));
   $("pause").addEventListener("click", () => {
     const { element } = running;

@@ -4,12 +4,14 @@ import { mostProbable } from "./faces.js";
 
 const MOST_ROWS = 100_000; // 20 minutes of camera with four faces; some 40 MB
 const SHOWN = 6;
+// The columns of emotion-gcn predict's tables, in their order.
+const SOURCES = ["file", "frame", "time", "track", "face"];
 const PLACES = ["x0", "y0", "x1", "y1", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "score"];
 
 export class Table {
   constructor(tasks) {
     this.tasks = tasks;
-    this.columns = ["source", "time", "face", ...PLACES, ...tasks.flatMap(columnsOf)];
+    this.columns = [...SOURCES, ...PLACES, ...tasks.flatMap(({ columns }) => columns)];
     this.rows = [];
   }
 
@@ -17,13 +19,14 @@ export class Table {
     return this.rows.length >= MOST_ROWS;
   }
 
-  /** Adds the faces of a picture, or of a frame at a time in seconds. */
-  add(source, time, faces) {
-    for (const face of faces) {
+  /** Adds the faces of a picture, or of a frame: its number and its time in seconds. */
+  add(source, faces, { frame = "", time = "" } = {}) {
+    for (const [place, face] of faces.entries()) {
       if (this.isFull) return;
       const places = [...face.box, ...face.left_eye, ...face.right_eye, face.score];
       const answers = this.tasks.flatMap((task) => cellsOf(task, face.answers[task.name]));
-      this.rows.push([source, time === null ? "" : time.toFixed(3), face.number, ...places.map(rounded), ...answers]);
+      const track = frame === "" ? "" : face.number;
+      this.rows.push([source, frame, time && time.toFixed(3), track, place + 1, ...places.map(rounded), ...answers]);
     }
   }
 
@@ -37,7 +40,7 @@ export class Table {
 
   /** Draws the last rows into a table element, without the places. */
   draw(element) {
-    const shown = this.columns.map((_, i) => i).filter((i) => i < 3 || i >= 3 + PLACES.length);
+    const shown = this.columns.map((_, i) => i).filter((i) => !PLACES.includes(this.columns[i]));
     const line = (cells, kind) => {
       const row = document.createElement("tr");
       row.append(...shown.map((i) => Object.assign(document.createElement(kind), { textContent: cells[i] })));
@@ -46,8 +49,6 @@ export class Table {
     element.replaceChildren(line(this.columns, "th"), ...this.rows.slice(-SHOWN).reverse().map((row) => line(row, "td")));
   }
 }
-
-const columnsOf = ({ kind, name, outputs }) => (kind === "classes" ? [name, ...outputs.map((word) => `p_${word}`)] : outputs);
 
 function cellsOf({ kind, outputs }, answers) {
   const numbers = outputs.map((name) => answers[name].toFixed(4));
