@@ -27,7 +27,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="of load by four clients")
     options = parser.parse_args()
     data = (pathlib.Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
-    expected = post(options.port, data)[1]
+    status, expected, _ = post(options.port, data)
+    if status != 200:
+        parser.error(f"no server answers at port {options.port} ({status}): start emotion-gcn serve, and wait for its line")
     print(f"memory before: {memory(options.pid)}")
     start = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(options.burst) as pool:
