@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/installed
 
 ASTRONAUT = "$$($(VENV)/bin/python -c 'import skimage; print(skimage.__path__[0])')/data/astronaut.png"
 
-.PHONY: demo test bench lint format
+.PHONY: demo test bench lint format browser
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
@@ -15,6 +15,15 @@ demo: $(INSTALLED)
 	$(VENV)/bin/emotion-gcn predict --checkpoint runs/demo --overlay runs/demo/photographs $(ASTRONAUT)
 	@echo "and the model that is shipped, trained on real faces:"
 	$(VENV)/bin/emotion-gcn predict $(ASTRONAUT)
+
+# What the tests of the page need besides, and say when they lack it: Chromium, and ONNX Runtime Web from npm.
+RUNTIME_WEB := build/onnxruntime-web-1.30.0.tgz
+
+browser: $(RUNTIME_WEB)
+	command -v chromium || { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+
+$(RUNTIME_WEB):
+	mkdir -p build && cd build && npm pack onnxruntime-web@1.30.0
 
 test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest --numprocesses=2 --dist=loadfile

@@ -19,7 +19,7 @@ FLOORS = [
     {"data", "checkpoints", "onnx_writer"},
     {"conversion", "inference"},
     {"evaluation", "export"},
-    {"training", "explanation"},
+    {"training", "explanation", "serving"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -104,6 +104,7 @@ def test_predicting_and_converting_need_no_extra():
         "evaluation",
         "explanation",
         "onnx_writer",
+        "serving",
     ):
         for path in (PACKAGE / room).rglob("*.py"):
             assert not extras & {name.partition(".")[0] for name in imports(path)}, path

@@ -1,6 +1,7 @@
 """Arguments that several subcommands take, and how they are read."""
 
 import argparse
+import pathlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,11 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a training run, a checkpoint or a model's file; by default the shipped model",
     )
+
+
+def model_name(checkpoint: str | None) -> str:
+    """What a page calls the model of `--checkpoint`."""
+    return pathlib.PurePath(checkpoint).name if checkpoint else "The shipped model"
 
 
 def add_labelled(parser: argparse.ArgumentParser, *, required: bool) -> None:

@@ -1,0 +1,83 @@
+// Cuts an aligned square face out of a picture: the counterpart of emotion_gcn_jax/faces/alignment.py, whose docstrings
+// explain the coordinates. Its results differ from that by rounding (tests/serving/test_page.py says by how much).
+
+import { reduced, resized } from "./resizing.js";
+
+const WARP_LIMIT = 4096;
+const CUBIC = -0.75; // OpenCV's constant of the bicubic kernel
+const BITS = 12, STEPS = 1 << BITS; // places between two pixels for which the kernel is known
+
+function sides(box, crop) {
+  const native = crop.side * Math.max(box[2] - box[0], box[3] - box[1]);
+  return [crop.enlarge ? crop.size : Math.min(crop.size, Math.max(1, rounded(native))), native];
+}
+
+/** As Python rounds: halves to the even neighbour. */
+export function rounded(number) {
+  const near = Math.round(number);
+  return Math.abs(number - Math.trunc(number)) === 0.5 && near % 2 !== 0 ? near - 1 : near;
+}
+
+/** The matrix [a, b, c, d, e, f] that maps (x, y) to (a x + b y + c, d x + e y + f), a pixel of the crop. */
+export function cropTransform(box, [leftX, leftY], [rightX, rightY], crop) {
+  const angle = crop.level_eyes ? Math.atan2(rightY - leftY, rightX - leftX) : 0;
+  const [stored, native] = sides(box, crop);
+  const cosine = (Math.cos(angle) * stored) / native, sine = (Math.sin(angle) * stored) / native;
+  const x = (box[0] + box[2]) / 2, y = (box[1] + box[3]) / 2;
+  return [cosine, sine, stored / 2 - cosine * x - sine * y, -sine, cosine, stored / 2 + sine * x - cosine * y];
+}
+
+export function inverse([a, b, c, d, e, f]) {
+  const size = a * e - b * d;
+  return [e / size, -b / size, (b * f - e * c) / size, -d / size, a / size, (d * c - a * f) / size];
+}
+
+export const mapped = ([a, b, c, d, e, f], [x, y]) => [a * x + b * y + c, d * x + e * y + f];
+
+/** Returns the face as an RGB image; `image` is RGB, too. */
+export function alignAndCrop(image, box, leftEye, rightEye, crop) {
+  const transform = cropTransform(box, leftEye, rightEye, crop);
+  const [stored, native] = sides(box, crop);
+  const shrink = Math.ceil(native / WARP_LIMIT);
+  if (shrink > 1) image = reduced(image, shrink);
+  const side = Math.max(stored, rounded(native / shrink));
+  const scale = side / stored;
+  const [a, b, , d, e] = transform.map((number) => number * shrink * scale);
+  const c = transform[2] * scale + 0.5 * (a + b) - 0.5, f = transform[5] * scale + 0.5 * (d + e) - 0.5;
+  return resized(warped(image, inverse([a, b, c, d, e, f]), side), stored, stored, "bilinear_antialiased");
+}
+
+const WEIGHTS = Array.from({ length: STEPS }, (_, step) => {
+  const x = step / STEPS;
+  const far = (t) => CUBIC * (t ** 3 - 5 * t ** 2 + 8 * t - 4);
+  const near = (t) => (CUBIC + 2) * t ** 3 - (CUBIC + 3) * t ** 2 + 1;
+  return [far(1 + x), near(x), near(1 - x), far(2 - x)];
+});
+
+/** Samples a square bicubically, black beyond the image, as OpenCV's warpAffine does. */
+function warped({ width, height, data }, [a, b, c, d, e, f], side) {
+  const made = new Uint8ClampedArray(side * side * 3);
+  for (let y = 0, to = 0; y < side; y++) {
+    for (let x = 0; x < side; x++, to += 3) {
+      const placeX = Math.round((a * x + b * y + c) * STEPS), placeY = Math.round((d * x + e * y + f) * STEPS);
+      const left = (placeX >> BITS) - 1, top = (placeY >> BITS) - 1;
+      if (left <= -4 || top <= -4 || left >= width || top >= height) continue;
+      const across = WEIGHTS[placeX & (STEPS - 1)], down = WEIGHTS[placeY & (STEPS - 1)];
+      let red = 0, green = 0, blue = 0;
+      for (let j = 0; j < 4; j++) {
+        if (top + j < 0 || top + j >= height) continue;
+        for (let i = 0; i < 4; i++) {
+          if (left + i < 0 || left + i >= width) continue;
+          const weight = down[j] * across[i], from = 3 * ((top + j) * width + left + i);
+          red += weight * data[from];
+          green += weight * data[from + 1];
+          blue += weight * data[from + 2];
+        }
+      }
+      made[to] = red;
+      made[to + 1] = green;
+      made[to + 2] = blue;
+    }
+  }
+  return { width: side, height: side, channels: 3, data: made };
+}

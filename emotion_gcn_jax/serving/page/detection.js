@@ -1,0 +1,105 @@
+// Finds faces with CenterFace: the counterpart of emotion_gcn_jax/faces/detection.py, which explains every number.
+
+import { alignAndCrop, cropTransform, inverse, mapped, rounded } from "./cutting.js";
+import { resized } from "./resizing.js";
+
+const CELL = 4;
+const MULTIPLE = 32;
+const OUTPUTS = ["537", "538", "539", "540"];
+const SAME_FACE = 0.3;
+const SCORE = 0.5, FIRST_SCORE = 0.25, WINDOW_SCORE = 0.2;
+const WINDOW = { side: 2.0, size: 160, enlarge: true, level_eyes: true };
+
+/** Returns a function that finds the faces of an RGB image whose longest side the network sees as `longest` pixels. */
+export function detector(ort, session) {
+  return async (image, longest) => {
+    const scale = longest / Math.max(image.width, image.height);
+    const width = Math.max(1, rounded(image.width * scale)), height = Math.max(1, rounded(image.height * scale));
+    const shrunk = resized(image, width, height, scale < 1 ? "area" : "bilinear");
+    const toPicture = [image.width / width, 0, 0, 0, image.height / height, 0];
+    const faces = [];
+    for (const face of await look(ort, session, shrunk, FIRST_SCORE)) {
+      faces.push(await lookAgain(ort, session, image, moved(face, toPicture)));
+    }
+    return distinct(faces.filter(({ score }) => score >= SCORE))
+      .map((face) => ({ box: boxOf(face), left_eye: face.landmarks[0], right_eye: face.landmarks[1], score: face.score }))
+      .sort((one, other) => one.box[0] - other.box[0]);
+  };
+}
+
+/** Returns the detection with the box that a dataset would have; `rule` is a DatasetBox of detection.py. */
+export function inDataset(found, rule) {
+  const [x0, y0, x1, y1] = found.box, [leftX, leftY] = found.left_eye, [rightX, rightY] = found.right_eye;
+  const side = Math.max(x1 - x0, y1 - y0), angle = Math.atan2(rightY - leftY, rightX - leftX);
+  const sine = Math.sin(angle), cosine = Math.cos(angle);
+  const aside = side * rule.aside_per_sine * sine;
+  const down = side * (rule.down + rule.down_per_sine * Math.abs(sine));
+  const x = (x0 + x1) / 2 + aside * cosine - down * sine, y = (y0 + y1) / 2 + aside * sine + down * cosine;
+  const half = (side * (rule.scale + rule.scale_per_sine * Math.abs(sine))) / 2;
+  return { ...found, box: [x - half, y - half, x + half, y + half] };
+}
+
+async function look(ort, session, { width, height, data }, leastScore) {
+  const wide = Math.ceil(width / MULTIPLE) * MULTIPLE, high = Math.ceil(height / MULTIPLE) * MULTIPLE;
+  const padded = new Float32Array(3 * wide * high);
+  for (let c = 0; c < 3; c++) {
+    for (let y = 0; y < height; y++) {
+      for (let x = 0, to = (c * high + y) * wide, from = 3 * y * width + c; x < width; x++, from += 3) padded[to++] = data[from];
+    }
+  }
+  const input = new ort.Tensor("float32", padded, [1, 3, high, wide]);
+  const results = await session.run({ [session.inputNames[0]]: input }, OUTPUTS);
+  const [scores, sides, offsets, landmarks] = OUTPUTS.map((name) => results[name].data);
+  const columns = wide / CELL, cells = columns * (high / CELL);
+  const faces = [];
+  for (let cell = 0; cell < cells; cell++) {
+    if (scores[cell] < leastScore) continue;
+    const row = Math.floor(cell / columns), column = cell % columns;
+    const side = [CELL * Math.exp(sides[cells + cell]), CELL * Math.exp(sides[cell])];
+    const centre = [CELL * (column + 0.5 + offsets[cells + cell]), CELL * (row + 0.5 + offsets[cell])];
+    const point = (i) => [1, 0].map((yx, xy) => landmarks[(2 * i + yx) * cells + cell] * side[xy] + centre[xy] - side[xy] / 2);
+    faces.push({ score: scores[cell], centre, side, landmarks: [0, 1, 2, 3, 4].map(point) });
+  }
+  return distinct(faces);
+}
+
+function distinct(faces) {
+  const kept = [];
+  for (const face of [...faces].sort((one, other) => other.score - one.score)) {
+    if (kept.every((other) => overlap(face, other) < SAME_FACE)) kept.push(face);
+  }
+  return kept;
+}
+
+async function lookAgain(ort, session, image, face) {
+  const place = [boxOf(face), face.landmarks[0], face.landmarks[1], WINDOW];
+  const toWindow = cropTransform(...place);
+  const before = moved(face, toWindow);
+  for (const again of await look(ort, session, alignAndCrop(image, ...place), WINDOW_SCORE)) {
+    if (overlap(again, before) >= SAME_FACE) {
+      return { ...moved(again, inverse(toWindow)), score: Math.max(face.score, again.score) };
+    }
+  }
+  return face;
+}
+
+function moved(face, transform) {
+  const [a, b, , d, e] = transform;
+  return {
+    ...face,
+    centre: mapped(transform, face.centre),
+    side: [face.side[0] * Math.hypot(a, d), face.side[1] * Math.hypot(b, e)],
+    landmarks: face.landmarks.map((point) => mapped(transform, point)),
+  };
+}
+
+function boxOf({ centre: [x, y], side: [width, height] }) {
+  return [x - width / 2, y - height / 2, x + width / 2, y + height / 2];
+}
+
+function overlap(one, other) {
+  const a = boxOf(one), b = boxOf(other);
+  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]), height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
+  const shared = Math.max(0, width) * Math.max(0, height);
+  return shared / (one.side[0] * one.side[1] + other.side[0] * other.side[1] - shared);
+}
