@@ -210,6 +210,8 @@ def test_a_run_that_lost_its_config_or_part_of_its_last_checkpoint(finished, tmp
     data.unlink()
     with pytest.raises(UserError, match="is incomplete or damaged"):
         loop.train_and_evaluate(config, tmp_path / "run", resume=True)
+    shutil.rmtree(tmp_path / "run")
+    shutil.copytree(workdir, tmp_path / "run")
     (tmp_path / "run" / "config.json").unlink()
     with pytest.raises(UserError, match=r"has lost its config.json: put it back"):
         loop.train_and_evaluate(config, tmp_path / "run", resume=True)
