@@ -29,7 +29,9 @@ def main() -> int:
     data = (pathlib.Path(skimage.__file__).parent / "data" / "astronaut.png").read_bytes()
     status, expected, _ = post(options.port, data)
     if status != 200:
-        parser.error(f"no server answers at port {options.port} ({status}): start emotion-gcn serve, and wait for its line")
+        parser.error(
+            f"no server answers at port {options.port} ({status}): start emotion-gcn serve, and wait for its line"
+        )
     print(f"memory before: {memory(options.pid)}")
     start = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(options.burst) as pool:
