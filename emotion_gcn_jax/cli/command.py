@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="emotion-gcn",
         description="What faces express: expressions, valence and arousal, action units.",
-        epilog="example:\n  emotion-gcn predict photo.jpg\n\n"
-        "emotion-gcn SUBCOMMAND --help shows the arguments of one, with an example.",
+        epilog="examples:\n  emotion-gcn predict photo.jpg\n"
+        "  emotion-gcn predict --help     the arguments of a subcommand, with an example",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")

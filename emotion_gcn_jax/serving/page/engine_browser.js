@@ -1,7 +1,7 @@
 // Faces are judged by this browser: no picture goes anywhere.
 
 const PHOTOGRAPH_SIDE = 640; // what the detector sees of a photograph, as emotion-gcn predict has it
-const FRAME_SIDE = 320; // of a frame: four times as fast, and misses faces below about 16 pixels of 640
+const FRAME_SIDE = 320; // of a frame: a quarter of the pixels, so that there are several a second
 
 /** Returns `about`, what the model is, and `judge`, which takes a canvas and, if it is of a file, the file. */
 export async function start() {

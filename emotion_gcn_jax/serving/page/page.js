@@ -6,7 +6,7 @@ import { start } from "./engine.js";
 import { Tracks, affectTask } from "./faces.js";
 import { openCamera, openVideo, photograph } from "./sources.js";
 import { Stage } from "./stage.js";
-import { Table } from "./table.js";
+import { SHOWN, Table } from "./table.js";
 
 const $ = (id) => document.getElementById(id);
 const TABLE_EVERY = 500; // milliseconds between drawings of the table while frames come
@@ -35,7 +35,7 @@ function drawTable() {
   $("scroll").hidden = !rows;
   $("clear").disabled = $("download").disabled = !rows;
   const full = table.isFull ? ": it is full, download and clear it" : "";
-  $("count").textContent = rows ? `${rows.toLocaleString("en")} ${rows === 1 ? "face" : "faces"}, the last ones first${full}` : "no faces yet";
+  $("count").textContent = rows ? `${rows.toLocaleString("en")} ${rows === 1 ? "face" : "faces"}${rows > SHOWN ? ", the last ones shown" : ""}${full}` : "no faces yet";
 }
 
 const counted = (number) => (number === 0 ? "No face was found" : number === 1 ? "One face" : `${number} faces`);

@@ -23,18 +23,18 @@ export async function photograph(file) {
 /** The frames of a video element, at most LIVE_SIDE wide or high. */
 class Frames {
   constructor(name, element) {
-    Object.assign(this, { name, element, canvas: new OffscreenCanvas(1, 1) });
-    this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
+    Object.assign(this, { name, element, canvases: [new OffscreenCanvas(1, 1), new OffscreenCanvas(1, 1)] });
   }
 
-  /** What is shown now. */
+  /** What is shown now; the frame before stays as it was, since the page may still show it. */
   frame() {
     const { videoWidth, videoHeight } = this.element;
     const scale = Math.min(1, LIVE_SIDE / Math.max(videoWidth, videoHeight));
     const width = Math.round(videoWidth * scale), height = Math.round(videoHeight * scale);
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    this.pen.drawImage(this.element, 0, 0, width, height);
-    return this.canvas;
+    const canvas = this.canvases.reverse()[0];
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    canvas.getContext("2d", { willReadFrequently: true }).drawImage(this.element, 0, 0, width, height);
+    return canvas;
   }
 
   get ended() {

@@ -2,8 +2,8 @@
 
 import { mostProbable } from "./faces.js";
 
-const MOST_ROWS = 100_000; // 20 minutes of camera with four faces; some 40 MB
-const SHOWN = 6;
+const MOST_ROWS = 100_000; // a bound on the memory of a page that is left open before the camera
+export const SHOWN = 6;
 // The columns of emotion-gcn predict's tables, in their order.
 const SOURCES = ["file", "frame", "time", "track", "face"];
 const PLACES = ["x0", "y0", "x1", "y1", "left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y", "score"];
