@@ -44,8 +44,8 @@ def _run(arguments: argparse.Namespace) -> int:
         name = model_name(arguments.checkpoint)
         opened = server.open_server(load(arguments.checkpoint), name, *where, arguments.token)
     with opened:
-        print(f"open {opened.address} in a browser; Ctrl-C ends", flush=True)
         try:
+            print(f"open {opened.address} in a browser; Ctrl-C ends", flush=True)
             opened.serve_forever()
         except KeyboardInterrupt:
             print("\nended")

@@ -103,7 +103,7 @@ def test_eight_bits_are_close_on_the_faces_that_they_were_calibrated_on(
     assert path.stat().st_size < 0.8 * exported(kind, is_uint8=False).stat().st_size
     found = RUNTIMES[kind](path, faces.astype(np.float32))
     for name, answers in model.answers(faces).items():
-        assert np.abs(np.asarray(found[name]) - answers).mean() < 0.1 * max(answers.std(), 0.1), name
+        assert np.abs(np.asarray(found[name]) - answers).mean() < 0.2 * max(answers.std(), 0.1), name
 
 
 @pytest.mark.parametrize("batch", [1, 3])
