@@ -1,4 +1,4 @@
-"""What the page must know of a model, and what it is told of a picture."""
+"""What the page must know of a model, and the answers that it gets for a picture."""
 
 from typing import Any
 
