@@ -8,18 +8,29 @@ import pathlib
 import re
 import runpy
 import sys
+import traceback
 
+import jax
 import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from emotion_gcn_jax import old_formats, runtime
+from emotion_gcn_jax import old_formats, processes, runtime
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import user_path
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file; configs/common.py has every field.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints, TensorBoard's scalars and the report are written.")
 _RESUME = flags.DEFINE_bool("resume", False, "Continue from the working directory's last checkpoint, if it has one.")
+
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Train together with the processes that Slurm, a TPU pod or Open MPI started."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "Train together with others without such a launcher: HOST:PORT of the first process."
+)
+_PROCESSES = flags.DEFINE_integer("processes", None, "With --coordinator: how many there are.")
+_PROCESS = flags.DEFINE_integer("process", None, "With --coordinator: which this one is, from 0.")
 
 _CONFIG_OPTION = re.compile(r"--?config(?:\.(?P<field>[\w.]+))?(?:=(?P<value>.*))?", re.DOTALL)
 _HOME = re.compile(r"^(--?config=)(~.*)", re.DOTALL)
@@ -32,13 +43,28 @@ def main(argv: list[str]) -> None:
     if not _WORKDIR.value:
         raise UserError("--workdir is empty: name a folder for the run, such as --workdir=runs/first.")
     runtime.set_up()
+    _join()
     from emotion_gcn_jax.training import interruption, loop  # after the set-up: it loads TensorFlow
 
     try:
-        loop.train_and_evaluate(_CONFIG.value, _WORKDIR.value, resume=_RESUME.value)
+        with processes.noticing_deaths():
+            loop.train_and_evaluate(_CONFIG.value, _WORKDIR.value, resume=_RESUME.value)
     except interruption.Preempted as saved:
         print(f"train.py: {saved}", file=sys.stderr)
         sys.exit(interruption.STATUS)
+
+
+def _join() -> None:
+    """Makes this process one of several, if it is to be."""
+    named = [_COORDINATOR.value, _PROCESSES.value, _PROCESS.value]
+    if any(value is not None for value in named):
+        if None in named:
+            raise UserError("--coordinator, --processes and --process belong together: give all three.")
+        processes.join(*named)
+    elif _DISTRIBUTED.value:
+        processes.join_launched()
+    if jax.process_index():
+        runtime.drop_output()  # the first process speaks for all
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -86,7 +112,10 @@ if __name__ == "__main__":
         app.run(main, flags_parser=parse_flags)
     except UserError as error:
         print(f"train.py: {error}", file=sys.stderr)
-        sys.exit(2)
+        processes.leave(2)
     except KeyboardInterrupt:
         print("\ntrain.py: stopped; --resume continues from the last checkpoint, if there is one.", file=sys.stderr)
-        sys.exit(130)
+        processes.leave(130)
+    except Exception:
+        traceback.print_exc()
+        processes.leave(1)

@@ -191,7 +191,8 @@ def write(
         items["extras"] = ocp.args.StandardSave(dict(extras))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler(*items)) as checkpointer:
+        handler = ocp.CompositeCheckpointHandler(*items)
+        with ocp.Checkpointer(handler, multiprocessing_options=_by_itself()) as checkpointer:
             checkpointer.save(folder, args=ocp.args.Composite(**items))
         checksums.write(folder)
     except OSError as error:
@@ -249,10 +250,21 @@ def _put_aside(folder: pathlib.Path, damaged: pathlib.Path) -> pathlib.Path:
 
 
 def _manager(folder: pathlib.Path, *, keep: int) -> ocp.CheckpointManager:
+    folder.mkdir(exist_ok=True)
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        create=False,
+        max_to_keep=keep,
+        enable_async_checkpointing=False,
+        cleanup_tmp_directories=True,
+        multiprocessing_options=_by_itself(),
     )
     return ocp.CheckpointManager(folder, options=options)
+
+
+def _by_itself() -> ocp.options.MultiprocessingOptions:
+    """Of several processes each reads and writes without waiting for the others."""
+    index = jax.process_index()
+    return ocp.options.MultiprocessingOptions(primary_host=index, active_processes={index})
 
 
 def _save(manager: ocp.CheckpointManager, step: int, variables: Tree, meta: dict[str, Any], **items: Any) -> None:
@@ -347,5 +359,6 @@ def _silence_abandoned_reads() -> None:
 
 
 def _restore_items(folder: pathlib.Path, **items: Any) -> Any:
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler(*items)) as checkpointer:
+    handler = ocp.CompositeCheckpointHandler(*items)
+    with ocp.Checkpointer(handler, multiprocessing_options=_by_itself()) as checkpointer:
         return checkpointer.restore(folder, args=ocp.args.Composite(**items))

@@ -1,8 +1,10 @@
 """Several devices as one: the mapped axis, and what is handed to a function that runs under it.
 
-`pmap_step` is the one place that says what maps over the devices; the functions that it maps know only AXIS.
+`pmap_step` is the one place that says what maps over the devices; the functions that it maps know only AXIS. The
+devices may be those of several processes (processes.py): then each hands over, and gets back, what is on its own.
 """
 
+import collections
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,6 +13,7 @@ import flax.jax_utils
 import jax
 import numpy as np
 
+from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.trees import Batch, Tree
 
 AXIS = "batch"
@@ -34,9 +37,30 @@ def pmap_step(
     return jax.pmap(mapped, axis_name=AXIS, devices=devices, donate_argnums=(0,) if donate else ())
 
 
+def all_devices() -> list[jax.Device]:
+    """The devices of all processes, one process's after another's: so its share of a batch is in one piece.
+
+    Raises:
+        UserError: the processes have not all equally many.
+    """
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    counts = collections.Counter(device.process_index for device in devices)
+    if len(set(counts.values())) > 1:
+        raise UserError(
+            f"The processes of a run need as many devices each, and have {', '.join(map(str, counts.values()))}: start "
+            f"them with equally many."
+        )
+    return devices
+
+
+def own(devices: Sequence[jax.Device]) -> list[jax.Device]:
+    """Those of this process, in their order."""
+    return [device for device in devices if device.process_index == jax.process_index()]
+
+
 def replicate(tree: Tree, devices: Sequence[jax.Device]) -> Tree:
     """Copies every array to all devices, placed as a step's own results are: or its second call would recompile."""
-    return flax.jax_utils.replicate(tree, devices, axis_name=AXIS)
+    return flax.jax_utils.replicate(tree, own(devices), axis_name=AXIS)
 
 
 def unreplicate(tree: Tree) -> Tree:
@@ -45,9 +69,9 @@ def unreplicate(tree: Tree) -> Tree:
 
 
 def prefetch(batches: Iterator[Batch], devices: Sequence[jax.Device]) -> Iterator[Batch]:
-    """Spreads batches over the devices, one ahead of the step; placed as `replicate` places."""
-    spread_batches = (spread(batch, len(devices)) for batch in batches)
-    return flax.jax_utils.prefetch_to_device(spread_batches, 2, devices, axis_name=AXIS)
+    """Spreads this process's shares of batches over its devices, one ahead of the step; placed as `replicate` does."""
+    spread_batches = (spread(batch, len(own(devices))) for batch in batches)
+    return flax.jax_utils.prefetch_to_device(spread_batches, 2, own(devices), axis_name=AXIS)
 
 
 def spread(batch: Batch, device_count: int) -> Batch:

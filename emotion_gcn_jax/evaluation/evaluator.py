@@ -19,7 +19,7 @@ from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.models.layers import OBSERVED
-from emotion_gcn_jax.parallel import AXIS, pmap_step, replicate, spread
+from emotion_gcn_jax.parallel import AXIS, own, pmap_step, replicate, spread
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.trees import Batch, Tree
@@ -66,6 +66,8 @@ def on_devices(
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """Makes a function of uint8 images, as many as divide over the devices, to what `predict` returns of them all.
 
+    With several processes each hands over its own images, and all get what is returned of those of all.
+
     Args:
         predict: `predict_step` under pmap.
         variables: replicated over the devices.
@@ -73,7 +75,7 @@ def on_devices(
     """
 
     def answers(images: np.ndarray) -> dict[str, np.ndarray]:
-        gathered = predict(variables, spread({"image": images}, len(devices)))
+        gathered = predict(variables, spread({"image": images}, len(own(devices))))
         return {name: _first_device(array) for name, array in gathered.items()}
 
     return answers

@@ -6,6 +6,10 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+import jax
+
+from emotion_gcn_jax import processes
+
 STATUS = 75  # train.py's exit status then: EX_TEMPFAIL of sysexits.h, "try again later"
 
 
@@ -19,15 +23,20 @@ class Request:
     def __init__(self) -> None:
         self.made = False
 
+    def ends_at(self, step: int) -> bool:
+        """Whether the run is to end with this step, which has been taken; in all of its processes it is the same."""
+        return self.made or (jax.process_count() > 1 and processes.asked_to_end(step))
+
 
 @contextlib.contextmanager
 def listening() -> Iterator[Request]:
     """While this lasts, the first SIGTERM is a request; a second one ends the process as ever.
 
-    Outside the main thread, where Python takes no signals, nothing is listened to.
+    Outside the main thread, where Python takes no signals, nothing is listened to. Of several processes JAX takes the
+    signals, and has them agree on a step.
     """
     request = Request()
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or jax.process_count() > 1:
         yield request
         return
     before = signal.getsignal(signal.SIGTERM)

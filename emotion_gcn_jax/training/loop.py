@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 from typing import Any
 
+import jax
 import ml_collections
 import tqdm
 
@@ -18,6 +20,7 @@ from emotion_gcn_jax.evaluation.evaluator import evaluate, on_devices
 from emotion_gcn_jax.evaluation.predictions import Predictions, metrics_by_task, scores
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
 from emotion_gcn_jax.parallel import prefetch, replicate, unreplicate
+from emotion_gcn_jax.processes import everywhere, from_first, on_first
 from emotion_gcn_jax.training import checks, interruption, workdir
 from emotion_gcn_jax.training.interruption import Preempted
 from emotion_gcn_jax.training.run import Run, describe, prepare
@@ -63,6 +66,8 @@ class Progress:
 def train_and_evaluate(config: ml_collections.ConfigDict, folder: PathLike, *, resume: bool = False) -> dict[str, Any]:
     """Trains a model, or continues training it, and writes the best checkpoint's report.
 
+    Several processes (processes.py) all call it, with the same arguments; they need a disk that they share.
+
     Args:
         config: see configs/common.py.
         folder: the working directory, where `checkpoints/`, `tensorboard/` and `report/` are written.
@@ -78,12 +83,13 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: PathLike, *, r
     folder = user_path(folder)
     if config.model.dtype == "bfloat16":
         runtime.use_onednn()
-    config, last = workdir.check(config, folder, resume)
-    run = prepare(config, last=last)
-    with workdir.opened(config, folder, last) as saved:
-        state, progress = _restore(run, saved)
+    config, last = from_first(lambda: workdir.check(config, folder, resume))
+    run = everywhere(lambda: prepare(config, last=last))
+    with contextlib.ExitStack() as stack:
+        saved = on_first(lambda: stack.enter_context(workdir.opened(config, folder, last)))
+        state, progress = from_first(lambda: _restore(run, saved))
         print(describe(run))
-        writer = metric_writers.create_default_writer(folder / TENSORBOARD_FOLDER)
+        writer = metric_writers.create_default_writer(folder / TENSORBOARD_FOLDER, just_logging=jax.process_index() > 0)
         with contextlib.closing(writer), interruption.listening() as request:
             _train(run, saved, writer, state, progress, request)
         return _write_best_report(run, folder)
@@ -108,18 +114,19 @@ def _train(
             if 0 < config.patience <= progress.epochs_without_better:
                 break
             state, scalars = run.train_step(state, next(data))
-            epoch_ends, asked_to_end = step % run.steps_per_epoch == 0, request.made
+            epoch_ends, asked_to_end = step % run.steps_per_epoch == 0, request.ends_at(step)
             saves = asked_to_end or (config.checkpoint_every_steps and step % config.checkpoint_every_steps == 0)
             try:
                 log.add(step, scalars)
                 if epoch_ends or saves:
                     log.flush()
             except NotFiniteError as error:
-                raise _stopped_by(error, run, saved, unreplicate(state), progress) from None
+                stopped = functools.partial(_stopped_by, error, run, saved, state, progress)
+                raise from_first(stopped) from None
             if epoch_ends:
                 _finish_epoch(run, saved, writer, state, progress, step)
             elif saves:
-                _save_last(run, saved, unreplicate(state), progress, {})
+                on_first(functools.partial(_save_last, run, saved, state, progress, {}))
             if asked_to_end:
                 raise Preempted(f"asked to end (SIGTERM) and saved at step {step}: --resume goes on from there.")
 
@@ -152,7 +159,9 @@ def _finish_epoch(
 ) -> None:
     """Evaluates, remembers, and saves the last and, where it is better, the best checkpoint."""
     predictions = _evaluate(run, state.evaluated_variables())
-    metrics, (diagnosis, warnings) = metrics_by_task(predictions), run.model.diagnose(predictions.observed)
+    metrics, (diagnosis, warnings) = from_first(
+        lambda: (metrics_by_task(predictions), run.model.diagnose(predictions.observed))
+    )
     named = scores(metrics)
     task, metric = checks.selection_metric(run.config, run.tasks)
     row = {
@@ -164,10 +173,13 @@ def _finish_epoch(
         **diagnosis,
     }
     better = progress.record(row, metrics[task][metric])
-    host_state = unreplicate(state)
-    if better:
-        saved.save_best(step, host_state.evaluated_variables(), _meta(run, progress, named))
-    _save_last(run, saved, host_state, progress, named)
+
+    def save() -> None:
+        if better:
+            saved.save_best(step, unreplicate(state.evaluated_variables()), _meta(run, progress, named))
+        _save_last(run, saved, state, progress, named)
+
+    on_first(save)
     writer.write_scalars(step, {f"validation/{name}": value for name, value in (named | diagnosis).items()})
     shown = [f"{name} {metrics[task.name][name]:.3f}" for task in run.tasks for name in task.chief]
     tqdm.tqdm.write(
@@ -185,7 +197,7 @@ def _meta(run: Run, progress: Progress, validation: dict[str, float]) -> dict[st
 def _save_last(
     run: Run, saved: Checkpoints, state: TrainState, progress: Progress, validation: dict[str, float]
 ) -> None:
-    meta = _meta(run, progress, validation)
+    meta, state = _meta(run, progress, validation), unreplicate(state)
     saved.save_last(int(state.step), state.evaluated_variables(), state.remainder(), meta)
 
 
@@ -206,13 +218,16 @@ def _restore(run: Run, saved: Checkpoints) -> tuple[TrainState, Progress]:
 
 def _write_best_report(run: Run, folder: PathLike) -> dict[str, Any]:
     folder = user_path(folder)
-    best = checkpoints.read(folder)
-    metrics = report.write_report(
-        folder / REPORT_FOLDER,
-        _evaluate(run, replicate(best.variables, run.devices)),
-        checkpoint=str(best.path.relative_to(folder.absolute())),
-        config=best.meta["config"],
-        history=checkpoints.read_last_meta(folder)["progress"]["history"],
+    best = from_first(lambda: checkpoints.read(folder))
+    predictions = _evaluate(run, replicate(best.variables, run.devices))
+    metrics = from_first(
+        lambda: report.write_report(
+            folder / REPORT_FOLDER,
+            predictions,
+            checkpoint=str(best.path.relative_to(folder.absolute())),
+            config=best.meta["config"],
+            history=checkpoints.read_last_meta(folder)["progress"]["history"],
+        )
     )
     print(f"step {best.meta['step']} is the best: {report.summary(run.tasks, metrics)}")
     print(f"report: {folder / REPORT_FOLDER}")

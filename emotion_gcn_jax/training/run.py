@@ -22,7 +22,7 @@ from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.graph.nodes import nodes_of, targets
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.emotion_net import EmotionNet
-from emotion_gcn_jax.parallel import AXIS, pmap_step
+from emotion_gcn_jax.parallel import AXIS, all_devices, pmap_step
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import checks, optimizer, parts, starting_point
@@ -41,7 +41,7 @@ class Run:
         config: see configs/common.py.
         tasks: what is predicted, resolved on the training labels.
         model: the network, under the named axis.
-        devices: those that the steps run on.
+        devices: those that the steps run on, of all processes.
         data: what is trained on and validated on.
         train_loader: of the training batches.
         eval_loader: of the validation batches.
@@ -196,17 +196,20 @@ def _loaders(config: ml_collections.ConfigDict, device_count: int) -> tuple[Load
     """Of training and of evaluation."""
     for field in ("batch_size", "eval_batch_size"):
         checks.check_divisible(field, config.data[field], device_count)
-    inputs, threads = Input.from_dict(config.input), config.data.threads
-    return Loader(inputs, config.data.batch_size, threads), Loader(inputs, config.data.eval_batch_size, threads)
+    inputs, data = Input.from_dict(config.input), config.data
+    share = jax.process_index(), jax.process_count()
+    return Loader(inputs, data.batch_size, data.threads, *share), Loader(
+        inputs, data.eval_batch_size, data.threads, *share
+    )
 
 
 def _devices(count: int) -> list[jax.Device]:
-    if jax.process_count() > 1:
+    devices = all_devices()
+    if jax.process_count() > 1 and count not in (0, len(devices)):
         raise UserError(
-            f"Training runs in one process, with as many devices as it has, and {jax.process_count()} processes were "
-            f"started: start one."
+            f"config.training.devices asks for {count} devices, and several processes use all that they have, "
+            f"{len(devices)}: set it to 0."
         )
-    devices = jax.local_devices()
     if count > len(devices):
         raise UserError(
             f"config.training.devices asks for {count} devices, {len(devices)} are here: lower it, or 0 for all."

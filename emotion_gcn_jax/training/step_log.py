@@ -24,6 +24,7 @@ def progress_bar(run: Run, first_step: int) -> tqdm.tqdm:
         unit=" images",
         mininterval=0.5 if sys.stderr.isatty() else 20.0,
         dynamic_ncols=True,
+        disable=jax.process_index() > 0,
     )
 
 
