@@ -1,11 +1,11 @@
 """Kills a training run again and again, resumes it, and compares its end with that of an unbroken one, bit by bit.
 
-    python -m benchmarks.kill_and_resume --kills=20
-    python -m benchmarks.kill_and_resume --kills=10 --processes=2
+    python -m benchmarks.kill_and_resume --kills=20 --terms=5
+    python -m benchmarks.kill_and_resume --kills=10 --terms=5 --processes=2
 
-Every attempt is a process of its own, or several that train together, of which SIGKILL ends one: half of the times at
-any moment, else just after it has begun to save, to evaluate or to write the report. The network is small, the faces
-are noise.
+Every attempt is a process of its own, or several that train together, of which one is killed (SIGKILL): half of the
+times at any moment, else just after it has begun to save, to evaluate or to write the report. Some are asked to end
+(SIGTERM) between two steps. The network is small, the faces are noise.
 """
 
 import collections
@@ -28,10 +28,11 @@ from absl import app, flags
 from benchmarks import small_runs
 from benchmarks.small_runs import wait
 from emotion_gcn_jax import checkpoints, runtime
-from emotion_gcn_jax.training import loop
+from emotion_gcn_jax.training import interruption, loop
 
-_KILLS = flags.DEFINE_integer("kills", 20, "How many.")
-_PROCESSES = flags.DEFINE_integer("processes", 1, "That train together; any one of them is killed.")
+_KILLS = flags.DEFINE_integer("kills", 20, "How often it is killed.")
+_TERMS = flags.DEFINE_integer("terms", 0, "How often it is asked to end besides.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "That train together; any one of them gets the signal.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
 
 _STAGES = ("starting", "training", "saving", "evaluating", "reporting")
@@ -39,11 +40,11 @@ _STAGE = mmap.mmap(-1, 1)  # the children's, which the parent reads
 
 
 def main(argv: list[str]) -> None:
-    """Prints a line for every kill, and at the end one of JSON; exits with 1 where anything differs."""
+    """Prints a line for every signal, and at the end one of JSON; exits with 1 where anything differs."""
     del argv
     runtime.set_up()
     draw = random.Random(_SEED.value)
-    kills: collections.Counter[str] = collections.Counter()
+    stages: collections.Counter[str] = collections.Counter()
     others_took = 0.0
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -56,26 +57,30 @@ def main(argv: list[str]) -> None:
         start = time.perf_counter()
         assert not any(wait(child) for child in train("unbroken")), "the unbroken run failed"
         unbroken = time.perf_counter() - start
-        while kills.total() < _KILLS.value:
-            aim = draw.choice(_STAGES[2:]) if draw.random() < 0.5 else None
+        attempts = draw.sample(["kill", "term"], counts=[_KILLS.value, _TERMS.value], k=_KILLS.value + _TERMS.value)
+        while attempts:
+            number, aim = signal.SIGKILL, draw.choice(_STAGES[2:]) if draw.random() < 0.5 else None
+            if attempts[-1] == "term":
+                number, aim = signal.SIGTERM, "training"
             children = train("broken")
-            victim, *others = draw.sample(children, len(children))
-            stage = _kill(victim, aim, draw.uniform(0, unbroken), draw.uniform(0, 0.1))
-            killed = time.perf_counter()
-            ended = [wait(child) for child in others]
-            if stage is None:  # it came to its end first
-                assert not any(ended), f"processes ended with {ended}"
-                (folder / "broken").rename(folder / f"finished_{kills.total()}_{time.time_ns()}")
+            chosen, *others = draw.sample(children, len(children))
+            stage = _send(number, chosen, aim, draw.uniform(0, unbroken), draw.uniform(0, 0.1))
+            sent = time.perf_counter()
+            ended = [wait(child) for child in (chosen, *others)]
+            if not any(ended):  # it came to its end first
+                (folder / "broken").rename(folder / f"finished_{len(attempts)}_{time.time_ns()}")
                 continue
-            others_took = max(others_took, time.perf_counter() - killed)
-            kills[stage] += 1
-            print(f"kill {kills.total()}: {stage}{f'; the others ended with {ended}' if others else ''}", flush=True)
+            expected = -number if number == signal.SIGKILL else interruption.STATUS
+            assert ended[0] == expected, f"{number!r} while {stage} ended it with {ended[0]}"
+            others_took = max(others_took, time.perf_counter() - sent)
+            stages[stage] += 1
+            print(f"{attempts.pop()} while {stage}{f'; the others ended with {ended[1:]}' * bool(others)}", flush=True)
         assert not any(wait(child) for child in train("broken")), "the last resumption failed"
         ends = [small_runs.end(config, folder / path) for path in ("unbroken", "broken")]
         finished = [small_runs.end(config, path) for path in folder.glob("finished_*")]
     same = all(_identical(ends[0], end) for end in (ends[1], *finished))
-    result = {"kills": kills.total(), "stages": dict(kills), "runs": 1 + len(finished), "bit_identical": same}
-    result["unbroken_seconds"] = round(unbroken, 1)
+    result = {"kills": _KILLS.value, "terms": _TERMS.value, "stages": dict(stages), "runs": 1 + len(finished)}
+    result |= {"bit_identical": same, "unbroken_seconds": round(unbroken, 1)}
     if _PROCESSES.value > 1:
         result |= {"processes": _PROCESSES.value, "others_ended_within_seconds": round(others_took, 1)}
     print(json.dumps(result))
@@ -104,17 +109,16 @@ def _announced(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
     return announced
 
 
-def _kill(child: int, aim: str | None, after: float, within: float) -> str | None:
-    """Kills a process after so many seconds, or so long into a stage; returns the stage, None if it was over."""
+def _send(number: signal.Signals, child: int, aim: str | None, after: float, within: float) -> str:
+    """Sends a signal after so many seconds, so long into a stage, or when all is over; returns the stage."""
     start = time.perf_counter()
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
+    while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         if _STAGES[_STAGE[0]] == aim or (aim is None and time.perf_counter() - start > after):
             time.sleep(within)
-            stage = _STAGES[_STAGE[0]]
-            os.kill(child, signal.SIGKILL)
-            return stage if wait(child) == -signal.SIGKILL else None
+            break
         time.sleep(0.001)
-    return None
+    os.kill(child, number)
+    return _STAGES[_STAGE[0]]
 
 
 def _identical(one: Any, other: Any) -> bool:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import pickle
 import socket
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,7 +20,7 @@ from configs import folders as folders_config
 from emotion_gcn_jax import checkpoints, processes
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import encode_png
-from emotion_gcn_jax.training import loop, run
+from emotion_gcn_jax.training import interruption, loop, run
 from tfds_builders.folders import folders_dataset_builder
 
 SIDE = 48
@@ -61,8 +62,13 @@ def fork(work: Callable[[], object], variables: Mapping[str, str] | None = None)
         work()
         os._exit(0)
     except UserError as error:
-        print(f"process {os.getpid()}: {error}", file=os.fdopen(os.dup(2), "w"), flush=True)
+        print(error, file=sys.stderr, flush=True)
         os._exit(ENDED_WITH_A_SENTENCE)
+    except interruption.Preempted as saved:
+        print(saved, file=sys.stderr, flush=True)
+        if jax.process_count() > 1:
+            jax.distributed.shutdown()
+        os._exit(interruption.STATUS)
     except BaseException:
         traceback.print_exc()
         os._exit(1)
