@@ -35,7 +35,15 @@ _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
 _LATER: dict[str, dict[str, Any]] = {
     "dataset": {"balance": ""},
     "input": {"crop": 0},
-    "model": {"hidden": [], "dropout": 0.0, "embedding": 0},
+    "model": {
+        "hidden": [],
+        "dropout": 0.0,
+        "embedding": 0,
+        "recurrent": [],
+        "reset": "after",
+        "bidirectional": False,
+    },
+    "clip": {"length": 1, "min_present": 0.75},
     "augmentation": {
         "grey_probability": 0.0,
         "low_resolution": 0.0,

@@ -83,6 +83,7 @@ class StepOptions(NamedTuple):
         ema_decay: of the moving average; 0 for none.
         seed: of the augmentation and of what the model draws.
         steps_per_epoch: by which tasks that change while they are learnt know the time (Task.at).
+        clip_length: so many successive images are one clip; it is changed at random as a whole.
         l2: for parts of the model the factor of their kernels' sum of squares in the loss; see parts.py.
     """
 
@@ -92,6 +93,7 @@ class StepOptions(NamedTuple):
     ema_decay: float = 0.0
     seed: int = 0
     steps_per_epoch: int = 1
+    clip_length: int = 1
     l2: Parts = ()
 
 
@@ -134,7 +136,9 @@ def train_step(
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
         variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
-        result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
+        result: Any = model.apply(
+            variables, images, train=True, clip_length=options.clip_length, mutable=["batch_stats"], rngs=rngs
+        )
         outputs, updated = result
         losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
         weighted = [task.weight * losses[task.name] for task in tasks]
@@ -161,8 +165,9 @@ def train_step(
 
 
 def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:
-    """Augments, crops and normalises this device's images, each by its position in the global batch."""
-    keys_B = example_keys(jax.random.key(options.seed), step, _positions(len(images)))
+    """Augments, crops and normalises this device's images, each by its clip's position in the global batch."""
+    clips_B = _positions(len(images)) // options.clip_length
+    keys_B = example_keys(jax.random.key(options.seed), step, clips_B)
     dtype, inputs = model.param_dtype, options.input
     changed = augment(images, keys_B, options.augmentation, crop=inputs.crop, fill=inputs.mean, dtype=dtype)
     return inputs.normalise(changed, dtype)
