@@ -32,9 +32,13 @@ def main(argv: list[str]) -> None:
     if not _WORKDIR.value:
         raise UserError("--workdir is empty: name a folder for the run, such as --workdir=runs/first.")
     runtime.set_up()
-    from emotion_gcn_jax.training import loop  # after the set-up: it loads TensorFlow
+    from emotion_gcn_jax.training import interruption, loop  # after the set-up: it loads TensorFlow
 
-    loop.train_and_evaluate(_CONFIG.value, _WORKDIR.value, resume=_RESUME.value)
+    try:
+        loop.train_and_evaluate(_CONFIG.value, _WORKDIR.value, resume=_RESUME.value)
+    except interruption.Preempted as saved:
+        print(f"train.py: {saved}", file=sys.stderr)
+        sys.exit(interruption.STATUS)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -123,5 +123,6 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.training.devices = 0  # how many of this process's devices to use; 0 for all
     config.training.log_every_steps = 20
     config.training.checkpoint_every_steps = 0  # besides the end of every epoch; 0 for none
+    config.training.skip_non_finite = False  # leave out a step with a NaN or an infinity, instead of stopping at it
 
     return config.lock()

@@ -9,6 +9,9 @@ WORKDIR/checkpoints/best/STEP and WORKDIR/checkpoints/last/STEP each hold
   asking; and of a run the validation scores and the progress;
 - `training` (only in `last`): what a run needs to go on: optimiser state, step, and the unaveraged variables.
 
+Each also holds `checksums.json`, of all its files. A run keeps the last checkpoint and the one before it: of a damaged
+last one training goes on from the other, whose best checkpoint is kept as well.
+
 A checkpoint that no run made (`write`), such as converted weights, has a folder of its own with the first two, and
 `extras` where the weights came with tensors that the model does not use; its meta says in `origin` where it is from.
 
@@ -17,6 +20,7 @@ Older formats are read as if they were this one (old_formats.py).
 
 import dataclasses
 import functools
+import itertools
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -26,13 +30,14 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from emotion_gcn_jax import model_file, old_formats
+from emotion_gcn_jax import checksums, model_file, old_formats
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.trees import Tree
 
 FORMAT_VERSION = model_file.FORMAT_VERSION
 FOLDER = "checkpoints"
+DAMAGED = "damaged"  # where a run puts aside what it cannot go on from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +58,30 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The best and the last checkpoint of one run. A new one is written whole before the one before it is removed.
+    """The best and the last checkpoints of one run. A new one is written whole before an older one is removed.
 
-    A new best one even stays beside the one before it until the last one has come as far: a run that is killed between
-    the two goes on from before either, and makes the new one again.
+    Attributes:
+        workdir: the run's, whose folder "checkpoints" they are in.
+
+    There are two last ones. Of the best ones those stay that the run would have if it went on from either of them: one
+    that is killed between a new best and a new last checkpoint goes on from before both, and makes them again.
     """
 
     def __init__(self, workdir: PathLike) -> None:
-        """Makes the folders; raises OSError where they cannot be made."""
-        folder = user_path(workdir).absolute() / FOLDER
+        """Makes the folders, and puts damaged last checkpoints aside; raises OSError where it cannot."""
+        self.workdir = user_path(workdir).absolute()
+        folder = self.workdir / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
-        self._last, self._best = _manager(folder / "last", keep=1), _manager(folder / "best", keep=2)
+        sound = last_folder(workdir)
+        for later in _steps(folder / "last"):
+            if sound is not None and _step_of(later) > _step_of(sound):
+                reason, aside = _what_is_wrong(later), _put_aside(later, folder / DAMAGED)
+                print(
+                    f"The checkpoint of step {later.name} is damaged ({reason}) and was put into {aside}: the run goes "
+                    f"on from the one before it, of step {sound.name}.",
+                    file=sys.stderr,
+                )
+        self._last, self._best = _manager(folder / "last", keep=2), _manager(folder / "best", keep=3)
 
     def last_step(self) -> int | None:
         """The step of the last checkpoint; None where there is none."""
@@ -84,7 +102,9 @@ class Checkpoints:
             meta: JSON-able; the format version and the step are added.
         """
         _save(self._last, step, variables, meta, training=ocp.args.StandardSave(training))
-        for older in sorted(self._best.all_steps())[:-1]:
+        before, best = min(self._last.all_steps()), sorted(self._best.all_steps())
+        needed = {*best[-1:], *[found for found in best if found <= before][-1:]}
+        for older in set(best) - needed:
             self._best.delete(older)
 
     def save_best(self, step: int, variables: Tree, meta: dict[str, Any]) -> None:
@@ -141,6 +161,8 @@ def read(path: PathLike) -> Checkpoint:
     if user_path(path).is_file():
         return Checkpoint(user_path(path), *model_file.read(path), extras={})
     folder = _find(user_path(path).absolute())
+    if wrong := checksums.damage(folder):
+        raise _damaged(folder, wrong)
     meta, version = _read_meta(folder)
     items = _restore_whole(folder, *(name for name in ("variables", "extras") if (folder / name).is_dir()))
     variables = {"batch_stats": {}, "constants": {}, **old_formats.variables(items["variables"], version)}
@@ -171,6 +193,7 @@ def write(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler(*items)) as checkpointer:
             checkpointer.save(folder, args=ocp.args.Composite(**items))
+        checksums.write(folder)
     except OSError as error:
         raise UserError(f"The folder {folder} cannot be written ({error.strerror or error}): choose another.") from None
 
@@ -190,8 +213,39 @@ def read_last_meta(workdir: PathLike) -> dict[str, Any]:
 
 
 def last_folder(workdir: PathLike) -> pathlib.Path | None:
-    """The folder of a run's last checkpoint; None where there is none."""
-    return _newest(user_path(workdir).absolute() / FOLDER / "last")
+    """The folder of a run's last checkpoint that is whole; None where the run has none yet.
+
+    Raises:
+        UserError: there are some, and all are damaged.
+    """
+    wrong = {}
+    for folder in sorted(_steps(user_path(workdir).absolute() / FOLDER / "last"), key=_step_of, reverse=True):
+        wrong[folder] = _what_is_wrong(folder)
+        if not wrong[folder]:
+            return folder
+    if wrong:
+        folder, reason = next(iter(wrong.items()))
+        raise _damaged(folder, f"{reason}{', and the one before it is, too' if len(wrong) > 1 else ''}")
+    return None
+
+
+def _what_is_wrong(folder: pathlib.Path) -> str:
+    """Of one of a run's last checkpoints; "" for nothing. What has no checksums is read as a trial."""
+    if (folder / checksums.FILE).exists():
+        return checksums.damage(folder)
+    try:
+        _restore_items(folder, meta=ocp.args.JsonRestore())
+        _restore_items(folder, **{name: ocp.args.StandardRestore() for name in ("variables", "training")})
+    except Exception as error:
+        _silence_abandoned_reads()
+        return type(error).__name__
+    return ""
+
+
+def _put_aside(folder: pathlib.Path, damaged: pathlib.Path) -> pathlib.Path:
+    damaged.mkdir(exist_ok=True)
+    names = itertools.chain([folder.name], (f"{folder.name}_{number}" for number in itertools.count(2)))
+    return folder.rename(next(damaged / name for name in names if not (damaged / name).exists()))
 
 
 def _manager(folder: pathlib.Path, *, keep: int) -> ocp.CheckpointManager:
@@ -204,8 +258,17 @@ def _manager(folder: pathlib.Path, *, keep: int) -> ocp.CheckpointManager:
 def _save(manager: ocp.CheckpointManager, step: int, variables: Tree, meta: dict[str, Any], **items: Any) -> None:
     items["variables"] = ocp.args.StandardSave(variables)
     items["meta"] = ocp.args.JsonSave({"format_version": FORMAT_VERSION, "step": step, **meta})
-    manager.save(step, args=ocp.args.Composite(**items), force=True)
-    manager.wait_until_finished()
+    try:
+        manager.save(step, args=ocp.args.Composite(**items), force=True)
+        manager.wait_until_finished()
+        checksums.write(pathlib.Path(manager.directory) / str(step))
+    except Exception as error:  # OSError, or what the libraries below make of it
+        full = "No space left" in str(error) or "ENOSPC" in str(error)
+        raise UserError(
+            f"The checkpoint of step {step} cannot be written to {manager.directory} "
+            f"({'no space is left on the disk' if full else f'{type(error).__name__}: {str(error)[:200]}'}): make "
+            f"room, then --resume goes on from the checkpoint before it, which is whole."
+        ) from error
 
 
 def _find(path: pathlib.Path) -> pathlib.Path:
@@ -222,8 +285,16 @@ def _find(path: pathlib.Path) -> pathlib.Path:
 
 
 def _newest(folder: pathlib.Path) -> pathlib.Path | None:
-    steps = (step for step in folder.glob("*") if step.name.isdigit() and (step / "variables").is_dir())
-    return max(steps, key=lambda step: int(step.name), default=None)
+    return max((step for step in _steps(folder) if (step / "variables").is_dir()), key=_step_of, default=None)
+
+
+def _steps(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The checkpoints in a folder, whole or not."""
+    return [step for step in folder.glob("*") if step.name.isdigit()]
+
+
+def _step_of(folder: pathlib.Path) -> int:
+    return int(folder.name)
 
 
 def _read_meta(folder: pathlib.Path) -> tuple[dict[str, Any], int]:
@@ -249,9 +320,13 @@ def _restore_whole(folder: pathlib.Path, *names: str) -> Any:
         raise _damaged(folder, error) from error
 
 
-def _damaged(folder: pathlib.Path, error: Exception) -> UserError:
-    """The sentence for whatever the libraries below raise at files that are missing, damaged or not to be read."""
+def _damaged(folder: pathlib.Path, error: Exception | str) -> UserError:
+    """The sentence for files that are missing, damaged or not to be read, by checksums or by what a library raises."""
     _silence_abandoned_reads()
+    if isinstance(error, str):
+        return UserError(
+            f"The checkpoint {folder} is incomplete or damaged ({error}): copy it again, or choose another."
+        )
     if isinstance(error, PermissionError):
         return UserError(f"The checkpoint {folder} cannot be read ({error.strerror}): have its permissions changed.")
     return UserError(

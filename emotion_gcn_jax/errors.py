@@ -35,6 +35,11 @@ def extra(name: str, what: str) -> Iterator[None]:
         ) from None
 
 
+def cannot_write(path: object, error: OSError) -> UserError:
+    """What to raise where a file or a folder cannot be written."""
+    return UserError(f"{path} cannot be written ({error.strerror or error}): choose another place.")
+
+
 def shown(text: str) -> str:
     """A text from a file, fit for a message: printable, on one line, and cut after 80 characters."""
     start = text[: _LONGEST_NAME + 1]

@@ -1,8 +1,10 @@
-"""Files that are written whole or not at all, and paths as a user writes them."""
+"""Files that are written whole or not at all, locks between processes, and paths as a user writes them."""
 
+import contextlib
 import os
 import pathlib
 import uuid
+from collections.abc import Iterator
 
 PathLike = str | os.PathLike[str]
 
@@ -35,3 +37,31 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def locked(path: PathLike) -> Iterator[bool]:
+    """Locks a file, which is made if it is absent; a process that ends in any way gives its locks back.
+
+    On Windows, and on network file systems that know no locks, every process has the lock.
+
+    Yields:
+        Whether this process has the lock: False if another one has.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError:
+        yield True
+        return
+    with user_path(path).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True

@@ -53,6 +53,7 @@ _LATER: dict[str, dict[str, Any]] = {
         "mixup": 0.0,
     },
     "optimizer": {"nesterov": False, "decay_only_kernels": False, "l2": "", "rates": ""},
+    "training": {"skip_non_finite": False},
 }
 _LATER_OF_TASKS: dict[str, dict[str, Any]] = {  # by the kind
     "classes": {

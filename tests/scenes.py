@@ -17,7 +17,7 @@ from emotion_gcn_jax.rendering.scene import render
 
 _FACE_SHARE = 0.36  # of a face's height in the patch that it is drawn on, with its neck and shoulders
 _FADE = 0.14  # share of the patch along its sides and bottom in which the bust fades out
-_GAMMA = 2.2  # the renderer's
+GAMMA = 2.2  # the renderer's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,14 +110,14 @@ def compose(
         height: of the scene in pixels.
     """
     rng = np.random.default_rng((seed, 18, *indices))
-    scene_HxWx3 = _wall(rng, width, height)
+    scene_HxWx3 = wall(rng, width, height)
     faces = []
     for index, center, face_height, tilt in zip(
         indices, head_centers, face_heights, tilts or [None] * len(indices), strict=True
     ):
         face, corner_2 = _paste(scene_HxWx3, seed, index, np.asarray(center, float), face_height, tilt, rng)
         faces.append(_moved(face, corner_2))
-    image = 255 * np.clip(scene_HxWx3, 0, 1) ** (1 / _GAMMA) + rng.normal(0, 1.5, scene_HxWx3.shape)
+    image = 255 * np.clip(scene_HxWx3, 0, 1) ** (1 / GAMMA) + rng.normal(0, 1.5, scene_HxWx3.shape)
     return Scene((np.clip(image, 0, 255) + 0.5).astype(np.uint8), tuple(faces))
 
 
@@ -130,7 +130,17 @@ def _paste(
     tilt: float | None,
     rng: np.random.Generator,
 ) -> tuple[SceneFace, np.ndarray]:
-    """Lays a face over the scene, which is linear light; returns it in its patch's pixels, and the patch's corner.
+    """Lays a face over the scene, which is linear light; returns it in its patch's pixels, and the patch's corner."""
+    face, light_SxSx3, wall_SxS = draw_patch(seed, index, face_height, tilt)
+    noise_SxSx3 = rng.normal(0, sample_face(seed, index).noise, light_SxSx3.shape)
+    light_SxSx3 = np.clip(light_SxSx3 ** (1 / GAMMA) + noise_SxSx3 * (1 - wall_SxS[..., None]), 0, 1) ** GAMMA
+    return face, lay_patch(scene_HxWx3, light_SxSx3, wall_SxS, center_2)
+
+
+def draw_patch(
+    seed: int, index: int, face_height: float, tilt: float | None
+) -> tuple[SceneFace, np.ndarray, np.ndarray]:
+    """Draws a face on a square patch; returns it in the patch's pixels, its linear light, and what is seen of the wall.
 
     What it covers is learnt from two drawings, before black and before white: they differ by what is seen of the wall.
     """
@@ -141,19 +151,8 @@ def _paste(
     side = round(face_height / _FACE_SHARE / 2) * 2
     walls = (np.array([[0, 0, 0, level, level, level]], float) for level in (0.0, 1e3))
     black, white = (render(dataclasses.replace(drawn, background_Kx6=wall), side) for wall in walls)
-    light_SxSx3, over_white_SxSx3 = ((r.image_SxSx3 / 255.0) ** _GAMMA for r in (black, white))
+    light_SxSx3, over_white_SxSx3 = ((r.image_SxSx3 / 255.0) ** GAMMA for r in (black, white))
     wall_SxS = np.clip((over_white_SxSx3 - light_SxSx3).mean(-1), 0, 1)
-    ramp_S = np.clip((np.arange(side) + 0.5) / (_FADE * side), 0, 1)
-    fade_SxS = ramp_S[::-1, None] * ramp_S * ramp_S[::-1]
-    noise_SxSx3 = rng.normal(0, sample_face(seed, index).noise, light_SxSx3.shape)
-    light_SxSx3 = np.clip(light_SxSx3 ** (1 / _GAMMA) + noise_SxSx3 * (1 - wall_SxS[..., None]), 0, 1) ** _GAMMA
-
-    corner_2 = np.round(center_2 - side / 2).astype(int)
-    (left, top), (right, bottom) = np.maximum(corner_2, 0), np.minimum(corner_2 + side, scene_HxWx3.shape[1::-1])
-    in_scene = np.s_[top:bottom, left:right]
-    in_patch = np.s_[top - corner_2[1] : bottom - corner_2[1], left - corner_2[0] : right - corner_2[0]]
-    fade, wall = fade_SxS[in_patch][..., None], wall_SxS[in_patch][..., None]
-    scene_HxWx3[in_scene] = fade * light_SxSx3[in_patch] + (1 - fade * (1 - wall)) * scene_HxWx3[in_scene]
     face = SceneFace(
         index=index,
         expression=int(drawn.expression),
@@ -165,7 +164,23 @@ def _paste(
         head_center=black.head_center,
         tilt=drawn.roll,
     )
-    return face, corner_2
+    return face, light_SxSx3, wall_SxS
+
+
+def lay_patch(
+    scene_HxWx3: np.ndarray, light_SxSx3: np.ndarray, wall_SxS: np.ndarray, center_2: np.ndarray
+) -> np.ndarray:
+    """Lays a patch over the scene, which is linear light; returns the place of the patch's corner."""
+    side = len(wall_SxS)
+    ramp_S = np.clip((np.arange(side) + 0.5) / (_FADE * side), 0, 1)
+    fade_SxS = ramp_S[::-1, None] * ramp_S * ramp_S[::-1]
+    corner_2 = np.round(center_2 - side / 2).astype(int)
+    (left, top), (right, bottom) = np.maximum(corner_2, 0), np.minimum(corner_2 + side, scene_HxWx3.shape[1::-1])
+    in_scene = np.s_[top:bottom, left:right]
+    in_patch = np.s_[top - corner_2[1] : bottom - corner_2[1], left - corner_2[0] : right - corner_2[0]]
+    fade, wall = fade_SxS[in_patch][..., None], wall_SxS[in_patch][..., None]
+    scene_HxWx3[in_scene] = fade * light_SxSx3[in_patch] + (1 - fade * (1 - wall)) * scene_HxWx3[in_scene]
+    return corner_2
 
 
 def _moved(face: SceneFace, by_2: np.ndarray) -> SceneFace:
@@ -180,7 +195,7 @@ def _moved(face: SceneFace, by_2: np.ndarray) -> SceneFace:
     )
 
 
-def _wall(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+def wall(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """Patches of every size, and a few panels with sharp edges: linear light, float64 [height, width, 3]."""
     wall_HxWx3 = np.ones((height, width, 3)) * rng.uniform(0.1, 0.5, 3)
     for cells, strength in ((2, 0.12), (7, 0.06), (40, 0.03)):

@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from emotion_gcn_jax.cli import convert, evaluate, explain, graph, pack, predict, summarise
+from emotion_gcn_jax.cli import convert, evaluate, explain, export, graph, pack, predict, summarise
 from emotion_gcn_jax.cli.arguments import SOME_FAILED
 from emotion_gcn_jax.errors import UserError
 
 MISTAKE = 2  # the exit status of a user's mistake, argparse's own
 STOPPED = 130  # that of a run which the user interrupted
 
-SUBCOMMANDS = (predict, evaluate, explain, summarise, graph, convert, pack)
+SUBCOMMANDS = (predict, evaluate, explain, export, summarise, graph, convert, pack)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,10 +34,14 @@ def add(subparsers: Subparsers) -> None:
         help="of a model trained on crops (config.input.crop): judge each image by its corners, its middle and their "
         "mirrors",
     )
+    parser.add_argument(
+        "--by", metavar="COLUMN", help="judge groups of examples, too: a column of the table or the dataset"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.evaluation.evaluator import check_ten_crop, evaluate_model
+    from emotion_gcn_jax.evaluation.groups import groups_by
     from emotion_gcn_jax.evaluation.report import open_directory, summary, write_report
     from emotion_gcn_jax.inference.model import load
 
@@ -46,12 +50,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.ten_crop:
         check_ten_crop(model.input)
     chosen = usable(arguments, split, model)
+    groups = groups_by(chosen, arguments.by) if arguments.by else None
     output = open_directory(user_path(arguments.output))
     metrics = write_report(
         output,
         evaluate_model(model, chosen, ten_crop=arguments.ten_crop),
         checkpoint=arguments.checkpoint or "the shipped model",
         config=model.meta["config"],
+        groups=groups,
     )
     print(f"{summary(model.tasks, metrics)}\nreport: {output}")
     return 0

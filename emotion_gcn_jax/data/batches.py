@@ -155,11 +155,7 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     Raises:
         UserError: a stream has fewer examples than its count, or an image cannot be read.
     """
-    places = [
-        (stream, row, is_fresh)
-        for number, stream in enumerate(streams)
-        for row, is_fresh in zip(*_rows(stream, number, step, seed), strict=True)
-    ]
+    places = _places(streams, step, seed)
     mine = [places[place] for place in loader.share(np.arange(loader.batch_size))]
     images = np.stack([loader.input.fit(stream.split.image(row)) for stream, row, _ in mine])
     labels = {
@@ -169,6 +165,15 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
         for task in streams[0].tasks
     }
     return {"image": images, **labels}
+
+
+def examples_at(streams: Sequence[Stream], step: int, *, seed: int) -> list[str]:
+    """Names the examples of one step's global batch, in its order: "DATASET SPLIT ID" each.
+
+    Arguments are those of `train_batch`.
+    """
+    places = _places(streams, step, seed)
+    return [f"{stream.split.dataset} {stream.split.name} {stream.split.ids[row]}" for stream, row, _ in places]
 
 
 def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
@@ -210,6 +215,15 @@ def eval_rows(split: Split, loader: Loader) -> Windows:
         return np.arange(len(split)), np.ones(len(split), bool)
     rows_KxT, fresh_KxT = loader.clips.of_evaluation(split)
     return rows_KxT.ravel(), fresh_KxT.ravel()
+
+
+def _places(streams: Sequence[Stream], step: int, seed: int) -> list[tuple[Stream, int, bool]]:
+    """Whose row stands in each place of a step's global batch, and whether it is no repetition."""
+    return [
+        (stream, row, is_fresh)
+        for number, stream in enumerate(streams)
+        for row, is_fresh in zip(*_rows(stream, number, step, seed), strict=True)
+    ]
 
 
 def _rows(stream: Stream, number: int, step: int, seed: int) -> Windows:

@@ -31,7 +31,7 @@ def open_folder(path: PathLike, split: str | None = None) -> Split:
             f"--split must name one of {', '.join(found.splits)}, which {path} has, found {shown(split or 'none')}."
         )
     chosen = found.splits[split]
-    columns = {name: _stored(column) for name, column in chosen.columns.items()}
+    columns = {name: _stored(column) for name, column in {**chosen.others, **chosen.columns}.items()}
     return Split(
         dataset=user_path(path).resolve().name,
         config=None,

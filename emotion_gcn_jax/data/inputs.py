@@ -130,7 +130,7 @@ class Input:
     def _cut(self, images_BxSxSxC: jax.Array, top: int, left: int) -> jax.Array:
         if not self.crop:
             return images_BxSxSxC
-        # In floating point, since export/onnx_graph.py writes no whole numbers.
+        # In floating point, since onnx_writer/onnx_graph.py writes no whole numbers.
         images = images_BxSxSxC.astype(jnp.promote_types(images_BxSxSxC.dtype, jnp.float32))
         return images[:, top : top + self.crop, left : left + self.crop]
 

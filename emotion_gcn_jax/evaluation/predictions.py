@@ -47,19 +47,21 @@ class Predictions:
                 if len(array) != len(self.ids):
                     raise ValueError(f"{name} has {len(array)} entries for {len(self.ids)} examples")
 
+    def some(self, chosen_N: np.ndarray) -> "Predictions":
+        """Those of some examples, by a bool for each; without marks and what was observed."""
+        return dataclasses.replace(
+            self,
+            ids=[self.ids[row] for row in np.flatnonzero(chosen_N).tolist()],
+            labels={name: labels[chosen_N] for name, labels in self.labels.items()},
+            answers={name: answers[chosen_N] for name, answers in self.answers.items()},
+            marks={},
+            observed={},
+        )
+
     def without_marked(self) -> dict[str, "Predictions"]:
         """By each mark that some examples have and some have not: the predictions of those that have not."""
         return {
-            mark: dataclasses.replace(
-                self,
-                ids=[self.ids[row] for row in np.flatnonzero(~marked_N).tolist()],
-                labels={name: labels[~marked_N] for name, labels in self.labels.items()},
-                answers={name: answers[~marked_N] for name, answers in self.answers.items()},
-                marks={},
-                observed={},
-            )
-            for mark, marked_N in self.marks.items()
-            if marked_N.any() and not marked_N.all()
+            mark: self.some(~marked_N) for mark, marked_N in self.marks.items() if marked_N.any() and not marked_N.all()
         }
 
 

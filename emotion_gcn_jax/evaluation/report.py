@@ -12,6 +12,7 @@ import numpy as np
 from emotion_gcn_jax import presets
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import figures
+from emotion_gcn_jax.evaluation.groups import FEW, Groups
 from emotion_gcn_jax.evaluation.predictions import (
     Predictions,
     bootstrap_intervals,
@@ -49,10 +50,14 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
 
 
 def summary(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
-    """Returns the metrics that one may select by in a line, with their intervals, and a line for each of "without"."""
+    """Returns the metrics that one may select by, with their intervals: a line, and one for every part of the split."""
     lines = [_line(tasks, metrics)]
     for mark, unmarked in metrics.get("without", {}).items():
         lines.append(f"without {mark} ({unmarked['examples']} of {metrics['examples']}): {_line(tasks, unmarked)}")
+    groups = metrics.get("groups", {"column": "", "metrics": {}})
+    for name, part in groups["metrics"].items():
+        few = ", too few to tell" if part["examples"] < FEW else ""
+        lines.append(f"{groups['column']} {name or 'unknown'} ({part['examples']}{few}): {_line(tasks, part)}")
     return "\n".join(lines)
 
 
@@ -77,6 +82,7 @@ def write_report(
     checkpoint: str,
     config: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]] = (),
+    groups: Groups | None = None,
 ) -> dict[str, Any]:
     """Writes metrics.json, predictions.csv and the pictures into a directory, which is created if absent.
 
@@ -89,6 +95,7 @@ def write_report(
         checkpoint: where the model came from.
         config: the configuration it was trained with.
         history: a row for every evaluation of the training: epoch, step, train_loss, learning_rate and any metrics.
+        groups: of the examples, for each of which metrics.json has all metrics once more, under "groups".
 
     Returns:
         What metrics.json holds.
@@ -102,6 +109,7 @@ def write_report(
         "ten_crop": predictions.ten_crop,
         "checkpoint": checkpoint,
         "config": _for_json(config),
+        **({"groups": _by_group(predictions, groups)} if groups else {}),
     }
     files: dict[str, bytes | None] = {
         "metrics.json": (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode(),
@@ -120,6 +128,11 @@ def write_report(
     except OSError as error:
         raise _cannot_write(directory, error) from None
     return metrics
+
+
+def _by_group(predictions: Predictions, groups: Groups) -> dict[str, Any]:
+    parts = {name: report_metrics(predictions.some(groups.of_examples == name)) for name in groups.names}
+    return {"column": groups.column, "metrics": parts}
 
 
 def open_directory(directory: PathLike) -> PathLike:

@@ -34,6 +34,8 @@ _OUTPUTS = ("537", "538", "539", "540")
 
 # Longest side of a whole picture for the network, which misses large faces, and finds false ones, in a larger one.
 _LONGEST_SIDE = 640
+_SMALLEST_FACE = 8  # pixels of the shrunk picture: smaller ones are not seen (docs/predict.md)
+_TILE_OVERLAP = 0.25  # share of a tile that its neighbour sees as well: a face on the edge is whole in one of them
 _SAME_FACE = 0.3  # two boxes that share more of their union than this are of one face
 
 # A face needs the first of these scores in either look. The first look must give the second one for a second look to
@@ -118,32 +120,57 @@ def in_dataset(found: Detection, dataset: str) -> Detection:
     return dataclasses.replace(found, box=(x - half, y - half, x + half, y + half))
 
 
-def detect(image_HxWx3: np.ndarray) -> list[Detection]:
+def detect(image_HxWx3: np.ndarray, *, tiles: int = 1, threads: int = 0) -> list[Detection]:
     """Finds the faces of a picture, from the left to the right.
 
     Args:
         image_HxWx3: uint8 RGB, of any size.
+        tiles: looks at so many times so many overlapping parts of the picture, too, each at the resolution that the
+            whole is looked at: finds smaller faces (`smallest_face`), and takes tiles ** 2 + 1 times as long.
+        threads: that work on this picture; 0 takes one a core. 1 is for who detects in several threads at once.
 
     Returns:
         A detection for every face with a score of 0.5 or more; none where there is no face.
     """
-    height, width = image_HxWx3.shape[:2]
-    scale = _LONGEST_SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    shrunk = cv2.resize(image_HxWx3, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    to_picture_2x3 = np.array([[width / size[0], 0, 0], [0, height / size[1], 0]])
-    suspects = [_look_again(image_HxWx3, _mapped(face, to_picture_2x3)) for face in _look(shrunk, _FIRST_SCORE)]
+    session = load_detector(threads)
+    parts = [(0, 0, *image_HxWx3.shape[1::-1])] + (_tiles(image_HxWx3, tiles) if tiles > 1 else [])
+    seen = _distinct([face for part in parts for face in _look_at(session, image_HxWx3, part)])
+    suspects = [_look_again(session, image_HxWx3, face) for face in seen]
     faces = _distinct([face for face in suspects if face.score >= _SCORE])
     return sorted((_detection(face) for face in faces), key=lambda face: face.box[0])
 
 
+def find_eyes(image_HxWx3: np.ndarray, box: Box, *, threads: int = 0) -> tuple[Point, Point] | None:
+    """Finds the eyes of a face that somebody else has found.
+
+    Args:
+        image_HxWx3: uint8 RGB.
+        box: of the face.
+        threads: as for `detect`.
+
+    Returns:
+        The eye on the image's left and the other one; None if no face is seen there.
+    """
+    low_2, high_2 = np.array(box[:2]), np.array(box[2:])
+    centre_2 = (low_2 + high_2) / 2
+    face = _Sight(0.0, centre_2, high_2 - low_2, np.tile(centre_2, (5, 1)))
+    seen = _look_again(load_detector(threads), image_HxWx3, face)
+    return None if seen is face else (_detection(seen).left_eye, _detection(seen).right_eye)
+
+
+def smallest_face(height: int, width: int, tiles: int = 1) -> float:
+    """The side in pixels below which no face is found in a picture of this size, roughly."""
+    share = 1.0 if tiles == 1 else _tile_share(tiles)
+    return _SMALLEST_FACE * max(height, width) * share / _LONGEST_SIDE
+
+
 @functools.cache
-def load_detector() -> onnxruntime.InferenceSession:
-    """Returns the network as an onnxruntime session on the CPU, made once a process.
+def load_detector(threads: int = 0) -> onnxruntime.InferenceSession:
+    """Returns the network as an onnxruntime session on the CPU, made once a process and number of threads.
 
     It takes float32 [N, 3, H, W], RGB from 0 to 255, with H and W multiples of 32.
     """
-    return cpu_session(_NETWORK)
+    return cpu_session(_NETWORK, threads)
 
 
 class _Sight(NamedTuple):
@@ -162,12 +189,42 @@ class _Sight(NamedTuple):
     landmarks_5x2: np.ndarray
 
 
-def _look(image_HxWx3: np.ndarray, least_score: float) -> list[_Sight]:
+def _tile_share(tiles: int) -> float:
+    """A tile's side, as a share of the picture's."""
+    return 1 / (tiles - (tiles - 1) * _TILE_OVERLAP)
+
+
+def _tiles(image_HxWx3: np.ndarray, tiles: int) -> list[tuple[int, int, int, int]]:
+    """The parts x0, y0, x1, y1 of a picture that are looked at one by one."""
+    height, width = image_HxWx3.shape[:2]
+    share = _tile_share(tiles)
+    starts = np.linspace(0, 1 - share, tiles)
+    return [
+        (int(x * width), int(y * height), math.ceil((x + share) * width), math.ceil((y + share) * height))
+        for y in starts
+        for x in starts
+    ]
+
+
+def _look_at(
+    session: onnxruntime.InferenceSession, image_HxWx3: np.ndarray, part: tuple[int, int, int, int]
+) -> list[_Sight]:
+    """Looks at a part of a picture, brought to the network's size; the faces are in the picture's pixels."""
+    x0, y0, x1, y1 = part
+    part_hxwx3 = image_HxWx3[y0:y1, x0:x1]
+    height, width = part_hxwx3.shape[:2]
+    scale = _LONGEST_SIDE / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    shrunk = cv2.resize(part_hxwx3, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    to_picture_2x3 = np.array([[width / size[0], 0, x0], [0, height / size[1], y0]])
+    return [_mapped(face, to_picture_2x3) for face in _look(session, shrunk, _FIRST_SCORE)]
+
+
+def _look(session: onnxruntime.InferenceSession, image_HxWx3: np.ndarray, least_score: float) -> list[_Sight]:
     """Runs the network on a picture as it is; returns its distinct faces, the surest first."""
     height, width = image_HxWx3.shape[:2]
     padded = np.zeros((1, 3, -(-height // _MULTIPLE) * _MULTIPLE, -(-width // _MULTIPLE) * _MULTIPLE), np.float32)
     padded[0, :, :height, :width] = image_HxWx3.transpose(2, 0, 1)
-    session = load_detector()
     maps = session.run(_OUTPUTS, {session.get_inputs()[0].name: padded})
     score_hxw, log_side_2xhxw, offset_2xhxw, landmarks_10xhxw = maps[0][0, 0], *(part[0] for part in maps[1:])
     rows, columns = np.nonzero(score_hxw >= least_score)
@@ -190,12 +247,12 @@ def _distinct(faces: Sequence[_Sight]) -> list[_Sight]:
     return kept
 
 
-def _look_again(image_HxWx3: np.ndarray, face: _Sight) -> _Sight:
+def _look_again(session: onnxruntime.InferenceSession, image_HxWx3: np.ndarray, face: _Sight) -> _Sight:
     """Finds a face again in an upright window round it; returns it unchanged if it is not seen there."""
     place = _box(face), tuple(face.landmarks_5x2[0]), tuple(face.landmarks_5x2[1])
     to_window_2x3 = crop_transform(*place, _WINDOW)
     before = _mapped(face, to_window_2x3)
-    for again in _look(align_and_crop(image_HxWx3, *place, _WINDOW), _WINDOW_SCORE):
+    for again in _look(session, align_and_crop(image_HxWx3, *place, _WINDOW), _WINDOW_SCORE):
         if _overlap(again, before) >= _SAME_FACE:  # and not its neighbour
             score = max(face.score, again.score)
             return _mapped(again, cv2.invertAffineTransform(to_window_2x3))._replace(score=score)
@@ -223,7 +280,6 @@ def _box(face: _Sight) -> Box:
 
 def _overlap(a: _Sight, b: _Sight) -> float:
     """The share of two boxes' union that they have in common."""
-    low_2 = np.maximum(a.centre_2 - a.side_2 / 2, b.centre_2 - b.side_2 / 2)
-    high_2 = np.minimum(a.centre_2 + a.side_2 / 2, b.centre_2 + b.side_2 / 2)
-    shared = float(np.prod(np.maximum(high_2 - low_2, 0)))
-    return shared / float(np.prod(a.side_2) + np.prod(b.side_2) - shared)
+    (ax0, ay0, ax1, ay1), (bx0, by0, bx1, by1) = _box(a), _box(b)  # floats: NumPy is slow at two numbers
+    shared = max(0.0, min(ax1, bx1) - max(ax0, bx0)) * max(0.0, min(ay1, by1) - max(ay0, by0))
+    return shared / ((ax1 - ax0) * (ay1 - ay0) + (bx1 - bx0) * (by1 - by0) - shared)

@@ -4,7 +4,7 @@ import io
 import os
 import pathlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -91,21 +91,23 @@ def decode(data: bytes) -> np.ndarray:
         ) from None
 
 
-def expand(names: Iterable[str]) -> list[str]:
+def expand(names: Iterable[str], others: Collection[str] = ()) -> list[str]:
     """Replaces folders by the picture files in them.
 
     Args:
         names: paths of files and folders; a leading ~ is the home folder.
+        others: suffixes such as ".mp4" of other files that are taken from folders, too.
 
     Returns:
-        The paths in the same order, with every folder replaced by its files whose suffix is one of a picture, sorted
-        by name. Folders inside it and hidden files are left out. A name that is no folder stays as it is, whether or
-        not it exists.
+        The paths in the same order, with every folder replaced by the files in it and in the folders inside it whose
+        suffix is one of a picture, sorted by their paths. Hidden files and folders are left out. A name that is no
+        folder stays as it is, whether or not it exists.
 
     Raises:
         UserError: a folder has no pictures or cannot be listed.
     """
-    return [file for name in names for file in _expanded(name)]
+    suffixes = _FOLDER_SUFFIXES | frozenset(others)
+    return [file for name in names for file in _expanded(name, suffixes)]
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -202,25 +204,31 @@ def _unidentified(data: bytes) -> UserError:
     )
 
 
-def _expanded(name: str) -> list[str]:
+def _expanded(name: str, suffixes: frozenset[str]) -> list[str]:
     folder = pathlib.Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises when it knows no home folder
     try:
         if not folder.is_dir():
             return [name]
-        files = sorted(entry for entry in folder.iterdir() if _is_picture_name(entry.name) and entry.is_file())
+        files = sorted(path for path in _visible_files(folder) if path.suffix.lower() in suffixes)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{_shortened(folder)}: The folder cannot be listed ({reason}): check it.") from None
     if not files:
         raise UserError(
             f"{_shortened(folder)}: A folder of image files was expected, found none whose name ends in "
-            f"{', '.join(sorted(_FOLDER_SUFFIXES))}: give their folder, or the files themselves."
+            f"{', '.join(sorted(suffixes))}: give their folder, or the files themselves."
         )
     return [str(file) for file in files]
 
 
-def _is_picture_name(name: str) -> bool:
-    return not name.startswith(".") and pathlib.PurePath(name).suffix.lower() in _FOLDER_SUFFIXES
+def _visible_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir() and not entry.is_symlink():  # a link may lead back to where it is
+            yield from _visible_files(entry)
+        elif entry.is_file():
+            yield entry
 
 
 def _shortened(quoted: object) -> str:

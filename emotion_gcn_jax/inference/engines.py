@@ -13,10 +13,10 @@ import numpy as np
 
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.export import onnx_graph
 from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.onnx_session import cpu_session
+from emotion_gcn_jax.onnx_writer import onnx_graph
 from emotion_gcn_jax.tasks.registry import Tasks
 
 Engine = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -61,7 +61,7 @@ def start(
 
 
 def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
-    module = _precise(module)  # the graph computes in float32
+    module = precise(module)  # the graph computes in float32
 
     def of_images(images: jax.Array) -> dict[str, jax.Array]:
         return answers(module, variables, images, tasks, inputs)
@@ -98,10 +98,11 @@ def for_backend(module: EmotionNet) -> EmotionNet:
     XLA's own convolutions are slow at it there, and of jax 0.12's fusions of them some return NaN (seen of
     fer_resnet14); oneDNN's, which training takes, are neither.
     """
-    return _precise(module) if jax.default_backend() == "cpu" else module
+    return precise(module) if jax.default_backend() == "cpu" else module
 
 
-def _precise(module: EmotionNet) -> EmotionNet:
+def precise(module: EmotionNet) -> EmotionNet:
+    """The network in its parameters' dtype, whatever it was trained in."""
     trunk: Any = module.trunk
     return module.clone(trunk=trunk.clone(dtype=module.param_dtype))
 

@@ -20,7 +20,7 @@ from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.faces.pictures import Picture
 from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.inference import engines
-from emotion_gcn_jax.inference.results import FacePrediction
+from emotion_gcn_jax.inference.results import FacePrediction, Place
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.tasks import registry
@@ -137,7 +137,14 @@ class EmotionModel:
         """
         image_HxWx3 = pictures.read(picture)
         faces = [detection.in_dataset(face, self.meta["dataset"]) for face in detection.detect(image_HxWx3)]
-        return faces, [align_and_crop(image_HxWx3, f.box, f.left_eye, f.right_eye, self.crop) for f in faces]
+        return faces, [self.cut(image_HxWx3, face) for face in faces]
+
+    def cut(self, image_HxWx3: np.ndarray, face: detection.Detection | Place) -> np.ndarray:
+        """Cuts a face out of a picture, uint8 RGB, as the model's training faces were; upright if it has no eyes."""
+        left_eye, right_eye = face.left_eye or (0.0, 0.0), face.right_eye or (0.0, 0.0)
+        if face.left_eye is None or face.right_eye is None:
+            right_eye = left_eye
+        return align_and_crop(image_HxWx3, face.box, left_eye, right_eye, self.crop)
 
     def predict_faces(self, faces: Sequence[Picture]) -> tuple[FacePrediction, ...]:
         """Judges faces that are cut already.
@@ -162,13 +169,17 @@ class EmotionModel:
                 score=None,
                 answers={task.name: task.describe(answers[task.name]) for task in self.tasks},
             )
-            for image, answers in zip(images, self._answers(images), strict=True)
+            for image, answers in zip(images, self.judge([self.input.fit(image) for image in images]), strict=True)
         )
 
-    def _answers(self, faces: Sequence[np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
-        """Yields every task's answer [W] for every face."""
-        for start in range(0, len(faces), _BATCH_SIZE):
-            answers = self.answers(np.stack([self.input.fit(face) for face in faces[start : start + _BATCH_SIZE]]))
+    def judge(self, faces: Sequence[np.ndarray], batch: int = _BATCH_SIZE) -> Iterator[dict[str, np.ndarray]]:
+        """Yields every task's answers, float32 [W] by its name, for every face; each is from `input.fit`.
+
+        Raises:
+            UserError: the answers are not finite.
+        """
+        for start in range(0, len(faces), batch):
+            answers = self.answers(np.stack(faces[start : start + batch]))
             if not all(np.isfinite(answer).all() for answer in answers.values()):
                 raise UserError("The model's answers are not finite: it diverged while it was trained; use another.")
             rows = (dict(zip(answers, row, strict=True)) for row in zip(*answers.values(), strict=True))

@@ -1,186 +1,227 @@
-"""Predicts image files: each through the detector, their faces together through the network, and out to the reader.
+"""The work of `emotion-gcn predict`: from names on the command line to lines, tables and marked pictures.
 
-A file that fails costs one line, not the others.
+A picture that fails costs one line, not the others. What is already written is kept when a run is stopped.
 """
 
+import contextlib
 import dataclasses
-import itertools
+import hashlib
 import json
 import pathlib
-import re
-import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import jax
 import numpy as np
 
-from emotion_gcn_jax import runtime
-from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.faces import detection, pictures
+from emotion_gcn_jax.errors import UserError, cannot_write
 from emotion_gcn_jax.files import atomic_write, user_path
-from emotion_gcn_jax.inference.model import EmotionModel, load, placed
-from emotion_gcn_jax.inference.overlay import draw_faces
-from emotion_gcn_jax.inference.results import FacePrediction, ImagePrediction
-from emotion_gcn_jax.tasks.registry import Tasks
-
-# Judged together once there are so many faces, or so many files.
-_FACES, _FILES = 32, 16
-
-_LONGEST_NAME = 40
-
-_NUMBER = re.compile(r"[+-]?[\d.]+")
-
-
-def run(
-    checkpoint: str | None, files: Sequence[str], *, json_file: str | None, overlay_directory: str | None, detect: bool
-) -> int:
-    """Predicts files; prints a table, and a line to standard error for each that has no answer.
-
-    Args:
-        checkpoint: a training run's directory, one checkpoint or a model's file; None is the shipped model.
-        files: the images' paths; a folder stands for the pictures in it.
-        json_file: where all is written, in the files' order.
-        overlay_directory: where each picture is written with its faces marked.
-        detect: find faces; otherwise every picture is a face that was cut already.
-
-    Returns:
-        How many of the files have no answer.
-
-    Raises:
-        UserError: the checkpoint cannot be read, or the results cannot be written.
-    """
-    files = pictures.expand(files)
-    model = load(checkpoint)
-    overlays = None if overlay_directory is None else _Overlays(overlay_directory, files, model.tasks)
-    if json_file is not None:
-        _check_json(json_file)
-    done: list[ImagePrediction] = []
-    try:
-        table = _Table(files, model.tasks, has_other_output=json_file is not None or overlays is not None)
-        for prediction in predict_files(model, files, detect=detect):
-            done.append(prediction)
-            table.print(prediction)
-            if overlays is not None and prediction.faces:
-                table.say(f"  -> {overlays.write(prediction)}")
-    finally:
-        if json_file is not None:
-            _write_json(json_file, done)
-    return sum(prediction.error is not None for prediction in done)
-
-
-def predict_files(model: EmotionModel, files: Sequence[str], *, detect: bool = True) -> Iterator[ImagePrediction]:
-    """Yields what the model says of every image file, in their order.
-
-    Args:
-        model: from `inference.model.load`.
-        files: the images' paths.
-        detect: find faces; otherwise every picture is a face that was cut already.
-
-    What is wrong with a file stands in its prediction.
-    """
-    waiting: list[_Found] = []
-    for file in files:
-        waiting.append(_find(model, file, detect))
-        if len(waiting) == _FILES or sum(len(found.cut) for found in waiting) >= _FACES:
-            yield from _judge(model, waiting)
-            waiting.clear()
-    yield from _judge(model, waiting)
+from emotion_gcn_jax.inference import own_boxes, pipeline, sources, terminal
+from emotion_gcn_jax.inference.judging import Judged, Memory, Settings, judge_frames
+from emotion_gcn_jax.inference.model import EmotionModel, load
+from emotion_gcn_jax.inference.overlay_files import OverlayFiles
+from emotion_gcn_jax.inference.results import ImagePrediction
+from emotion_gcn_jax.inference.rows import columns, rows
+from emotion_gcn_jax.inference.sources import Source
+from emotion_gcn_jax.inference.table_file import TableFile
 
 
 @dataclasses.dataclass(frozen=True)
-class _Found:
-    """The faces of one file before the network has seen them; `places` is empty if the file is a cut face."""
+class Outputs:
+    """Where answers are written; None is nowhere.
 
-    file: str
-    cut: Sequence[np.ndarray] = ()
-    places: Sequence[detection.Detection] = ()
-    error: str | None = None
+    Attributes:
+        table: a .csv, .jsonl or .parquet with a row a face; it replaces the printed lines.
+        json: everything about pictures' files, in one document, at the end.
+        overlays: a folder of pictures and videos with their faces marked.
+    """
 
-
-def _find(model: EmotionModel, file: str, detect: bool) -> _Found:
-    try:
-        image_HxWx3 = pictures.read(file)
-    except UserError as error:
-        return _Found(file, error=str(error))
-    if not detect:
-        return _Found(file, [image_HxWx3])
-    places, cut = model.find_faces(image_HxWx3)
-    return _Found(file, cut, places, None if places else f"{file}: No face was found.")
+    table: str | None = None
+    json: str | None = None
+    overlays: str | None = None
 
 
-def _judge(model: EmotionModel, waiting: Sequence[_Found]) -> Iterator[ImagePrediction]:
-    judged = iter(model.predict_faces([face for found in waiting for face in found.cut]))
-    for found in waiting:
-        faces = tuple(itertools.islice(judged, len(found.cut)))
-        if found.places:
-            faces = tuple(map(placed, faces, found.places))
-        yield ImagePrediction(found.file, faces, found.error)
+def run(
+    checkpoint: str | None,
+    names: Sequence[str],
+    settings: Settings,
+    outputs: Outputs,
+    *,
+    every: int = 1,
+    boxes: str | None = None,
+) -> int:
+    """Predicts pictures and videos; prints a line a face, and one to standard error for each that has no answer.
+
+    Args:
+        checkpoint: a training run's directory, one checkpoint or a model's file; None is the shipped model.
+        names: of what is judged, see `sources.open_sources`.
+        settings: what is looked for.
+        outputs: where answers are written.
+        every: of a video's frames only every so many-th.
+        boxes: a CSV of the user's own faces, see `own_boxes.read`.
+
+    Returns:
+        How many pictures and videos have no answer, or not all.
+
+    Raises:
+        UserError: the checkpoint or the boxes cannot be read, or the results cannot be written.
+    """
+    inputs = sources.open_sources(names)
+    if outputs.json is not None and any(source.moves for source in inputs):
+        raise UserError("--json holds pictures only: write a video's faces by --output faces.csv, .jsonl or .parquet.")
+    if boxes is not None:
+        settings = dataclasses.replace(settings, boxes=own_boxes.read(boxes))
+    model = load(checkpoint)
+    with contextlib.ExitStack() as stack:
+        work = _Run(model, inputs, settings, outputs, every, boxes)
+        stack.callback(work.close)
+        for judged in work.judged():
+            work.take(judged)
+        work.finish()
+    return work.failed
 
 
-class _Table:
-    """One line a face, printed as soon as it is known, while somebody reads it."""
+class _Run:
+    """One run of the command: what it reads and writes, and how far it is."""
 
-    def __init__(self, files: Sequence[str], tasks: Tasks, *, has_other_output: bool) -> None:
-        self._width = min(_LONGEST_NAME, max(len(file) for file in files))
-        self._tasks = tasks
-        self._has_other_output = has_other_output
-        self._columns = [(h, max(len(h), w)) for task in tasks for h, w in task.table_columns.items()]
-        headings = [f"{heading:{width}}" for heading, width in self._columns]
-        self.say("  ".join([f"{'image':{self._width}}", "face", *headings, "box"]))
+    def __init__(
+        self,
+        model: EmotionModel,
+        inputs: Sequence[Source],
+        settings: Settings,
+        outputs: Outputs,
+        every: int,
+        boxes: str | None,
+    ) -> None:
+        self._model, self._inputs, self._settings, self._every = model, inputs, settings, every
+        self._json, self._predictions = outputs.json, list[ImagePrediction]()
+        self._table = self._overlays = None
+        if outputs.table is not None:
+            is_live = any(source.is_live for source in inputs)
+            identity = None if is_live else _identity(model, inputs, settings, every, boxes)
+            self._table = TableFile(outputs.table, columns(model.tasks), identity)
+        progress = (self._table.done if self._table else None) or {}
+        self._skip = progress.get("next", {"source": 0, "frame": 0})
+        self._memory = Memory.from_dict(progress["memory"]) if progress else Memory()
+        self._tally = progress.get("tally", {"source": -1, "frames": 0, "faces": 0})
+        self._judged = progress.get("judged", 0)
+        self.failed: int = progress.get("failed", 0)
+        self._is_done = False
+        if outputs.overlays is not None:
+            self._overlays = OverlayFiles(outputs.overlays, inputs, model.tasks, self._skip["frame"])
+        if outputs.json is not None:
+            _check_json(outputs.json)
+        has_other_output = outputs.json is not None or outputs.overlays is not None
+        self._seen: terminal.Bar | terminal.Lines = (
+            terminal.Bar(inputs, every, self._judged)
+            if self._table
+            else terminal.Lines(inputs, model.tasks, has_other_output=has_other_output)
+        )
 
-    def say(self, line: str) -> None:
-        """Prints a line; if its reader has gone, as `head` does, only what there is besides goes on."""
-        try:
-            print(line, flush=True)
-        except BrokenPipeError:
-            if not self._has_other_output:
-                raise
-            runtime.drop_output()
+    def judged(self) -> Iterator[Judged]:
+        """What is left to judge, as it becomes known."""
+        is_camera = any(source.kind == "camera" for source in self._inputs)
+        is_single = len(self._inputs) == 1 and not self._inputs[0].moves
+        workers = 1 if is_camera or is_single else pipeline.cores()  # then the first answer counts, not the speed
+        frames = sources.frames(self._inputs, every=self._every, skip=self._skip)
+        return judge_frames(self._model, frames, self._settings, memory=self._memory, workers=workers)
 
-    def print(self, prediction: ImagePrediction) -> None:
-        """Writes what was said of a file; its error to standard error."""
+    def take(self, judged: Judged) -> None:
+        """Writes what is said of a frame."""
+        frame, prediction = judged.frame, judged.prediction
+        self._count(frame.source, prediction)
         if prediction.error is not None:
-            print(prediction.error, file=sys.stderr, flush=True)
-        name = prediction.image
-        if len(name) > self._width:
-            name = f"...{name[3 - self._width :]}"
-        for number, face in enumerate(prediction.faces, start=1):
-            self.say("  ".join([f"{name:{self._width}}", f"{number:4}", *self._cells(face), _edges(face)]))
+            self.failed += 1
+            terminal.complain(prediction.error)
+        if self._json is not None:
+            self._predictions.append(prediction)
+        self._seen.show(prediction)
+        if self._overlays is not None:
+            self._say(self._overlays.write(judged))
+        self._judged += 1
+        self._memory = judged.memory
+        self._skip = (
+            {"source": frame.source + 1, "frame": 0}
+            if frame.number is None
+            else {"source": frame.source, "frame": frame.number + 1}
+        )
+        if self._table is not None:
+            self._table.write(rows(prediction, self._model.tasks), self._progress())
 
-    def _cells(self, face: FacePrediction) -> list[str]:
-        cells = [cell for task in self._tasks for cell in task.table_cells(face.answers[task.name])]
-        return [
-            f"{cell:>{width}}" if _NUMBER.fullmatch(cell) else f"{cell:{width}}"
-            for cell, (_, width) in zip(cells, self._columns, strict=True)
-        ]
+    def finish(self) -> None:
+        """All is judged."""
+        self._end_video()
+        self._is_done = True
+
+    def close(self) -> None:
+        """Ends every output, whether all is judged or the run was stopped."""
+        self._seen.close()
+        if self._table is not None:
+            if not self._is_done and self._table.can_go_on:
+                judged = (self._table.done or {}).get("judged", 0)
+                terminal.complain(f"{judged} pictures are judged: give the same command to go on.")
+            self._table.close(is_done=self._is_done)
+        if self._json is not None:
+            _write_json(self._json, self._predictions)
+        if self._overlays is not None:
+            self._say(self._overlays.close())
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "next": self._skip,
+            "memory": self._memory.to_dict(),
+            "tally": self._tally,
+            "judged": self._judged,
+            "failed": self.failed,
+        }
+
+    def _say(self, paths: Sequence[pathlib.Path]) -> None:
+        for path in paths:
+            self._seen.say(f"  -> {path}")
+
+    def _count(self, source: int, prediction: ImagePrediction) -> None:
+        if source != self._tally["source"]:
+            self._end_video()
+            self._tally = {"source": source, "frames": 0, "faces": 0}
+        self._tally["frames"] += prediction.frame is not None
+        self._tally["faces"] += len(prediction.faces)
+
+    def _end_video(self) -> None:
+        """A video without a face is said once, not for every frame."""
+        if self._tally["frames"] and not self._tally["faces"]:
+            name = self._inputs[self._tally["source"]].name
+            self.failed += 1
+            terminal.complain(
+                f"{name}: No face was found in its {self._tally['frames']} frames; if they are small, --tiles "
+                f"{self._settings.tiles + 1} sees smaller ones."
+            )
 
 
-def _edges(face: FacePrediction) -> str:
-    return " ".join(f"{edge:.0f}" for edge in face.box)
+def _identity(
+    model: EmotionModel, inputs: Sequence[Source], settings: Settings, every: int, boxes: str | None
+) -> dict[str, str]:
+    """What must be the same for a run to go on, by the words that a message has for it."""
+    digest = hashlib.sha256(json.dumps(dict(model.meta), sort_keys=True, default=str).encode())
+    for array in jax.tree.leaves(model.variables):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    files = hashlib.sha256("\0".join(source.name for source in inputs).encode(errors="surrogateescape"))
+    looked_for = {
+        "--no-detect": not settings.detect,
+        "--tiles": settings.tiles,
+        "--min-score": settings.min_score,
+        "--largest": settings.largest,
+        "--eyes": settings.find_eyes,
+        "--smooth": settings.smooth,
+        "--every": every,
+        "--boxes": "none" if boxes is None else _short(hashlib.sha256(user_path(boxes).read_bytes())),
+    }
+    return {"model": _short(digest), "inputs": f"{len(inputs)} ({_short(files)})"} | {
+        option: str(value) for option, value in looked_for.items()
+    }
 
 
-class _Overlays:
-    """A folder of pictures with their faces marked; none of them replaces one of the files that are judged."""
-
-    def __init__(self, directory: str, files: Sequence[str], tasks: Tasks) -> None:
-        self._directory, self._tasks = user_path(directory), tasks
-        self._taken = {user_path(file).resolve() for file in files}
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_write(self._directory, error) from None
-
-    def write(self, prediction: ImagePrediction) -> pathlib.Path:
-        """Writes the picture of a file, and returns its path: the file's name, numbered if that is taken."""
-        stem = pathlib.Path(prediction.image).stem
-        names = itertools.chain([f"{stem}_faces.png"], (f"{stem}_{number}_faces.png" for number in itertools.count(2)))
-        path = next(path for path in (self._directory / name for name in names) if path.resolve() not in self._taken)
-        self._taken.add(path.resolve())
-        picture = draw_faces(pictures.read(prediction.image), prediction.faces, self._tasks)
-        try:
-            atomic_write(path, pictures.encode_png(picture))
-        except OSError as error:
-            raise _cannot_write(path, error) from None
-        return path
+def _short(digest: Any) -> str:
+    return digest.hexdigest()[:12]
 
 
 def _check_json(file: str) -> None:
@@ -190,7 +231,7 @@ def _check_json(file: str) -> None:
         before = path.read_bytes() if path.is_file() else b""
         path.open("a").close()
     except OSError as error:
-        raise _cannot_write(path, error) from None
+        raise cannot_write(path, error) from None
     try:
         is_ours = not before or all({"image", "faces"} <= entry.keys() for entry in json.loads(before))
     except (ValueError, AttributeError, TypeError):
@@ -204,8 +245,4 @@ def _write_json(file: str, predictions: Sequence[ImagePrediction]) -> None:
         text = json.dumps([prediction.to_dict() for prediction in predictions], indent=2, allow_nan=False)
         atomic_write(file, (text + "\n").encode())
     except OSError as error:
-        raise _cannot_write(user_path(file), error) from None
-
-
-def _cannot_write(path: pathlib.Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be written ({error.strerror or error}): choose another place.")
+        raise cannot_write(user_path(file), error) from None

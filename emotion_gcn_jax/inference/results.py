@@ -60,6 +60,16 @@ class FacePrediction:
 
 
 @dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a face is, in the words of FacePrediction; eyes and score may be unknown."""
+
+    box: Box
+    left_eye: Point | None = None
+    right_eye: Point | None = None
+    score: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class ImagePrediction:
     """The faces of one picture, from the left to the right.
 
@@ -67,13 +77,19 @@ class ImagePrediction:
         image: how it was named.
         faces: may be empty.
         error: a sentence, if there is no answer: the picture could not be read, or has no face.
+        frame: its number in a video, from 0; None for a picture's file.
+        time: in seconds from the video's first frame.
+        tracks: every face's number through the video, from 1; empty for a picture's file.
     """
 
     image: str
     faces: tuple[FacePrediction, ...]
     error: str | None = None
+    frame: int | None = None
+    time: float | None = None
+    tracks: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON has them; `error` only where there is one."""
+        """Returns what is said of a picture's file as JSON has it; `error` only where there is one."""
         fields: dict[str, Any] = {"image": self.image, "faces": [face.to_dict() for face in self.faces]}
         return fields | ({} if self.error is None else {"error": self.error})

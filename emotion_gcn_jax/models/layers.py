@@ -5,7 +5,7 @@ a DenseNet the same feature map passes through dozens of norms and its moments n
 moments, and `None` in their place means "use the running statistics". And convolutions whose gradients are slow on a
 CPU are matrix products there (products.py).
 
-The functions that are jitted here are written as one operator each by export/onnx_operators.py.
+The functions that are jitted here are written as one operator each by onnx_writer/onnx_operators.py.
 """
 
 import functools

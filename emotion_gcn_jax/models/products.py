@@ -3,11 +3,31 @@
 On a GPU and a TPU all of this is the plain operation. docs/performance.md has the measurements, and what did not help.
 """
 
+import contextlib
+import contextvars
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+_as_convolutions = contextvars.ContextVar("as_convolutions", default=False)
+
+
+@contextlib.contextmanager
+def as_convolutions() -> Iterator[None]:
+    """While this lasts, what is traced has 1x1 convolutions as such, not as products of matrices.
+
+    TensorFlow Lite's converter makes a product of matrices between two changes of shape into one of maps, which its own
+    checks then refuse (TensorFlow 2.21, DenseNet at 32 pixels).
+    """
+    token = _as_convolutions.set(True)
+    try:
+        yield
+    finally:
+        _as_convolutions.reset(token)
+
 
 _ROWS = 4096  # of a chunk: with 128 channels 2 MB of a map, which stay in a core's second-level cache while used
 
@@ -25,6 +45,8 @@ def pointwise(x: jax.Array, kernel_CxF: jax.Array) -> jax.Array:
     Returns:
         ... x F.
     """
+    if _as_convolutions.get() and x.ndim == 4:
+        return _plain_conv(x, kernel_CxF[None, None], stride=1)
     y_NxF = x.reshape(-1, x.shape[-1]) @ kernel_CxF
     return y_NxF.reshape(*x.shape[:-1], kernel_CxF.shape[-1])
 

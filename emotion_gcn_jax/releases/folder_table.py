@@ -19,6 +19,7 @@ _KNOWN = {
     **{name.lower(): name for name in _UNITS},
     **{f"au{unit:02d}": f"AU{unit}" for unit in range(1, 10)},
 }
+_RESERVED = {*_KNOWN.values(), "id", "image", "action_units"}  # what is no other column
 _LONGEST_WORD = 100  # characters of a class word; what is longer is a stray quote's work
 _EMPTY = frozenset({"", "nan", "na", "none", "null"})  # a cell without a label, in lower case
 
@@ -33,6 +34,7 @@ class Labels:
         words: class words, "" for none; empty where the set has no expressions.
         columns: the other label columns by name, arrays whose first axis is N.
         action_units: the names in the order of the column action_units.
+        others: columns that are no labels, such as a site or an age band, as text: by their names, N each.
     """
 
     paths: Sequence[pathlib.Path]
@@ -40,6 +42,7 @@ class Labels:
     words: Sequence[str]
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     action_units: tuple[str, ...] = ()
+    others: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
@@ -66,7 +69,12 @@ def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
         **({"action_units": _action_units(table, rows, units)} if units else {}),
     }
     words = [_word(row.cells.get("expression", "")) for row in rows] if "expression" in table.columns else []
-    return Labels(_paths(table, rows), list(_splits(table, rows, splits)), words, columns, units)
+    others = {
+        name: np.asarray([row.cells.get(name, "") for row in rows])
+        for name in table.columns
+        if name and name not in _RESERVED and table.columns.count(name) == 1
+    }
+    return Labels(_paths(table, rows), list(_splits(table, rows, splits)), words, columns, units, others)
 
 
 def _word(cell: str) -> str:

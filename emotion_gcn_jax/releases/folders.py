@@ -51,11 +51,13 @@ class FolderSplit:
         columns: by name, arrays whose first axis is N: `expression` (int64, places in label_names, -1 for none),
             `valence` and `arousal` (float32, -1 to 1, NaN for none), `action_units` (int8 [N, A], 0 or 1, -1 for
             none), `subject`, `video` and `recording` (str). Only those that the set has.
+        others: a table's further columns by name, str N: nothing is learnt from them.
     """
 
     ids: tuple[str, ...]
     paths: tuple[pathlib.Path, ...]
     columns: Mapping[str, np.ndarray]
+    others: Mapping[str, np.ndarray]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -192,6 +194,7 @@ def _as_set(labels: Labels, where: pathlib.Path) -> FolderSet:
                 ids=tuple(ids[row] for row in rows),
                 paths=tuple(labels.paths[row] for row in rows),
                 columns={name: column[rows] for name, column in columns.items()},
+                others={name: column[rows] for name, column in labels.others.items()},
             )
     return FolderSet(label_names, labels.action_units, splits)
 

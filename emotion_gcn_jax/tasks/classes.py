@@ -46,6 +46,7 @@ class Classes(Task):
     kind = "classes"
     exclusive = True
     selectable = ("accuracy", "mean_class_accuracy", "macro_f1")
+    answers_are = "probabilities, which sum to 1"
 
     vocabulary: tuple[str, ...]
     loss_name: str = "cross_entropy"
@@ -134,8 +135,8 @@ class Classes(Task):
 
     def known(self, labels: np.ndarray) -> np.ndarray:
         """A class label speaks of all outputs, and so do the shares of the votes."""
-        known_N = np.asarray(labels.any(axis=1) if labels.ndim == 2 else labels != NO_CLASS)
-        return np.repeat(known_N[:, None], len(self.vocabulary), axis=1)
+        known_N = labels.any(axis=1) if labels.ndim == 2 else labels != NO_CLASS
+        return known_N[:, None].repeat(len(self.vocabulary), axis=1)
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """One-hot rows."""
@@ -235,6 +236,10 @@ class Classes(Task):
             self.name: self.vocabulary[int(np.argmax(answer_W))],
             "probabilities": dict(zip(self.vocabulary, map(float, answer_W), strict=True)),
         }
+
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """The most probable class, and every probability."""
+        return {self.name: described[self.name]} | {f"p_{w}": p for w, p in described["probabilities"].items()}
 
     @property
     def table_columns(self) -> dict[str, int]:

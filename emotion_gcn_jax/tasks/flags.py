@@ -34,6 +34,7 @@ class Flags(Task):
 
     kind = "flags"
     selectable = ("f1_mean", "flag_accuracy_mean")
+    answers_are = "probabilities, each for itself"
 
     names: tuple[str, ...]
     loss_name: str = "bce"
@@ -137,6 +138,10 @@ class Flags(Task):
     def describe(self, answer_W: np.ndarray) -> dict[str, Any]:
         """Every flag's probability under the task's name."""
         return {self.name: dict(zip(self.names, map(float, answer_W), strict=True))}
+
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """Every flag's probability."""
+        return {f"p_{name}": probability for name, probability in described[self.name].items()}
 
     @property
     def table_columns(self) -> dict[str, int]:

@@ -38,6 +38,8 @@ class Task(abc.ABC):
     """Whether only one of the outputs can be true of a face: then the graph has no edges between them."""
     selectable: ClassVar[tuple[str, ...]]
     """The metrics that a run may select its best checkpoint by, the usual one first."""
+    answers_are: ClassVar[str]
+    """What the numbers of `answer` are, for a reader of an exported file."""
 
     @property
     @abc.abstractmethod
@@ -66,7 +68,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def known(self, labels: np.ndarray) -> np.ndarray:
-        """Tells which outputs have a label, of `read` or of `training_labels`: bool N x W."""
+        """Tells which outputs have a label, of `read` or of `training_labels`: bool N x W.
+
+        The step counts labels by it, so that it takes arrays of JAX, too.
+        """
 
     @abc.abstractmethod
     def targets(self, labels: np.ndarray) -> np.ndarray:
@@ -132,6 +137,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def describe(self, answer_W: np.ndarray) -> dict[str, Any]:
         """What is said of one face, as JSON has it."""
+
+    @abc.abstractmethod
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """The columns of one face in a table of predictions, in a fixed order; `described` is from `describe`."""
 
     @property
     @abc.abstractmethod

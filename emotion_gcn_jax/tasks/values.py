@@ -28,6 +28,7 @@ class Values(Task):
 
     kind = "values"
     selectable = ("ccc_mean",)
+    answers_are = "values, made for [-1, 1] but unbounded"
 
     dimensions: tuple[str, ...]
     loss_name: str = "ccc"
@@ -55,7 +56,7 @@ class Values(Task):
 
     def known(self, labels: np.ndarray) -> np.ndarray:
         """Each dimension has a label of its own."""
-        return ~np.isnan(labels)
+        return labels == labels
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """The labels."""
@@ -98,6 +99,10 @@ class Values(Task):
     def describe(self, answer_W: np.ndarray) -> dict[str, Any]:
         """A number under every dimension's name."""
         return dict(zip(self.dimensions, map(float, answer_W), strict=True))
+
+    def row(self, described: Mapping[str, Any]) -> dict[str, str | float]:
+        """The values."""
+        return dict(described)
 
     @property
     def table_columns(self) -> dict[str, int]:

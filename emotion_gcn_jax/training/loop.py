@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import math
 from typing import Any
 
@@ -10,17 +11,18 @@ import tqdm
 
 from emotion_gcn_jax import checkpoints, runtime
 from emotion_gcn_jax.checkpoints import Checkpoints
-from emotion_gcn_jax.data.batches import train_batches
-from emotion_gcn_jax.errors import extra
+from emotion_gcn_jax.data.batches import examples_at, train_batches
+from emotion_gcn_jax.errors import UserError, extra, listed
 from emotion_gcn_jax.evaluation import report
 from emotion_gcn_jax.evaluation.evaluator import evaluate, on_devices
 from emotion_gcn_jax.evaluation.predictions import Predictions, metrics_by_task, scores
-from emotion_gcn_jax.files import PathLike, user_path
+from emotion_gcn_jax.files import PathLike, atomic_write, user_path
 from emotion_gcn_jax.parallel import prefetch, replicate, unreplicate
-from emotion_gcn_jax.training import checks, workdir
+from emotion_gcn_jax.training import checks, interruption, workdir
+from emotion_gcn_jax.training.interruption import Preempted
 from emotion_gcn_jax.training.run import Run, describe, prepare
 from emotion_gcn_jax.training.step import TrainState
-from emotion_gcn_jax.training.step_log import StepLog, progress_bar
+from emotion_gcn_jax.training.step_log import NotFiniteError, StepLog, progress_bar
 from emotion_gcn_jax.trees import Tree
 
 with extra("train", "training"):
@@ -28,6 +30,7 @@ with extra("train", "training"):
 
 REPORT_FOLDER = "report"
 TENSORBOARD_FOLDER = "tensorboard"
+NOT_FINITE_FILE = "not_finite.json"  # which examples a step had that stopped the run
 
 
 @dataclasses.dataclass
@@ -70,28 +73,31 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: PathLike, *, r
 
     Raises:
         UserError: the config, the dataset or the working directory does not do.
+        Preempted: the process was sent SIGTERM; the step in flight was ended, and a checkpoint saved.
     """
     folder = user_path(folder)
     if config.model.dtype == "bfloat16":
         runtime.use_onednn()
     config, last = workdir.check(config, folder, resume)
     run = prepare(config, last=last)
-    saved = workdir.open_for_writing(config, folder)
-    try:
+    with workdir.opened(config, folder, last) as saved:
         state, progress = _restore(run, saved)
         print(describe(run))
         writer = metric_writers.create_default_writer(folder / TENSORBOARD_FOLDER)
-        with contextlib.closing(writer):
-            _train(run, saved, writer, state, progress)
-    finally:
-        saved.close()
-    return _write_best_report(run, folder)
+        with contextlib.closing(writer), interruption.listening() as request:
+            _train(run, saved, writer, state, progress, request)
+        return _write_best_report(run, folder)
 
 
 def _train(
-    run: Run, saved: Checkpoints, writer: metric_writers.MetricWriter, state: TrainState, progress: Progress
+    run: Run,
+    saved: Checkpoints,
+    writer: metric_writers.MetricWriter,
+    state: TrainState,
+    progress: Progress,
+    request: interruption.Request,
 ) -> None:
-    """Steps from where `state` is to the end of the run, or until patience is exhausted."""
+    """Steps from where `state` is to the end of the run, until patience is exhausted or the run is asked to end."""
     config, first = run.config.training, int(state.step)
     state = replicate(state, run.devices)
     batches = train_batches(run.data.streams, run.train_loader, seed=config.seed, start_step=first)
@@ -102,13 +108,38 @@ def _train(
             if 0 < config.patience <= progress.epochs_without_better:
                 break
             state, scalars = run.train_step(state, next(data))
-            log.add(step, scalars)
-            if step % run.steps_per_epoch == 0:
-                log.flush()
+            epoch_ends, asked_to_end = step % run.steps_per_epoch == 0, request.made
+            saves = asked_to_end or (config.checkpoint_every_steps and step % config.checkpoint_every_steps == 0)
+            try:
+                log.add(step, scalars)
+                if epoch_ends or saves:
+                    log.flush()
+            except NotFiniteError as error:
+                raise _stopped_by(error, run, saved, unreplicate(state), progress) from None
+            if epoch_ends:
                 _finish_epoch(run, saved, writer, state, progress, step)
-            elif config.checkpoint_every_steps and step % config.checkpoint_every_steps == 0:
-                log.flush()
+            elif saves:
                 _save_last(run, saved, unreplicate(state), progress, {})
+            if asked_to_end:
+                raise Preempted(f"asked to end (SIGTERM) and saved at step {step}: --resume goes on from there.")
+
+
+def _stopped_by(
+    error: NotFiniteError, run: Run, saved: Checkpoints, state: TrainState, progress: Progress
+) -> UserError:
+    """Saves the state before a step that was not finite and the names of its examples; returns what to say."""
+    if saved.last_step() != error.step - 1:
+        _save_last(run, saved, state, progress, {})
+    examples = examples_at(run.data.streams, error.step - 1, seed=run.config.training.seed)
+    found = {name: str(value) for name, value in error.values.items()}
+    path = saved.workdir / NOT_FINITE_FILE
+    atomic_write(path, json.dumps({"step": error.step, "scalars": found, "examples": examples}, indent=1).encode())
+    what = str(error)
+    return UserError(
+        f"{what[0].upper()}{what[1:]}: lower config.optimizer.learning_rate or set config.optimizer.clip_norm, or "
+        f"leave such steps out by config.training.skip_non_finite; the last checkpoint is of the step before, and "
+        f"{path} names the step's {len(examples)} examples ({listed(examples, most=2)})."
+    )
 
 
 def _finish_epoch(
@@ -127,7 +158,7 @@ def _finish_epoch(
     row = {
         "epoch": step // run.steps_per_epoch,
         "step": step,
-        "train_loss": math.fsum(progress.epoch_losses) / len(progress.epoch_losses),
+        "train_loss": math.fsum(progress.epoch_losses) / max(len(progress.epoch_losses), 1),
         "learning_rate": float(run.schedule(step - 1)),
         **named,
         **diagnosis,

@@ -143,6 +143,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         steps_per_epoch=steps_per_epoch,
         clip_length=config.clip.length,
         l2=l2,
+        skip_non_finite=config.training.skip_non_finite,
     )
     return Run(
         config=config,

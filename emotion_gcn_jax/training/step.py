@@ -24,6 +24,9 @@ from emotion_gcn_jax.training import optimizer, parts
 from emotion_gcn_jax.training.parts import Parts
 from emotion_gcn_jax.trees import Batch, Tree
 
+MUST_BE_FINITE = ("loss", "gradient_norm", "parameter_norm", "statistics_norm")
+"""Those of a step's scalars that show whether anything in it was not."""
+
 _MIXUP = 2**32 - 1  # in the place of a step's number, which never comes as far
 
 
@@ -37,6 +40,8 @@ class TrainState(flax.struct.PyTreeNode):
         constants: the graph's (empty without a graph).
         opt_state: the optimiser's state.
         ema: {"params", "batch_stats"} averaged over the steps, or None.
+        halted: whether a step was not finite and the run is to stop: then further steps change nothing. A checkpoint
+            does not have it.
     """
 
     step: jax.Array
@@ -45,6 +50,7 @@ class TrainState(flax.struct.PyTreeNode):
     constants: Tree
     opt_state: Tree
     ema: Tree | None
+    halted: jax.Array
 
     def evaluated_variables(self) -> dict[str, Tree]:
         """The variables that are evaluated and published: the average where there is one."""
@@ -70,6 +76,7 @@ class TrainState(flax.struct.PyTreeNode):
             constants=variables["constants"],
             opt_state=remainder["opt_state"],
             ema=evaluated if "unaveraged" in remainder else None,
+            halted=jnp.zeros((), bool),
         )
 
 
@@ -85,6 +92,8 @@ class StepOptions(NamedTuple):
         steps_per_epoch: by which tasks that change while they are learnt know the time (Task.at).
         clip_length: so many successive images are one clip; it is changed at random as a whole.
         l2: for parts of the model the factor of their kernels' sum of squares in the loss; see parts.py.
+        skip_non_finite: whether a step that is not finite is left out, and the run goes on; otherwise no step after it
+            changes anything.
     """
 
     tasks: Tasks
@@ -95,6 +104,7 @@ class StepOptions(NamedTuple):
     steps_per_epoch: int = 1
     clip_length: int = 1
     l2: Parts = ()
+    skip_non_finite: bool = False
 
 
 def create_state(variables: dict[str, Tree], tx: optax.GradientTransformation, *, with_ema: bool = False) -> TrainState:
@@ -107,7 +117,8 @@ def create_state(variables: dict[str, Tree], tx: optax.GradientTransformation, *
     """
     params, batch_stats = variables["params"], variables["batch_stats"]
     ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if with_ema else None
-    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, variables["constants"], tx.init(params), ema)
+    zero, halted = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
+    return TrainState(zero, params, batch_stats, variables["constants"], tx.init(params), ema, halted)
 
 
 def train_step(
@@ -123,8 +134,9 @@ def train_step(
         options: tasks, augmentation, moving average.
 
     Returns:
-        The next state, and scalars of the global batch: loss, gradient_norm, every task's own loss as TASK_loss, and
-        what l2 adds to the loss, if it is asked for.
+        The next state, and scalars of the global batch: loss, gradient_norm, every task's own loss as TASK_loss, what
+        l2 adds to the loss, if it is asked for, and the norms of the new parameters and running statistics. Where one
+        of these is not finite, the state stays as it was.
     """
     images = prepare_images(batch["image"], model, options, state.step)
     labels = {task.name: batch[task.name] for task in options.tasks}
@@ -160,8 +172,19 @@ def train_step(
         ema = optimizer.update_average(ema, new, options.ema_decay, state.step)
     # As one vector: a sum for each of DenseNet-121's hundreds of arrays would make the compiler need 0.3 GB more.
     scalars["gradient_norm"] = jnp.linalg.norm(ravel_pytree(gradients)[0])
-    state = state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema)
-    return state, scalars
+    # On a CPU XLA's maximum swallows a NaN, and with it a ReLU does: then only these show that there was one.
+    scalars["parameter_norm"] = jnp.linalg.norm(ravel_pytree(params)[0])
+    scalars["statistics_norm"] = jnp.linalg.norm(ravel_pytree(batch_stats)[0])
+    after = state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema)
+    return _unless_non_finite(state, after, scalars, options.skip_non_finite), scalars
+
+
+def _unless_non_finite(before: TrainState, after: TrainState, scalars: dict[str, jax.Array], skip: bool) -> TrainState:
+    """The state after a step or, where the step was not finite, the one before it."""
+    finite = jnp.isfinite(jnp.stack([scalars[name].astype(jnp.float32) for name in MUST_BE_FINITE])).all()
+    goes_on = finite if skip else finite & ~before.halted
+    kept: TrainState = jax.tree.map(lambda old, new: jnp.where(goes_on, new, old), before, after)
+    return kept.replace(step=after.step) if skip else kept.replace(halted=~goes_on)
 
 
 def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:

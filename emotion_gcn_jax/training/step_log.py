@@ -6,9 +6,10 @@ import sys
 import jax
 import tqdm
 
-from emotion_gcn_jax.errors import UserError, extra
+from emotion_gcn_jax.errors import extra
 from emotion_gcn_jax.parallel import unreplicate
 from emotion_gcn_jax.training.run import Run
+from emotion_gcn_jax.training.step import MUST_BE_FINITE
 
 with extra("train", "training"):
     from clu import metric_writers
@@ -24,6 +25,21 @@ def progress_bar(run: Run, first_step: int) -> tqdm.tqdm:
         mininterval=0.5 if sys.stderr.isatty() else 20.0,
         dynamic_ncols=True,
     )
+
+
+class NotFiniteError(Exception):
+    """A step with a NaN or an infinity in it.
+
+    Attributes:
+        step: its number, from 1.
+        name: of the first of its scalars that is not finite.
+        values: all of them, by name.
+    """
+
+    def __init__(self, step: int, name: str, values: dict[str, float]) -> None:
+        """See the class."""
+        super().__init__(f"the {name} is {values[name]} at step {step}")
+        self.step, self.name, self.values = step, name, values
 
 
 class StepLog:
@@ -45,21 +61,22 @@ class StepLog:
         """Reports the pending step, waiting for it.
 
         Raises:
-            UserError: its loss or gradient is not finite.
+            NotFiniteError: one of MUST_BE_FINITE is not, unless config.training.skip_non_finite leaves such steps out.
         """
         if self._pending is None:
             return
         step, scalars = self._pending
         self._pending = None
         values = {name: float(value) for name, value in unreplicate(scalars).items()}
-        for name in ("loss", "gradient_norm"):
-            if not math.isfinite(values[name]):
-                raise UserError(
-                    f"The {name} is {values[name]} at step {step}: lower config.optimizer.learning_rate or set "
-                    f"config.optimizer.clip_norm; the checkpoints of earlier steps are untouched."
-                )
-        self._epoch_losses.append(values["loss"])
         config = self._run.config
+        wrong = next((name for name in MUST_BE_FINITE if not math.isfinite(values[name])), None)
+        if wrong is None:
+            self._epoch_losses.append(values["loss"])
+        else:
+            found = NotFiniteError(step, wrong, values)
+            if not config.training.skip_non_finite:
+                raise found
+            tqdm.tqdm.write(f"warning: {found}: it is left out")
         self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
         self._bar.update(config.data.batch_size)
         if step % config.training.log_every_steps == 0:

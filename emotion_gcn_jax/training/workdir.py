@@ -1,7 +1,9 @@
 """A run's working directory: what it may hold when a run starts, and whether a run in it can be resumed."""
 
+import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
@@ -9,9 +11,10 @@ import ml_collections
 from emotion_gcn_jax import checkpoints, old_formats
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.files import atomic_write
+from emotion_gcn_jax.files import atomic_write, locked
 
 CONFIG_FILE = "config.json"
+LOCK_FILE = ".lock"
 
 # What may differ between a run and its resumption; and what may besides, once there is a checkpoint to resume from.
 RESUMABLE = {
@@ -22,8 +25,10 @@ RESUMABLE = {
     "training.devices",
     "training.log_every_steps",
     "training.patience",
+    "training.skip_non_finite",
 }
 STARTING_POINT = {"init.checkpoint", "init.trunk"}
+MAY_GROW = {"training.epochs"}
 
 _LISTED = 8  # differing fields in a message
 
@@ -58,16 +63,35 @@ def check(
     return config, last
 
 
-def open_for_writing(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Checkpoints:
-    """Marks the directory as this run's; raises UserError where it cannot be written."""
-    try:
-        saved = Checkpoints(workdir)
-        atomic_write(workdir / CONFIG_FILE, config.to_json(indent=2).encode())
-    except OSError as error:
-        raise UserError(
-            f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
-        ) from error
-    return saved
+@contextlib.contextmanager
+def opened(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, last: pathlib.Path | None
+) -> Iterator[Checkpoints]:
+    """Marks the directory as this run's, and keeps other processes out while this lasts.
+
+    Args:
+        config: the run's.
+        workdir: the directory, as `check` found it.
+        last: the checkpoint to resume from that `check` found.
+
+    Raises:
+        UserError: it cannot be written, or another process trains in it, or has since it was checked.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+            if not stack.enter_context(locked(workdir / LOCK_FILE)) or checkpoints.last_folder(workdir) != last:
+                raise UserError(
+                    f"Another process trains in the working directory {workdir}: let it finish, or choose another "
+                    f"--workdir."
+                )
+            saved = stack.enter_context(contextlib.closing(Checkpoints(workdir)))
+            atomic_write(workdir / CONFIG_FILE, config.to_json(indent=2).encode())
+        except OSError as error:
+            raise UserError(
+                f"The working directory {workdir} cannot be written ({error.strerror}): choose another --workdir."
+            ) from error
+        yield saved
 
 
 def _check_same_run(
@@ -83,14 +107,20 @@ def _check_same_run(
         ) from None
     new = _flattened(old_formats.config(json.loads(config.to_json())))
     may_differ = RESUMABLE | (STARTING_POINT if has_checkpoint else set())
-    fields = sorted((old.keys() | new.keys()) - may_differ)
-    changed = [f"{f} was {old.get(f)!r:.60} and is {new.get(f)!r:.60}" for f in fields if old.get(f) != new.get(f)]
+    differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
+    said = {field: f"{field} was {old.get(field)!r:.60} and is {new.get(field)!r:.60}" for field in differing}
+    harmless = {field for field in differing if field in may_differ or (field in MAY_GROW and new[field] > old[field])}
+    changed = [said[field] for field in differing if field not in harmless]
     if changed:
         more = f"; and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
         raise UserError(
             f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed[:_LISTED])}{more}: set "
             f"these back, or choose another --workdir."
         )
+    if kept := [said[field] for field in differing if field in harmless - STARTING_POINT]:
+        print(f"resumed with {'; '.join(kept)}")
+    if MAY_GROW & harmless and new["optimizer.schedule"] == "cosine":
+        print("the learning rate's cosine now ends with the new number of epochs: it is higher from here on")
     return start
 
 

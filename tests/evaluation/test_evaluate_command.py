@@ -83,9 +83,26 @@ def test_ten_crops(tmp_path):
         assert float(of_middle["p_Bored"]) == pytest.approx(special.softmax(logits[8])[0], abs=1e-5)
 
 
+def test_groups_of_a_tables_column(tmp_path, capsys):
+    sites = ["north", "south", "north", "", "south", "south"]
+    rows = [{"expression": word, "site": site} for word, site in zip(["Happy", "Sad"] * 3, sites, strict=True)]
+    assert evaluate(RUN, write_table(tmp_path / "mine", rows), tmp_path / "report", "--by", "site") == 0
+    printed = capsys.readouterr().out
+    assert "site north (2, too few to tell)" in printed and "site unknown (1, too few to tell)" in printed
+    metrics, rows = read_report(tmp_path / "report")
+    assert metrics["groups"]["column"] == "site"
+    hits = [row["expression_true"] == row["expression_predicted"] for row in rows]
+    for site in ("", "north", "south"):
+        of_site = [hit for hit, where in zip(hits, sites, strict=True) if where == site]
+        part = metrics["groups"]["metrics"][site]
+        assert part["examples"] == len(of_site)
+        assert part["accuracy"] == pytest.approx(sum(of_site) / len(of_site))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--images", "mine", "--by", "site"], "--by must name a column of mine: expression, found site"),
         (["--images", "mine", "--config", "csv"], "--config and --data-dir are for --dataset alone"),
         (["--images", "nowhere"], "nowhere does not exist"),
         (["--images", "mine", "--split", "test"], "--split must name one of train, which mine has, found test"),

@@ -82,7 +82,7 @@ def sight(score, centre, side):
 )
 def test_the_second_look_corrects_the_first_by_the_same_face_only(monkeypatch, again, found):
     looks = iter([[sight(0.6, (320, 240), 100)], again])
-    monkeypatch.setattr(detection, "_look", lambda image, least_score: next(looks))
+    monkeypatch.setattr(detection, "_look", lambda session, image, least_score: next(looks))
     faces = detect(np.zeros((480, 640, 3), np.uint8))
     assert [(face.score, pytest.approx(face.box[2] - face.box[0])) for face in faces] == found
 
@@ -90,7 +90,7 @@ def test_the_second_look_corrects_the_first_by_the_same_face_only(monkeypatch, a
 @pytest.mark.parametrize(("score", "count"), [(0.4, 0), (0.6, 1)])
 def test_a_suspicion_needs_a_second_look_that_is_sure(monkeypatch, score, count):
     looks = iter([[sight(0.3, (320, 240), 100)], [sight(score, (80, 80), 80)]])
-    monkeypatch.setattr(detection, "_look", lambda image, least_score: next(looks))
+    monkeypatch.setattr(detection, "_look", lambda session, image, least_score: next(looks))
     assert len(detect(np.zeros((480, 640, 3), np.uint8))) == count
 
 

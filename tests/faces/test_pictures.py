@@ -275,11 +275,14 @@ def test_a_folder_stands_for_its_pictures(tmp_path, monkeypatch):
     names = sorted(f"{number}.{suffix}" for number, suffix in enumerate(SUFFIXES))
     for name in [*names, "notes.txt", ".hidden.png", "clip.mp4", "suffix_png"]:
         (tmp_path / name).touch()
-    (tmp_path / "inside.png").mkdir()
-    (tmp_path / "inside.png" / "deeper.png").touch()
-    files = [str(tmp_path / name) for name in names]
+    for folder in ("inside.png", ".hidden"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "deeper.png").touch()
+    (tmp_path / "again").symlink_to(tmp_path)  # a link may lead back
+    files = [str(tmp_path / name) for name in [*names, "inside.png/deeper.png"]]
     assert expand(["b.png", str(tmp_path), "a.txt"]) == ["b.png", *files, "a.txt"]
     assert expand(iter([f"~/{tmp_path.name}"])) == files
+    assert expand([str(tmp_path)], [".mp4"]) == sorted([*files, str(tmp_path / "clip.mp4")])
 
 
 def test_a_folder_without_pictures_is_told(tmp_path):

@@ -5,8 +5,8 @@ import pytest
 
 import emotion_gcn_jax as eg
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.export import onnx_graph
 from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.onnx_writer import onnx_graph
 from tests import stored_runs
 from tests.untrained import random_variables
 

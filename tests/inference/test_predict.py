@@ -130,12 +130,12 @@ def test_files_that_fail_do_not_keep_the_others_from_their_answers(workdir, tmp_
 
 
 def test_answers_are_kept_when_the_run_is_stopped(workdir, tmp_path, monkeypatch, capsys):
-    def stopped(model, files, *, detect):
-        yield from list(everything(model, files[:1], detect=detect))
+    def stopped(*arguments, **options):
+        yield next(everything(*arguments, **options))
         raise KeyboardInterrupt
 
-    everything = predict.predict_files
-    monkeypatch.setattr(predict, "predict_files", stopped)
+    everything = predict.judge_frames
+    monkeypatch.setattr(predict, "judge_frames", stopped)
     assert run(workdir, ASTRONAUT, GRACE_HOPPER, "--json", tmp_path / "faces.json") == 130
     assert [entry["image"] for entry in json.loads((tmp_path / "faces.json").read_text())] == [str(ASTRONAUT)]
 
@@ -144,7 +144,7 @@ def test_answers_are_kept_when_the_run_is_stopped(workdir, tmp_path, monkeypatch
     ("option", "value"), [("--json", "nowhere/faces.json"), ("--overlay", "file/out"), ("--checkpoint", "nowhere")]
 )
 def test_mistakes_are_answered_before_any_work(workdir, tmp_path, capsys, monkeypatch, option, value):
-    monkeypatch.setattr(predict, "predict_files", None)
+    monkeypatch.setattr(predict, "judge_frames", None)
     (tmp_path / "file").touch()
     (tmp_path / "faces.json").write_text("old")
     arguments = {"--checkpoint": workdir, "--json": tmp_path / "faces.json", option: tmp_path / value}
@@ -246,13 +246,14 @@ def test_classes_that_two_tasks_share_keep_both_answers(tmp_path, capsys):
 
 def test_a_folder_stands_for_its_pictures(workdir, tmp_path):
     (tmp_path / "set" / "deeper").mkdir(parents=True)
-    for name in ("b.png", "a.PNG", ".hidden.png", "deeper/c.png"):
+    (tmp_path / "set" / ".thumbnails").mkdir()
+    for name in ("b.png", "a.PNG", ".hidden.png", "deeper/c.png", ".thumbnails/a.png"):
         save(np.full((40, 40, 3), 99, np.uint8), tmp_path / "set" / name)
     (tmp_path / "set" / "notes.txt").touch()
     single = save(np.full((40, 40, 3), 9, np.uint8), tmp_path / "single.png")
     assert run(workdir, tmp_path / "set", single, "--no-detect", "--json", tmp_path / "faces.json") == 0
     images = [entry["image"] for entry in json.loads((tmp_path / "faces.json").read_text())]
-    assert images == [str(tmp_path / "set" / "a.PNG"), str(tmp_path / "set" / "b.png"), str(single)]
+    assert images == [*(str(tmp_path / "set" / name) for name in ("a.PNG", "b.png", "deeper/c.png")), str(single)]
 
 
 def test_a_folder_without_pictures_gets_a_sentence(workdir, tmp_path, capsys):

@@ -23,7 +23,7 @@ def read_all(workdir):
     """Everything of a run's last and best checkpoints but their configs."""
     found = []
     for which in ("last", "best"):
-        (folder,) = (workdir / checkpoints.FOLDER / which).iterdir()
+        folder = max((workdir / checkpoints.FOLDER / which).iterdir(), key=lambda step: int(step.name))
         checkpoint = checkpoints.read(folder)
         found.append((folder.name, checkpoint.variables, checkpoint.meta["progress"], checkpoint.meta["validation"]))
     return found
@@ -188,6 +188,7 @@ def test_resuming_with_another_config_names_what_differs(config, finished):
 def test_a_run_of_quite_another_config_gets_a_short_answer(config_of, finished):
     config = config_of("plain,emotion_gcn_au")
     config.update_from_flattened_dict({f"optimizer.{name}": 7.0 for name in ("momentum", "step_factor", "clip_norm")})
+    config.optimizer.schedule = "step"
     config.tasks.action_units.names = "AU1," * 1000
     with pytest.raises(UserError, match=r"and \d+ more: set these back") as caught:
         loop.train_and_evaluate(config, finished[1], resume=True)
@@ -258,7 +259,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_its_step(config, tmp_path):
     config.optimizer.warmup_epochs = 0.0
     config.optimizer.name = "sgd"
     config.optimizer.clip_norm = 0.0
-    with pytest.raises(UserError, match=r"The (loss|gradient_norm) is (nan|inf) at step [1-7]: lower config"):
+    with pytest.raises(UserError, match=r"The \w+ is (nan|inf) at step [1-7]: lower config"):
         loop.train_and_evaluate(config, tmp_path)
 
 

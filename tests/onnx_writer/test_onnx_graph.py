@@ -10,11 +10,11 @@ from jax import lax
 
 from configs import synthetic_faces
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.export.onnx_graph import NotWritableError, write
 from emotion_gcn_jax.models import bregnext, layers, spatial_transformer, vgg
 from emotion_gcn_jax.models.emotion_net import TRUNKS, create_model
 from emotion_gcn_jax.models.resnet import ResNet
 from emotion_gcn_jax.onnx_session import cpu_session
+from emotion_gcn_jax.onnx_writer.onnx_graph import NotWritableError, write
 from emotion_gcn_jax.tasks import registry
 from tests.untrained import random_variables
 

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 import onnx
 
-from emotion_gcn_jax.export.onnx_values import (
+from emotion_gcn_jax.models import bregnext, layers, spatial_transformer, vgg
+from emotion_gcn_jax.onnx_writer.onnx_values import (
     CHANNELS_FIRST,
     Affine,
     Graph,
@@ -25,7 +26,6 @@ from emotion_gcn_jax.export.onnx_values import (
     compact,
     per_channel,
 )
-from emotion_gcn_jax.models import bregnext, layers, spatial_transformer, vgg
 
 
 def _arithmetic(graph: Graph, primitive: str, shape: Sequence[int], a: Any, b: Any) -> Value:

@@ -21,8 +21,8 @@ from jax.extend import core
 from onnx import helper
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.export import onnx_operators as operators
-from emotion_gcn_jax.export.onnx_values import BATCH, Graph, Rows, Tensor, Unknown, Value
+from emotion_gcn_jax.onnx_writer import onnx_operators as operators
+from emotion_gcn_jax.onnx_writer.onnx_values import BATCH, Graph, Rows, Tensor, Unknown, Value
 
 OPSET, IR_VERSION = 17, 8  # ONNX 1.12 of 2022: what browsers and phones read today
 

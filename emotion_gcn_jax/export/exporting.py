@@ -1,0 +1,133 @@
+"""Writes a trained model as a file that other runtimes take: the formats, and what each can be asked for."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.export import onnx_file, stablehlo_file, tflite_file
+from emotion_gcn_jax.export.contract import as_json, contract
+from emotion_gcn_jax.export.options import QUANTIZATIONS, Options
+from emotion_gcn_jax.faces import pictures
+from emotion_gcn_jax.files import PathLike, atomic_write, user_path
+from emotion_gcn_jax.inference.model import EmotionModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        encode: makes the file's bytes.
+        suffix: what its name ends in.
+        quantizations: those that it can have.
+        has_metadata: whether the contract is in the file itself; otherwise it is written beside it.
+        any_batch: whether it can take any number of images at once; otherwise one, if the user does not say more.
+    """
+
+    encode: Callable[[EmotionModel, Options], bytes]
+    suffix: str
+    quantizations: tuple[str, ...]
+    has_metadata: bool
+    any_batch: bool
+
+
+FORMATS: MappingProxyType[str, Format] = MappingProxyType(
+    {
+        "onnx": Format(onnx_file.encode, ".onnx", QUANTIZATIONS, has_metadata=True, any_batch=True),
+        "stablehlo": Format(stablehlo_file.encode, ".stablehlo", ("float16",), has_metadata=False, any_batch=True),
+        "tflite": Format(tflite_file.encode, ".tflite", QUANTIZATIONS, has_metadata=False, any_batch=False),
+    }
+)
+
+
+def export(
+    model: EmotionModel,
+    kind: str,
+    path: PathLike,
+    *,
+    batch: int | None = None,
+    quantize: str | None = None,
+    is_uint8: bool = False,
+    calibrate: Sequence[str] = (),
+) -> list[pathlib.Path]:
+    """Writes a model.
+
+    Args:
+        model: from `inference.model.load`.
+        kind: a key of FORMATS.
+        path: the file, which must not exist yet; a format without metadata also writes PATH.json, the contract.
+        batch: how many images the file takes at once; None is any number where the format can have that.
+        quantize: one of the format's, or None.
+        is_uint8: whether the file takes uint8 images.
+        calibrate: for int8: pictures and folders of them; see `calibration_faces`.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        UserError: the format cannot be as asked, or the file cannot be written; then nothing is.
+    """
+    form, path = FORMATS[kind], user_path(path)
+    sidecar = path.with_name(f"{path.name}.json")
+    _check(kind, form, path, batch, quantize, calibrate)
+    for taken in (path, sidecar):
+        if taken.exists():
+            raise UserError(f"There is something at {taken} already: choose a new name.")
+    if batch is None and not form.any_batch:
+        batch = 1
+    faces = calibration_faces(model, calibrate)
+    data = form.encode(model, Options(batch, quantize, is_uint8, faces))
+    described = as_json(contract(model, batch=batch, is_uint8=is_uint8))
+    try:
+        if not form.has_metadata:
+            atomic_write(sidecar, f"{described}\n".encode())
+        atomic_write(path, data)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written ({error.strerror or error}): choose another place.") from None
+    return [path] if form.has_metadata else [path, sidecar]
+
+
+def _check(
+    kind: str, form: Format, path: pathlib.Path, batch: int | None, quantize: str | None, calibrate: Sequence[str]
+) -> None:
+    if path.suffix != form.suffix:
+        raise UserError(f"A file of the format {kind} ends in {form.suffix}, found {path}: name it so.")
+    if batch is not None and batch < 1:
+        raise UserError(f"--batch must be dynamic or a number from 1, found {batch}.")
+    if quantize is not None and quantize not in form.quantizations:
+        raise UserError(
+            f"The format {kind} cannot be quantised to {quantize}, since JAX has no converter that does it: choose "
+            f"{' or '.join(form.quantizations)}, or the format onnx or tflite."
+        )
+    if quantize == "int8" and not calibrate:
+        raise UserError(
+            "--quantize=int8 needs --calibrate: name pictures of some hundred faces like those that the model will "
+            "judge, from which it takes the ranges of its feature maps; noise instead of them ruins the answers."
+        )
+    if calibrate and quantize != "int8":
+        raise UserError("--calibrate is for --quantize=int8 alone.")
+
+
+def calibration_faces(model: EmotionModel, names: Sequence[str]) -> np.ndarray:
+    """Returns the faces of pictures as the network sees them.
+
+    Args:
+        model: whose input and crop they are made for.
+        names: picture files and folders of them. A picture in which no face is found is taken for a cut face.
+
+    Returns:
+        uint8 N x S x S x C.
+
+    Raises:
+        UserError: a picture cannot be read, or a folder has none.
+    """
+    faces: list[np.ndarray] = []
+    for name in pictures.expand(names):
+        image_HxWx3 = pictures.read(name)
+        _, cut = model.find_faces(image_HxWx3)
+        faces += [model.input.fit(face) for face in cut or [image_HxWx3]]
+    return np.stack(faces) if faces else np.zeros((0, 0, 0, 0), np.uint8)

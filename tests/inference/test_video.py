@@ -1,0 +1,135 @@
+"""Videos of every sort, written by PyAV; OpenCV says how a turned one is meant to be seen."""
+
+import io
+import pathlib
+import sys
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.inference import video
+
+TIMES = [0.0, 0.04, 0.2, 0.23, 0.5, 0.51, 0.9, 1.0, 1.04, 1.2]
+
+
+def picture(number):
+    """The left upper corner says which it is."""
+    image = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+    image[:24, :32] = 20 * number
+    return image
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    path = tmp_path_factory.mktemp("films") / "a: film.mp4"
+    writer = video.Writer(path)
+    for number, seconds in enumerate(TIMES):
+        writer.write(picture(number), 3 + seconds)
+    writer.close()
+    return path
+
+
+def copied(source, target, rotation=None, **options):
+    """The same packets in another container, or with other metadata."""
+    with av.open(f"file:{source}") as old, av.open(str(target), "w", options=options) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                new.mux(packet)
+    return target
+
+
+def failure(frames):
+    number, time, read = list(frames)[-1]
+    assert number is None and time is None
+    with pytest.raises(UserError) as caught:
+        read()
+    return str(caught.value)
+
+
+def test_frames_have_the_times_of_the_container(film):
+    frames = list(video.read("film", str(film)))
+    assert [number for number, *_ in frames] == list(range(10))
+    assert [time for _, time, _ in frames] == pytest.approx(TIMES, abs=1e-4)
+    for number, _, read in frames:
+        image = read()
+        assert image.dtype == np.uint8 and image.shape == (48, 64, 3)
+        assert abs(image[4:20, 4:28].mean() - 20 * number) < 6
+    assert video.frame_count(str(film)) == 10
+    assert [path.name for path in film.parent.iterdir()] == [film.name]  # nothing half-written is left
+
+
+@pytest.mark.parametrize("rotation", [90, 180, -90])
+def test_a_turned_video_is_seen_upright(film, tmp_path, rotation):
+    turned = copied(film, tmp_path / "turned.mp4", rotation)
+    _, _, read = list(video.read("turned", str(turned)))[9]
+    capture = cv2.VideoCapture(str(turned))
+    images = [capture.read()[1][..., ::-1] for _ in TIMES]
+    assert read().shape == images[9].shape
+    assert np.abs(read().astype(int) - images[9]).mean() < 6  # they make RGB of YUV each in its own way
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.mp4", {"movflags": "faststart"}), ("a.mkv", {})])
+def test_a_video_that_was_cut_off_gives_what_it_has(film, tmp_path, name, options):
+    data = copied(film, tmp_path / name, **options).read_bytes()
+    (tmp_path / name).write_bytes(data[: int(0.6 * len(data))])
+    frames = list(video.read("cut", str(tmp_path / name)))
+    assert 2 < len(frames) < 11 and "cut" in failure(frames)
+    assert all(read().shape == (48, 64, 3) for _, _, read in frames[:-1])
+
+
+def without_pictures(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate, frame.pts = 16000, 0
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (without_pictures, "without pictures"),
+        (lambda path: path.write_text("YUV4MPEG2 W64 H48 F25:1 C420\n"), "without a single frame"),
+        (lambda path: path.write_bytes(b""), "cannot be opened"),
+        (lambda path: path.write_text("no film"), "cannot be opened"),
+        (pathlib.Path.mkdir, "Is a directory"),
+        (lambda path: None, "No such file"),
+    ],
+    ids=["sound", "no frames", "empty", "text", "folder", "missing"],
+)
+def test_what_is_no_video_is_told_in_a_sentence(tmp_path, make, said):
+    make(tmp_path / "film.mp4")
+    sentence = failure(video.read("film.mp4", str(tmp_path / "film.mp4")))
+    assert sentence.startswith("film.mp4: ") and said in sentence and sentence.endswith(".")
+    assert video.frame_count(str(tmp_path / "film.mp4")) in (None, 0)
+
+
+def test_a_stream_cannot_be_wound_back(film, tmp_path):
+    data = copied(film, tmp_path / "a.mkv").read_bytes()
+    frames = list(video.read("-", video.Pipe(io.BytesIO(data))))
+    assert [time for _, time, _ in frames] == pytest.approx(TIMES, abs=2e-3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pictures_may_come_one_after_the_other(suffix):
+    stream = io.BytesIO(b"".join(cv2.imencode(suffix, picture(number))[1].tobytes() for number in (1, 5, 9)))
+    images = [read() for _, _, read in video.read("-", video.Pipe(stream))]
+    assert [round(image[:20, :20].mean() / 20) for image in images] == [1, 5, 9]
+
+
+def test_a_video_without_a_frame_is_not_written(tmp_path):
+    video.Writer(tmp_path / "a.mp4").close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_pyav_its_extra_is_named(film, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert "pip install 'emotion-gcn-jax[video]'" in failure(video.read("film", str(film)))

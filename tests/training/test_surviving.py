@@ -1,0 +1,253 @@
+"""What a run comes out of: a request to end, damaged checkpoints, a full disk, numbers that are not finite."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax.data import batches
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.training import loop, run
+from emotion_gcn_jax.training.interruption import Preempted
+from emotion_gcn_jax.training.step_log import StepLog
+from tests.plain_trunk import Plain
+
+
+@pytest.fixture(scope="module")
+def unbroken(finished):
+    """The config, the working directory and the final state of a run of one epoch, 7 steps."""
+    config, workdir, _ = finished
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(emotion_net.TRUNKS, "plain", Plain)
+        return config, workdir, state_of(config, workdir)
+
+
+def state_of(config, workdir):
+    """All of a run's last checkpoint but its config."""
+    fresh = run.prepare(config).initial_state
+    saved = checkpoints.Checkpoints(workdir)
+    variables, training, meta = saved.restore_last(fresh.evaluated_variables(), fresh.remainder())
+    saved.close()
+    return variables, training, meta["progress"]
+
+
+def assert_identical(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def at_step(monkeypatch, number, act):
+    """Does something just before a step's scalars are looked at."""
+    add = StepLog.add
+
+    def add_and_act(self, step, scalars):
+        if step == number:
+            act()
+        add(self, step, scalars)
+
+    monkeypatch.setattr(StepLog, "add", add_and_act)
+
+
+def test_sigterm_ends_the_step_saves_and_the_run_goes_on_as_if_nothing_had_been(unbroken, tmp_path, monkeypatch):
+    (config, _, expected), step = unbroken, 3
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        at_step(patch, step - 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Preempted, match=rf"saved at step {step}: --resume goes on"):
+            loop.train_and_evaluate(config, tmp_path)
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert checkpoints.read_last_meta(tmp_path)["step"] == step
+    loop.train_and_evaluate(config, tmp_path, resume=True)
+    assert_identical(state_of(config, tmp_path), expected)
+
+
+def test_a_second_process_is_told_that_the_run_is_taken(unbroken):
+    config, workdir, expected = unbroken
+    lock = workdir / ".lock"
+    program = (
+        f"import fcntl, time; f = open({str(lock)!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); "
+        f"time.sleep(99)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(UserError, match="Another process trains in the working directory"):
+            loop.train_and_evaluate(config, workdir, resume=True)
+        other.kill()
+    assert_identical(state_of(config, workdir), expected)
+
+
+def files_of(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def keep_only_the_first(path):
+    for other in files_of(path.parents[len(path.parts) - 2 - path.parts.index("7")])[1:]:
+        other.unlink()
+
+
+@pytest.fixture(scope="module")
+def two_lasts(unbroken, tmp_path_factory):
+    """A finished run whose last checkpoints are of the steps 5 and 7."""
+    config = unbroken[0].copy_and_resolve_references()
+    config.training.checkpoint_every_steps = 5
+    workdir = tmp_path_factory.mktemp("two") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(emotion_net.TRUNKS, "plain", Plain)
+        loop.train_and_evaluate(config, workdir)
+    assert {path.name for path in (workdir / "checkpoints" / "last").iterdir()} == {"5", "7"}
+    return config, workdir
+
+
+def empty(path):
+    folder = path.parents[len(path.parts) - 2 - path.parts.index("7")]
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [flip_a_bit, halve, os.unlink, keep_only_the_first, empty])
+def test_a_last_checkpoint_that_is_damaged_in_any_way_is_passed_over(two_lasts, tmp_path, spoil):
+    shutil.copytree(two_lasts[1], tmp_path / "run")
+    spoil(max(files_of(tmp_path / "run" / "checkpoints" / "last" / "7" / "training"), key=lambda p: p.stat().st_size))
+    assert checkpoints.last_folder(tmp_path / "run").name == "5"
+
+
+def test_a_damaged_last_checkpoint_is_named_and_the_run_goes_on_from_the_one_before(
+    unbroken, two_lasts, tmp_path, capsys
+):
+    config, workdir = two_lasts
+    shutil.copytree(workdir, tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "last" / "7"
+    flip_a_bit(max(files_of(newest / "training"), key=lambda path: path.stat().st_size))
+    loop.train_and_evaluate(config, tmp_path / "run", resume=True)
+    printed = capsys.readouterr().err
+    assert "The checkpoint of step 7 is damaged (" in printed and "from the one before it, of step 5" in printed
+    assert (tmp_path / "run" / "checkpoints" / "damaged" / "7").is_dir()
+    assert_identical(state_of(config, tmp_path / "run"), unbroken[2])
+    assert checkpoints.read(tmp_path / "run").meta["step"] == 7
+
+
+def test_a_flipped_bit_in_any_file_is_noticed(two_lasts, tmp_path):
+    shutil.copytree(two_lasts[1], tmp_path / "run")
+    for path in files_of(tmp_path / "run" / "checkpoints" / "best" / "7"):
+        whole = path.read_bytes()
+        flip_a_bit(path)
+        with pytest.raises(UserError, match="is incomplete or damaged"):
+            checkpoints.read(tmp_path / "run")
+        path.write_bytes(whole)
+    checkpoints.read(tmp_path / "run")
+
+
+def test_where_every_last_checkpoint_is_damaged_the_run_stops_with_a_sentence(two_lasts, tmp_path):
+    config, workdir = two_lasts
+    shutil.copytree(workdir, tmp_path / "run")
+    for step in ("5", "7"):
+        flip_a_bit(files_of(tmp_path / "run" / "checkpoints" / "last" / step / "training")[0])
+    with pytest.raises(UserError, match=r"last/7 is incomplete or damaged \(.* has changed, and the one before it is"):
+        loop.train_and_evaluate(config, tmp_path / "run", resume=True)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint_before(unbroken, tmp_path, monkeypatch):
+    config = unbroken[0].copy_and_resolve_references()
+    config.training.checkpoint_every_steps = 2
+    save = checkpoints.ocp.CheckpointManager.save
+
+    def fill_up(self, step, *arguments, **options):
+        if step == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(self, step, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.ocp.CheckpointManager, "save", fill_up)
+        with pytest.raises(UserError, match=r"of step 4 cannot be written .*no space is left .* --resume goes on"):
+            loop.train_and_evaluate(config, tmp_path)
+    assert checkpoints.read_last_meta(tmp_path)["step"] == 2
+    loop.train_and_evaluate(config, tmp_path, resume=True)
+    assert_identical(state_of(config, tmp_path), unbroken[2])
+
+
+def test_more_epochs_continue_a_finished_run(unbroken, tmp_path, capsys):
+    config, workdir, _ = unbroken
+    shutil.copytree(workdir, tmp_path / "run")
+    more = config.copy_and_resolve_references()
+    more.training.epochs = config.training.epochs + 1
+    more.data.threads = 2
+    loop.train_and_evaluate(more, tmp_path / "run", resume=True)
+    printed = capsys.readouterr().out
+    assert f"resumed with data.threads was {config.data.threads} and is 2; training.epochs was 1 and is 2" in printed
+    assert checkpoints.read_last_meta(tmp_path / "run")["step"] == 14
+    with pytest.raises(UserError, match=r"training.epochs was 2 and is 1: set"):
+        loop.train_and_evaluate(config, tmp_path / "run", resume=True)
+
+
+@pytest.fixture
+def poisoned(config_of, monkeypatch):
+    """A config of one epoch whose fifth batch has valences of 1e30, which no label can be."""
+    config = config_of("plain,multi_task")
+    config.training.epochs = 1
+    config.tasks.affect.loss = "mse"
+    make = batches.train_batch
+
+    def train_batch(streams, loader, step, *, seed):
+        batch = make(streams, loader, step, seed=seed)
+        return {**batch, "affect": np.full_like(batch["affect"], 1e30)} if step == 4 else batch
+
+    monkeypatch.setattr(batches, "train_batch", train_batch)
+    return config
+
+
+def test_a_step_that_is_not_finite_stops_the_run_and_names_its_examples(poisoned, tmp_path):
+    with pytest.raises(
+        UserError, match=r"The loss is (inf|nan) at step 5: .* names the step's 10 examples \(shades train 0"
+    ):
+        loop.train_and_evaluate(poisoned, tmp_path)
+    found = json.loads((tmp_path / "not_finite.json").read_text())
+    data = run.prepare(poisoned).data
+    assert found["step"] == 5
+    assert found["examples"] == batches.examples_at(data.streams, 4, seed=poisoned.training.seed)
+    variables, training, progress = state_of(poisoned, tmp_path)
+    assert int(training["step"]) == 4 and len(progress["epoch_losses"]) == 4
+    assert all(np.isfinite(array).all() for array in jax.tree.leaves((variables, training)))
+
+
+def test_a_step_that_is_not_finite_can_be_left_out(poisoned, tmp_path, capsys):
+    poisoned.training.skip_non_finite = True
+    loop.train_and_evaluate(poisoned, tmp_path)
+    assert "at step 5: it is left out" in capsys.readouterr().out
+    variables, training, _ = state_of(poisoned, tmp_path)
+    assert int(training["step"]) == 7
+    assert all(np.isfinite(array).all() for array in jax.tree.leaves((variables, training)))
+
+
+def test_a_nan_that_a_maximum_swallows_is_noticed(config_of, tmp_path, monkeypatch):
+    """A parameter of the trunk becomes NaN, behind it is a ReLU, and XLA's maximum on a CPU may make 0 of NaN."""
+    config = config_of("plain,single_task")
+    config.training.epochs = 1
+    initial = loop._restore
+
+    def restore(prepared, saved):
+        state, progress = initial(prepared, saved)
+        spoilt = jax.tree.map(lambda array: np.asarray(array).copy(), state.params)
+        jax.tree.leaves(spoilt["trunk"])[0].flat[0] = np.nan
+        return state.replace(params=spoilt), progress
+
+    monkeypatch.setattr(loop, "_restore", restore)
+    with pytest.raises(UserError, match=r"is nan at step 1: "):
+        loop.train_and_evaluate(config, tmp_path)
