@@ -134,9 +134,10 @@ def train_step(
         options: tasks, augmentation, moving average.
 
     Returns:
-        The next state, and scalars of the global batch: loss, gradient_norm, every task's own loss as TASK_loss, what
-        l2 adds to the loss, if it is asked for, and the norms of the new parameters and running statistics. Where one
-        of these is not finite, the state stays as it was.
+        The next state, and scalars of the global batch: loss, gradient_norm, every task's own loss as TASK_loss, how
+        many of its examples have a label of the task as TASK_labelled, what l2 adds to the loss, if it is asked for,
+        and the norms of the new parameters and running statistics. Where one of these is not finite, the state stays
+        as it was.
     """
     images = prepare_images(batch["image"], model, options, state.step)
     labels = {task.name: batch[task.name] for task in options.tasks}
@@ -155,6 +156,8 @@ def train_step(
         losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
         weighted = [task.weight * losses[task.name] for task in tasks]
         scalars = {f"{name}_loss": value for name, value in losses.items()}
+        known = {task.name: task.known(labels[task.name]).any(axis=1).sum() for task in tasks}
+        scalars |= {f"{name}_labelled": count for name, count in lax.psum(known, AXIS).items()}
         if options.l2:
             scalars["l2"] = parts.sum_of_squares(params, options.l2)
             weighted.append(scalars["l2"])
