@@ -8,6 +8,7 @@ both make h' = (1 - z) n + z h, of
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -54,7 +55,7 @@ class ResetBeforeCell(nn.RNNCellBase):
         return 1
 
 
-CELLS: dict[str, type[nn.RNNCellBase]] = {"after": nn.GRUCell, "before": ResetBeforeCell}
+CELLS: dict[str, Callable[..., nn.RNNCellBase]] = {"after": nn.GRUCell, "before": ResetBeforeCell}
 """By where the reset gate acts, seen from the product with the state."""
 
 
