@@ -14,7 +14,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
 
     Args:
         arg: "trunk,model": what a config file is given as `configs/NAME.py:TRUNK,MODEL`. The model is one of
-            presets.PRESETS, and sets the tasks, the readout, the neck and the head.
+            presets.PRESETS, and sets the tasks, the readout, the neck, what it knows of time, and the head.
     """
     trunk, _, model = arg.partition(",")
     trunk, model = trunk or "densenet121", model or "emotion_gcn"
@@ -48,6 +48,10 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.data.eval_batch_size = 64
     config.data.threads = 4  # host threads that decode and resize
 
+    config.clip = ml_collections.ConfigDict()
+    config.clip.length = preset.clip_length  # successive frames of one track, as many rows of a batch; 1: single images
+    config.clip.min_present = 0.75  # training takes clips with this share of their frames
+
     config.augmentation = ml_collections.ConfigDict()
     config.augmentation.flip_probability = 0.5
     config.augmentation.rotation_degrees = 30.0  # uniform in +- this, corners black
@@ -69,6 +73,9 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.hidden = preset.hidden  # widths of fully connected layers before the head, each with a ReLU
     config.model.dropout = preset.dropout  # of what each of them makes; without them, of the features
     config.model.embedding = preset.embedding  # a linear layer and a norm after them, of this width; 0 is none
+    config.model.recurrent = preset.recurrent  # units of recurrent layers over the frames of clips; () is none
+    config.model.reset = "after"  # where their reset gate acts: after the product, as in torch, or before it
+    config.model.bidirectional = False  # whether they look ahead, too
     config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time

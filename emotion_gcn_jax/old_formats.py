@@ -35,7 +35,14 @@ _DATASET = {"streams": "", "folds": 0, "fold": 0, "group": ""}
 _LATER: dict[str, dict[str, Any]] = {
     "dataset": {"balance": ""},
     "input": {"crop": 0},
-    "model": {"hidden": [], "dropout": 0.0, "embedding": 0},
+    "model": {
+        "hidden": [],
+        "dropout": 0.0,
+        "embedding": 0,
+        "recurrent": [],
+        "reset": "after",
+        "bidirectional": False,
+    },
     "augmentation": {
         "grey_probability": 0.0,
         "low_resolution": 0.0,
@@ -47,6 +54,7 @@ _LATER: dict[str, dict[str, Any]] = {
     "optimizer": {"nesterov": False, "decay_only_kernels": False, "l2": "", "rates": ""},
     "training": {"skip_non_finite": False},
 }
+_NEW_GROUPS: dict[str, dict[str, Any]] = {"clip": {"length": 1, "min_present": 0.75}}
 _LATER_OF_TASKS: dict[str, dict[str, Any]] = {  # by the kind
     "classes": {
         "label_smoothing": 0.0,
@@ -109,7 +117,7 @@ def config(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _with_later_fields(found: Mapping[str, Any]) -> dict[str, Any]:
     """Adds what the groups of a config of format 2 lack; converted weights have fewer groups."""
-    today = {group: _LATER.get(group, {}) | dict(fields) for group, fields in found.items()}
+    today = _NEW_GROUPS | {group: _LATER.get(group, {}) | dict(fields) for group, fields in found.items()}
     for task, fields in today.get("tasks", {}).items():
         today["tasks"][task] = _LATER_OF_TASKS.get(fields.get("kind"), {}) | fields
     return today

@@ -1,4 +1,4 @@
-"""Models by name: which tasks, which readout, neck and head each of them has.
+"""Models by name: which tasks, which readout, neck, time and head each of them has.
 
 The first three are Emotion-GCN's, those from mt_vgg on are of multi-task learning on Aff-Wild2 (docs/affwild2_mtl.md).
 A preset is no more than a way to fill a config; whatever it sets can be changed there.
@@ -24,6 +24,8 @@ class Preset(NamedTuple):
         hidden: widths of the hidden layers before the head, see models/neck.py, like the next two.
         dropout: of what they make.
         embedding: its width; 0 is none.
+        recurrent: units of the recurrent layers after them, see models/recurrent.py; () is none.
+        clip_length: frames of the clips that it is trained on; 1 is single images.
         changed: by a task's name what differs from TASKS.
         trunk: the one that the name stands for; "" where it stands on any.
     """
@@ -35,6 +37,8 @@ class Preset(NamedTuple):
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     embedding: int = 0
+    recurrent: tuple[int, ...] = ()
+    clip_length: int = 1
     changed: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     trunk: str = ""
 
@@ -72,6 +76,7 @@ TASKS: dict[str, dict[str, Any]] = {
 _ALL = ("expression", "affect", "action_units")
 _MULTI_TASK: Any = {"changed": {"action_units": {"positive_weights": "balanced"}}}
 _ARCFACE: Any = {"changed": {**_MULTI_TASK["changed"], "expression": {"loss": "arcface"}}, "embedding": 512}
+_IN_TIME: Any = {"recurrent": (128, 128), "clip_length": 80}  # the authors' habit (Aff-Wild2 spec, section 1)
 _FULLY_CONNECTED: Any = {"readout": "flatten", "hidden": (4096, 4096), "dropout": 0.5, "trunk": "vgg16"}
 
 PRESETS: dict[str, Preset] = {
@@ -83,6 +88,8 @@ PRESETS: dict[str, Preset] = {
     # Kollias and Zafeiriou 2019 in spirit: most of it is not known (Aff-Wild2 spec, section 5).
     "mt_vgg": Preset(_ALL, "linear", **_MULTI_TASK, **_FULLY_CONNECTED),
     "mt_res": Preset(_ALL, "linear", **_MULTI_TASK, trunk="resnet50"),
+    "mt_vgg_rnn": Preset(_ALL, "linear", **_MULTI_TASK, **_FULLY_CONNECTED | {"hidden": (4096,)}, **_IN_TIME),
+    "mt_res_rnn": Preset(_ALL, "linear", **_MULTI_TASK, trunk="resnet50", **_IN_TIME),
     "mt_arcvgg": Preset(_ALL, "linear", **_ARCFACE, **_FULLY_CONNECTED),
     "mt_arcres": Preset(_ALL, "linear", **_ARCFACE, trunk="resnet50"),
 }

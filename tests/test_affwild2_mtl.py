@@ -21,10 +21,14 @@ from emotion_gcn_jax.training import checks
         ("mt_res", "first", 23_542_865),
         ("mt_arcvgg", "first", 52_481_354),
         ("mt_arcres", "first", 24_566_346),
+        ("mt_vgg_rnn", "first", 35_316_689),
+        ("mt_res_rnn", "first", 24_445_137),
         ("mt_vgg", "third", 50_464_598),
         ("mt_res", "third", 23_553_110),
         ("mt_arcvgg", "third", 52_483_918),
         ("mt_arcres", "third", 24_568_910),
+        ("mt_vgg_rnn", "third", 35_317_334),
+        ("mt_res_rnn", "third", 24_445_782),
     ],
 )
 def test_multi_task_networks_have_the_specified_numbers_of_parameters(model, edition, count):
@@ -45,7 +49,9 @@ def test_multi_task_networks_have_their_recipe(model):
     assert (len(expression.outputs), len(affect.outputs), len(units.outputs)) == (7, 2, 12)
     assert expression.loss_name == ("arcface" if "arc" in model else "cross_entropy")
     assert units.positive_weights == "balanced"
-    assert (config.optimizer.name, config.optimizer.learning_rate, config.data.batch_size) == ("adamw", 1e-4, 128)
+    assert (config.optimizer.name, config.optimizer.learning_rate, config.data.batch_size) == (
+        ("adamw", 1e-4, 320 if "rnn" in model else 128)
+    )
     checks.check_numbers(config)
     assert checks.selection_metric(config, (expression, affect, units)) == ("expression", "macro_f1")
     assert f"affwild2_mtl.py:{model} " in affwild2_mtl.__doc__ and "Not run" in affwild2_mtl.__doc__

@@ -183,10 +183,11 @@ def _official_model(checkpoint: PathLike, config: Mapping[str, Any], tasks: Task
             f"of expression and, always with a graph, the affect of {' and '.join(names.VALUES)}: such a model cannot "
             f"be written for PyTorch."
         )
-    if tasks[0].takes_cosines or config["model"]["hidden"] or config["model"]["embedding"]:
+    model_config = config["model"]
+    if tasks[0].takes_cosines or any(model_config[part] for part in ("hidden", "embedding", "recurrent")):
         raise UserError(
-            f"{checkpoint} has cosines (the loss arcface), hidden layers or an embedding, and the official layout has "
-            f"one linear layer a task: such a model cannot be written for PyTorch."
+            f"{checkpoint} has cosines (the loss arcface), hidden or recurrent layers or an embedding, and the "
+            f"official layout has one linear layer a task: such a model cannot be written for PyTorch."
         )
     propagation = config["graph"]["propagation"] if head == "graph" else "transposed"
     if (readout, propagation) != (presets.readout(trunk, model), "transposed"):
@@ -236,12 +237,16 @@ def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Map
             },
             "input": inputs.to_dict(),
             "data": {"eval_batch_size": 64, "threads": 4},
+            "clip": {"length": 1, "min_present": 0.75},
             "model": {
                 "trunk": found.trunk,
                 "readout": presets.readout(found.trunk, found.model),
                 "hidden": list(preset.hidden),
                 "dropout": preset.dropout,
                 "embedding": preset.embedding,
+                "recurrent": list(preset.recurrent),
+                "reset": "after",
+                "bidirectional": False,
                 "head": preset.head,
                 "dtype": "float32",
                 "remat": False,

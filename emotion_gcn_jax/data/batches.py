@@ -1,5 +1,6 @@
 """Batches on the host, where a training batch is a pure function of the seed and the step.
 
+A batch of clips has the frames of each one after the other, so that everything but time sees images (clips.py).
 Nothing but the step has to be remembered to continue a run, and every process of a run computes its own share of the
 same global batch. Grain's threads only run ahead of the training; they decide nothing about what is in a batch.
 """
@@ -14,6 +15,7 @@ import cv2
 import grain
 import numpy as np
 
+from emotion_gcn_jax.data.clips import SINGLE_IMAGES, Clips, Windows
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
@@ -33,6 +35,7 @@ class Loader:
         threads: batches decoded at once; 0 decodes each when it is asked for.
         process_index: which share of the global batch, from 0.
         process_count: number of equal shares.
+        clips: how tracks are cut where the loader evaluates; training's streams have their own.
     """
 
     input: Input
@@ -40,6 +43,7 @@ class Loader:
     threads: int = 2
     process_index: int = 0
     process_count: int = 1
+    clips: Clips = SINGLE_IMAGES
 
     def __post_init__(self) -> None:
         """Raises UserError for a batch that the processes cannot share equally."""
@@ -67,12 +71,14 @@ class Stream:
         tasks: whose labels are read.
         balance: the name of a task of classes, which then are equally frequent in the batches, as often as those
             without such a label leave room for them; "" takes every example once an epoch.
+        clips: how tracks are cut. `count` is a multiple of their length; with clips of more than 1, none is balanced.
     """
 
     split: Split
     count: int
     tasks: Tasks
     balance: str = ""
+    clips: Clips = SINGLE_IMAGES
 
     @functools.cached_property
     def labels(self) -> dict[str, np.ndarray]:
@@ -84,6 +90,12 @@ class Stream:
         """The labels of all examples as the losses take them, by the task's name."""
         columns, metadata = self.split.columns, self.split.metadata
         return {task.name: task.training_labels(columns, metadata) for task in self.tasks}
+
+    @functools.cached_property
+    def no_labels(self) -> dict[str, np.ndarray]:
+        """What `training_labels` has of an example without any, by the task's name."""
+        columns = {"id": np.asarray([b""])}
+        return {task.name: task.training_labels(columns, self.split.metadata)[0] for task in self.tasks}
 
     @functools.cached_property
     def groups(self) -> tuple[np.ndarray, ...]:
@@ -101,11 +113,15 @@ class Stream:
         Raises:
             UserError: if there is none.
         """
-        if len(self.split) < self.count:
+        if self.clips.length > 1:
+            found, needed, what = self.clips.count(self.split), self.count // self.clips.length, "clips"
+        else:
+            found, needed, what = len(self.split), self.count, "examples"
+        if found < needed:
             raise UserError(
-                f"A batch with {self.count} examples of {self.split!r} needs at least as many: choose a smaller batch."
+                f"A batch with {needed} {what} of {self.split!r} needs at least as many: choose a smaller batch."
             )
-        return len(self.split) // self.count
+        return found // needed
 
 
 def train_batches(streams: Sequence[Stream], loader: Loader, *, seed: int, start_step: int = 0) -> Iterator[Batch]:
@@ -124,7 +140,8 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
 
     Every stream has a fixed number of places in the batch, in the order of the streams, and an order of its own: each
     of its epochs is a fresh permutation. In a balanced stream the classes take turns, and each class goes through its
-    examples in one fresh permutation after another.
+    examples in one fresh permutation after another. A frame that a clip repeats, in the place of one that is not there,
+    has no labels.
 
     Args:
         streams: their counts add up to the global batch.
@@ -140,9 +157,13 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     """
     places = _places(streams, step, seed)
     mine = [places[place] for place in loader.share(np.arange(loader.batch_size))]
-    images = np.stack([loader.input.fit(stream.split.image(row)) for stream, row in mine])
-    names = streams[0].training_labels
-    labels = {name: np.stack([stream.training_labels[name][row] for stream, row in mine]) for name in names}
+    images = np.stack([loader.input.fit(stream.split.image(row)) for stream, row, _ in mine])
+    labels = {
+        task.name: np.stack(
+            [s.training_labels[task.name][row] if is_fresh else s.no_labels[task.name] for s, row, is_fresh in mine]
+        )
+        for task in streams[0].tasks
+    }
     return {"image": images, **labels}
 
 
@@ -152,11 +173,11 @@ def examples_at(streams: Sequence[Stream], step: int, *, seed: int) -> list[str]
     Arguments are those of `train_batch`.
     """
     places = _places(streams, step, seed)
-    return [f"{stream.split.dataset} {stream.split.name} {stream.split.ids[row]}" for stream, row in places]
+    return [f"{stream.split.dataset} {stream.split.name} {stream.split.ids[row]}" for stream, row, _ in places]
 
 
 def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
-    """Yields the process's share of every global batch's images; the batches hold every example once, in order.
+    """Yields the process's share of every global batch's images: those of `eval_rows`.
 
     The last global batch is filled up with black images.
 
@@ -172,23 +193,63 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
     """
     if not len(split):
         raise UserError(f"No example is left of {split!r}: choose another split, or choose less narrowly from it.")
+    rows_M, _ = eval_rows(split, loader)
     black = np.zeros((loader.input.side, loader.input.side, loader.input.channels), np.uint8)
 
     def batch_at(step: int) -> np.ndarray:
-        rows = loader.share(np.arange(step * loader.batch_size, (step + 1) * loader.batch_size))
-        return np.stack([loader.input.fit(split.image(row)) if row < len(split) else black for row in rows.tolist()])
+        places = loader.share(np.arange(step * loader.batch_size, (step + 1) * loader.batch_size))
+        fitted = [loader.input.fit(split.image(row)) for row in rows_M[places[places < len(rows_M)]]]
+        return np.stack([*fitted, *[black] * (len(places) - len(fitted))])
 
-    return _compute_ahead(batch_at, range(-(-len(split) // loader.batch_size)), loader.threads)
-
-
-def _places(streams: Sequence[Stream], step: int, seed: int) -> list[tuple[Stream, int]]:
-    """Whose row stands in each place of a step's global batch."""
-    rows = [_rows(stream, number, step, seed).tolist() for number, stream in enumerate(streams)]
-    return [(stream, row) for stream, of_stream in zip(streams, rows, strict=True) for row in of_stream]
+    return _compute_ahead(batch_at, range(-(-len(rows_M) // loader.batch_size)), loader.threads)
 
 
-def _rows(stream: Stream, number: int, step: int, seed: int) -> np.ndarray:
-    """The rows that a stream, by its number, gives to a step's batch."""
+def eval_rows(split: Split, loader: Loader) -> Windows:
+    """The rows of the examples in the order in which `eval_batches` has them.
+
+    Returns:
+        int64 M, and bool M: which of them count. Those hold every example once; the others are a clip's repetitions.
+        Of single images, M is N, in order, and all count.
+    """
+    if loader.clips.length == 1:
+        return np.arange(len(split)), np.ones(len(split), bool)
+    rows_KxT, fresh_KxT = loader.clips.of_evaluation(split)
+    return rows_KxT.ravel(), fresh_KxT.ravel()
+
+
+def _places(streams: Sequence[Stream], step: int, seed: int) -> list[tuple[Stream, int, bool]]:
+    """Whose row stands in each place of a step's global batch, and whether it is no repetition."""
+    return [
+        (stream, row, is_fresh)
+        for number, stream in enumerate(streams)
+        for row, is_fresh in zip(*_rows(stream, number, step, seed), strict=True)
+    ]
+
+
+def _rows(stream: Stream, number: int, step: int, seed: int) -> Windows:
+    """The rows that a stream, by its number, gives to a step's batch, and which of them are no repetitions."""
+    if stream.clips.length > 1:
+        return _clip_rows(stream, number, step, seed)
+    rows = _image_rows(stream, number, step, seed)
+    return rows, np.ones(len(rows), bool)
+
+
+def _clip_rows(stream: Stream, number: int, step: int, seed: int) -> Windows:
+    """The same of clips, whose number varies with the epoch's offsets: too few, and the first come again."""
+    epoch, step_in_epoch = divmod(step, stream.steps_per_epoch)
+    rows_KxT, fresh_KxT = _epoch_clips(stream, number, seed, epoch)
+    count = stream.count // stream.clips.length
+    chosen = np.arange(step_in_epoch * count, (step_in_epoch + 1) * count) % len(rows_KxT)
+    chosen = _epoch_order(len(rows_KxT), seed, number, epoch)[chosen]
+    return rows_KxT[chosen].ravel(), fresh_KxT[chosen].ravel()
+
+
+@functools.lru_cache(maxsize=8)
+def _epoch_clips(stream: Stream, number: int, seed: int, epoch: int) -> Windows:
+    return stream.clips.of_epoch(stream.split, seed, epoch + (number << 32))
+
+
+def _image_rows(stream: Stream, number: int, step: int, seed: int) -> np.ndarray:
     if stream.balance:
         return _balanced_rows(stream, number, step, seed)
     epoch, step_in_epoch = divmod(step, stream.steps_per_epoch)

@@ -9,7 +9,8 @@ import numpy as np
 from flax import traverse_util
 from jax import lax
 
-from emotion_gcn_jax.data.batches import Loader, eval_batches
+from emotion_gcn_jax.data.batches import Loader, eval_batches, eval_rows
+from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
@@ -36,19 +37,27 @@ def evaluate_model(model: EmotionModel, split: Split, *, ten_crop: bool = False)
     Raises:
         UserError: as `evaluate` and, with ten_crop, as `check_ten_crop`.
     """
-    data = model.config.data
+    data, clips = model.config.data, Clips(**model.config.clip)
+    loader = Loader(model.input, data.eval_batch_size, data.threads, clips=clips)
     if ten_crop:
         check_ten_crop(model.input)
-    elif model.engine != "jax":
-        return evaluate(
-            model.answers, split, model.tasks, loader=Loader(model.input, data.eval_batch_size, data.threads)
-        )
+    elif clips.length == 1 and model.engine != "jax":
+        return evaluate(model.answers, split, model.tasks, loader=loader)
     devices = jax.local_devices()
-    batch_size = -(-data.eval_batch_size // len(devices)) * len(devices)
+    unit = len(devices) * clips.length
+    batch_size = -(-data.eval_batch_size // unit) * unit
     module, variables = folding.fold(model.module, model.variables)
-    step = pmap_step(predict_step, devices, model=module, tasks=model.tasks, inputs=model.input, ten_crop=ten_crop)
+    step = pmap_step(
+        predict_step,
+        devices,
+        model=module,
+        tasks=model.tasks,
+        inputs=model.input,
+        ten_crop=ten_crop,
+        clip_length=clips.length,
+    )
     answers = on_devices(step, replicate(variables, devices), devices)
-    found = evaluate(answers, split, model.tasks, loader=Loader(model.input, batch_size, data.threads))
+    found = evaluate(answers, split, model.tasks, loader=dataclasses.replace(loader, batch_size=batch_size))
     return dataclasses.replace(found, ten_crop=ten_crop)
 
 
@@ -82,7 +91,14 @@ def on_devices(
 
 
 def predict_step(
-    variables: dict[str, Tree], batch: Batch, *, model: EmotionNet, tasks: Tasks, inputs: Input, ten_crop: bool = False
+    variables: dict[str, Tree],
+    batch: Batch,
+    *,
+    model: EmotionNet,
+    tasks: Tasks,
+    inputs: Input,
+    ten_crop: bool = False,
+    clip_length: int = 1,
 ) -> dict[str, jax.Array]:
     """Runs the model on this device's share of a global batch, to be run under an axis named AXIS.
 
@@ -92,6 +108,7 @@ def predict_step(
         model: the model.
         tasks: what it predicts.
         inputs: what the network sees of an image.
+        clip_length: so many successive images are one clip.
         ten_crop: judge the corners, the middle and their mirrors one after another, and take the mean of the raw
             outputs (of classes, the logits).
 
@@ -101,7 +118,7 @@ def predict_step(
     """
 
     def run(images: jax.Array) -> Any:
-        return model.apply(variables, images, train=False, mutable=[OBSERVED])
+        return model.apply(variables, images, train=False, clip_length=clip_length, mutable=[OBSERVED])
 
     if ten_crop:
         of_views, _ = lax.map(run, inputs.ten_views(batch["image"], model.param_dtype))
@@ -131,8 +148,9 @@ def evaluate(
         UserError: an answer is not finite, or an image cannot be read.
     """
     collected = [answers(images) for images in eval_batches(split, loader)]
-    # What fills up the last global batch is at its end.
-    rows = {name: np.concatenate([part[name] for part in collected])[: len(split)] for name in collected[0]}
+    rows_M, counts_M = eval_rows(split, loader)
+    place_N = np.flatnonzero(counts_M)[np.argsort(rows_M[counts_M])]
+    rows = {name: np.concatenate([part[name] for part in collected])[place_N] for name in collected[0]}
     if not all(np.isfinite(row).all() for row in rows.values()):
         raise UserError(
             f"The model's predictions on {split!r} are not finite: it diverged; train it with a lower "

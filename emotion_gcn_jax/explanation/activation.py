@@ -53,10 +53,10 @@ def check_places(module: EmotionNet, inputs: Input) -> None:
             f"{module.readout} does is not known: add it to explanation.activation.SPREADS."
         )
     neck: Any = module.neck
-    if neck is not None and (neck.hidden or neck.embedding):
+    if module.time is not None or (neck is not None and (neck.hidden or neck.embedding)):
         raise UserError(
             "An activation map is of a head that is linear in what the readout takes of the map, and this model has "
-            "hidden layers or an embedding between the two: look at the occlusion maps."
+            "hidden or recurrent layers or an embedding between the two: look at the occlusion maps."
         )
     images = jax.ShapeDtypeStruct((1, inputs.network_side, inputs.network_side, inputs.channels), module.param_dtype)
     trunk: Any = module.trunk

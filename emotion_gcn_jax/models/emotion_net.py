@@ -1,4 +1,4 @@
-"""A model: trunk, readout, neck and head; all but the neck are chosen by their names.
+"""A model: trunk, readout, neck, time and head; trunk, readout and head are chosen by their names.
 
 A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map. It is a Linen module of
 `__call__(images_BxHxWxC, train) -> map_BxH'xW'xD` with the fields remat, axis_name, dtype and param_dtype. It may have
@@ -33,6 +33,7 @@ from emotion_gcn_jax.models.deep_emotion import DeepEmotion
 from emotion_gcn_jax.models.densenet import DenseNet
 from emotion_gcn_jax.models.heads import GraphHead, LinearHead, Outputs
 from emotion_gcn_jax.models.neck import Neck
+from emotion_gcn_jax.models.recurrent import CELLS, Recurrent
 from emotion_gcn_jax.models.resnet import ResNet
 from emotion_gcn_jax.models.vgg import VGG
 from emotion_gcn_jax.tasks.registry import Tasks
@@ -84,26 +85,33 @@ DTYPES: dict[str, Dtype] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "f
 
 
 class EmotionNet(nn.Module):
-    """One face image to the raw outputs of every task."""
+    """One face image, or each frame of a clip, to the raw outputs of every task."""
 
     trunk: nn.Module
     head: nn.Module
     readout: str = "average"
     param_dtype: Dtype = jnp.float32
     neck: nn.Module | None = None
+    time: Recurrent | None = None
 
-    def __call__(self, images_BxHxWxC: jax.Array, train: bool = False) -> Outputs:
-        """Runs trunk, readout, neck and head; the last two compute in the parameters' dtype whatever the trunk's.
+    def __call__(self, images_BxHxWxC: jax.Array, train: bool = False, clip_length: int = 1) -> Outputs:
+        """Runs trunk, readout, neck, time and head; all but the trunk compute in the parameters' dtype.
 
         Args:
             images_BxHxWxC: normalised images.
             train: whether norms use the batch's moments and layers drop values; `batch_stats` must then be mutable,
                 and there must be the stream of random numbers layers.EXAMPLES for what is dropped.
+            clip_length: so many successive images are one clip. Without `time` it changes nothing; with it, single
+                images are clips of one frame.
         """
         trunk: Any = self.trunk
         features_BxD = READOUTS[self.readout](trunk(images_BxHxWxC, train), getattr(trunk, "ACTIVATION", "none"))
         features_BxD = features_BxD.astype(self.param_dtype)
-        return self.head(features_BxD if self.neck is None else self.neck(features_BxD, train))
+        if self.neck is not None:
+            features_BxD = self.neck(features_BxD, train)
+        if self.time is not None:
+            features_BxD = self.time(features_BxD, clip_length)
+        return self.head(features_BxD)
 
     def diagnose(self, observed: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
         """What the trunk says of the values that were observed in it.
@@ -130,6 +138,9 @@ def create_model(
     hidden: Sequence[int] = (),
     dropout: float = 0.0,
     embedding: int = 0,
+    recurrent: Sequence[int] = (),
+    reset: str = "after",
+    bidirectional: bool = False,
     word_vector_width: int = 0,
     propagation: str = "transposed",
     dtype: str = "float32",
@@ -146,6 +157,9 @@ def create_model(
         hidden: the widths of hidden layers between readout and head, see neck.py, like the next two.
         dropout: in [0, 1).
         embedding: 0 for none.
+        recurrent: the units of recurrent layers before the head, see recurrent.py, like the next two; () for none.
+        reset: a key of recurrent.CELLS.
+        bidirectional: whether they look ahead, too.
         word_vector_width: F, for the graph.
         propagation: how the graph mixes its nodes, see graph.adjacency.propagation_matrix.
         dtype: of the trunk's computation; parameters are float64 for "float64", float32 otherwise.
@@ -155,7 +169,7 @@ def create_model(
     Raises:
         UserError: an unknown name, or a head that does not make what the tasks take.
     """
-    check_names(trunk, head, readout, dtype)
+    check_names(trunk, head, readout, dtype, reset)
     param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
     widths = tuple((task.name, len(task.outputs)) for task in tasks)
     graph = {"word_vector_width": word_vector_width, "propagation": propagation}
@@ -172,16 +186,18 @@ def create_model(
     neck = None
     if hidden or dropout or embedding:
         neck = Neck(tuple(hidden), dropout, embedding, axis_name=axis_name, param_dtype=param_dtype)
-    return EmotionNet(body, top, readout, param_dtype, neck)
+    time = Recurrent(tuple(recurrent), reset, bidirectional, param_dtype=param_dtype) if recurrent else None
+    return EmotionNet(body, top, readout, param_dtype, neck, time)
 
 
-def check_names(trunk: str, head: str, readout: str, dtype: str) -> None:
+def check_names(trunk: str, head: str, readout: str, dtype: str, reset: str) -> None:
     """Raises UserError, with the known ones, for an unknown name of a part of `create_model`'s."""
     for what, name, known in (
         ("trunk", trunk, TRUNKS),
         ("head", head, HEADS),
         ("readout", readout, READOUTS),
         ("dtype", dtype, DTYPES),
+        ("reset", reset, CELLS),
     ):
         if name not in known:
             raise UserError(f"Unknown {what} {name!r}: choose one of {', '.join(known)}.")
@@ -212,6 +228,9 @@ def from_config(
         hidden=model["hidden"],
         dropout=model["dropout"],
         embedding=model["embedding"],
+        recurrent=model["recurrent"],
+        reset=model["reset"],
+        bidirectional=model["bidirectional"],
         word_vector_width=constants["word_vectors"].shape[1] if constants else 0,
         propagation=config["graph"]["propagation"],
         dtype=model["dtype"],

@@ -215,6 +215,7 @@ def _make(frame: Frame, columns: Collection[str]) -> Example:
     return {
         "image": pictures.encode_jpeg(read_image(frame.image)),
         "video": frame.video,
+        "frame": int(table.frames_N[row]),
         "recording": _PERSON.sub("", frame.video),
         **{name: labels[name] for name in columns},
     }

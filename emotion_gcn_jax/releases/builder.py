@@ -26,6 +26,7 @@ COLUMNS: Mapping[str, Any] = MappingProxyType(
         "arousal": np.float32,
         "subject": tfds.features.Text(),
         "video": tfds.features.Text(),
+        "frame": np.int64,
         "recording": tfds.features.Text(),
     }
 )

@@ -11,65 +11,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from emotion_gcn_jax.labels import Expression
+from emotion_gcn_jax.rendering.actions import AFFECT_ANCHORS, EXPRESSION_ACTIONS, draw_gaze, draw_muscles, mix
 from emotion_gcn_jax.rendering.head import load_head
 
 FACES_PER_SUBJECT = 2
 """Faces 2k and 2k + 1 show the same head."""
 
-AFFECT_ANCHORS: Mapping[Expression, tuple[float, float]] = {
-    Expression.NEUTRAL: (0.0, 0.0),
-    Expression.HAPPY: (0.80, 0.40),
-    Expression.SAD: (-0.70, -0.45),
-    Expression.SURPRISE: (0.20, 0.80),
-    Expression.FEAR: (-0.60, 0.75),
-    Expression.DISGUST: (-0.75, 0.30),
-    Expression.ANGER: (-0.45, 0.65),
-}
-"""(valence, arousal) of every expression at full intensity: by construction, in the quadrants of Russell's circumplex
-of affect (1980), roughly where AffectNet's annotators place the expressions."""
-
 BLEND_SHARE = 0.25
 """Share of the faces with an expression other than neutral that show a second one, weakly."""
-
-# Muscle actions of every expression at full intensity, as weights of ARKit units, in the spirit of EMFACS; a face takes
-# most of one variant and a little of another. The mesh's brow and mouth-corner units are weak: hence weights above 1.
-_ACTIONS: Mapping[Expression, tuple[Mapping[str, float], ...]] = {
-    Expression.NEUTRAL: ({},),
-    Expression.HAPPY: (
-        dict(mouthSmile=1.6, cheekSquint=1.0, eyeSquint=0.4, mouthUpperUp=0.35, jawOpen=0.10),
-        dict(mouthSmile=1.5, cheekSquint=0.8, eyeSquint=0.3, mouthDimple=0.5),
-        dict(mouthSmile=1.5, cheekSquint=1.2, eyeSquint=0.5, mouthUpperUp=0.5, jawOpen=0.32),
-    ),
-    Expression.SAD: (
-        dict(browInnerUp=2.0, browDown=0.3, mouthFrown=1.7, mouthShrugLower=0.5, eyeBlink=0.12, eyeLookDown=0.25),
-        dict(browInnerUp=2.2, browDown=0.2, mouthFrown=1.5, mouthRollLower=0.4, eyeBlink=0.18, eyeLookDown=0.4),
-    ),
-    Expression.SURPRISE: (
-        dict(browInnerUp=1.6, browOuterUp=1.9, eyeWide=1.0, jawOpen=0.75, mouthFunnel=0.3),
-        dict(browInnerUp=1.7, browOuterUp=2.0, eyeWide=0.9, jawOpen=0.5, mouthFunnel=0.7),
-    ),
-    Expression.FEAR: (
-        dict(browInnerUp=2.0, browDown=0.5, eyeWide=1.1, mouthStretch=2.2, mouthLowerDown=1.2, jawOpen=0.10),
-        dict(browInnerUp=1.8, browDown=0.6, eyeWide=1.1, mouthStretch=2.4, mouthLowerDown=1.0, jawOpen=0.22),
-    ),
-    Expression.DISGUST: (
-        dict(noseSneer=1.9, mouthUpperUp=1.3, browDown=0.6, eyeSquint=1.0, cheekSquint=1.3, mouthFrown=0.7),
-        dict(noseSneer=1.8, mouthUpperUp=1.1, browDown=0.6, eyeSquint=0.9, cheekSquint=1.2, tongueOut=1.0)
-        | dict(jawOpen=0.30, mouthLowerDown=0.4),
-    ),
-    Expression.ANGER: (
-        dict(browDown=2.4, eyeWide=0.45, mouthRollLower=0.7, mouthRollUpper=0.6, mouthFrown=0.7, noseSneer=0.2)
-        | dict(mouthShrugLower=0.3),
-        dict(browDown=2.3, eyeWide=0.55, mouthUpperUp=0.6, mouthLowerDown=1.1, mouthFunnel=0.45, noseSneer=0.3)
-        | dict(jawOpen=0.10),
-    ),
-}
-
-# How a face shows that it is a little more aroused or pleasant than its expression's anchor: weights per unit.
-_AROUSAL_ACTIONS = {"eyeWide": 1.4, "browOuterUp": 0.5}
-_CALM_ACTIONS = {"eyeBlink": 0.9}
-_PLEASANT_ACTIONS = {"mouthSmile": 1.4}
-_UNPLEASANT_ACTIONS = {"mouthFrown": 1.6}
 
 _ETHNICITIES = ("african", "asian", "caucasian")
 _AGES = ("child", "young", "old")
@@ -213,13 +162,13 @@ def sample_face(seed: int, index: int, *, expression: Expression | None = None) 
         expression: what to show; drawn with equal chances if None.
     """
     rng = np.random.default_rng((seed, 1, index))
-    drawn = Expression(int(rng.integers(len(_ACTIONS))))
+    drawn = Expression(int(rng.integers(len(EXPRESSION_ACTIONS))))
     expression = drawn if expression is None else expression
     second_expression, intensity, second_intensity = Expression.NEUTRAL, 0.0, 0.0
     if expression != Expression.NEUTRAL:
         intensity = float(rng.uniform(0.5, 1.0))
         if rng.random() < BLEND_SHARE:
-            others = [other for other in _ACTIONS if other not in (expression, Expression.NEUTRAL)]
+            others = [other for other in EXPRESSION_ACTIONS if other not in (expression, Expression.NEUTRAL)]
             second_expression = others[rng.integers(len(others))]
             second_intensity = intensity * float(rng.uniform(0.2, 0.4))
     mixture = ((expression, intensity), (second_expression, second_intensity))
@@ -235,7 +184,7 @@ def sample_face(seed: int, index: int, *, expression: Expression | None = None) 
         second_intensity=second_intensity,
         valence=float(valence),
         arousal=float(arousal),
-        actions=_actions(rng, mixture, shift_2),
+        actions=mix((1, draw_muscles(rng, mixture, shift_2)), (1, draw_gaze(rng))),
         yaw=float(np.clip(rng.normal(0, 0.27), -0.65, 0.65)),
         pitch=float(np.clip(rng.normal(0.02, 0.14), -0.35, 0.35)),
         roll=float(np.clip(rng.normal(0, 0.15), -0.43, 0.43)),
@@ -353,40 +302,6 @@ def _local_shapes() -> tuple[tuple[str, str, float], ...]:
         for name in load_head().targets
         if name.startswith("loc_") and not any(part in name for part in _UNUSED_SHAPES)
     )
-
-
-def _actions(
-    rng: np.random.Generator, mixture: tuple[tuple[Expression, float], ...], shift_2: np.ndarray
-) -> dict[str, float]:
-    """Weights of the face units: the mixed expressions, what shows the shift in affect, a gaze, a little asymmetry."""
-    units: dict[str, float] = {}
-
-    def add(actions: Mapping[str, float], weight: float) -> None:
-        for unit, value in actions.items():
-            units[unit] = units.get(unit, 0.0) + weight * value
-
-    for expression, intensity in mixture:
-        variants = _ACTIONS[expression]
-        first, second = rng.integers(len(variants), size=2)
-        share = rng.uniform(0.0, 0.3)
-        add(variants[first], intensity * (1 - share))
-        add(variants[second], intensity * share)
-    add(_PLEASANT_ACTIONS if shift_2[0] > 0 else _UNPLEASANT_ACTIONS, abs(shift_2[0]))
-    add(_AROUSAL_ACTIONS if shift_2[1] > 0 else _CALM_ACTIONS, abs(shift_2[1]))
-    targets = load_head().targets
-    weights: dict[str, float] = {}
-    for unit, value in units.items():
-        value *= rng.uniform(0.85, 1.15)
-        for side in ("",) if f"fu_{unit}" in targets else ("Left", "Right"):
-            weights[f"fu_{unit}{side}"] = value * (rng.uniform(0.9, 1.1) if side else 1.0)
-    sideways, upwards = rng.normal(0, 0.25), rng.normal(0, 0.15)
-    left, right = ("Out", "In") if sideways > 0 else ("In", "Out")
-    gaze = {f"fu_eyeLook{left}Left": abs(sideways), f"fu_eyeLook{right}Right": abs(sideways)}
-    for side in ("Left", "Right"):
-        gaze[f"fu_eyeLook{'Up' if upwards > 0 else 'Down'}{side}"] = abs(upwards)
-    for unit, value in gaze.items():
-        weights[unit] = weights.get(unit, 0.0) + value
-    return {unit: float(value) for unit, value in weights.items()}
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The faces of the data set synthetic_faces: drawn, rendered, cut out as photographs would be, and encoded."""
+"""The faces of the data set synthetic_faces: rendered, cut out as photographs would be, and encoded."""
 
 import io
 import os
@@ -11,6 +11,8 @@ from PIL import Image
 
 from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop, crop_transform, transform_points
 from emotion_gcn_jax.labels import Expression
+from emotion_gcn_jax.rendering.actions import action_units
+from emotion_gcn_jax.rendering.clips import sample_clip
 from emotion_gcn_jax.rendering.sampling import Face, sample_face
 from emotion_gcn_jax.rendering.scene import RenderedFace, render
 
@@ -22,6 +24,7 @@ class StoredFace(NamedTuple):
     expression: int
     valence: float
     arousal: float
+    action_units: np.ndarray
     intensity: float
     subject: int
     left_eye: np.ndarray
@@ -35,12 +38,26 @@ def stored_faces(seed: int, indices: Iterable[int], *, crop: Crop) -> Iterator[S
         yield from pool.map(lambda index: stored_face(seed, index, crop=crop), indices)
 
 
+def stored_clips(seed: int, indices: Iterable[int], length: int, *, crop: Crop) -> Iterator[dict[int, StoredFace]]:
+    """Yields the clips likewise, each by its frames' numbers; see clips.sample_clip."""
+
+    def stored_clip(index: int) -> dict[int, StoredFace]:
+        return {frame: store(face, crop=crop) for frame, face in sample_clip(seed, index, length).items()}
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(stored_clip, indices)
+
+
 def stored_face(seed: int, index: int, *, crop: Crop, expression: Expression | None = None) -> StoredFace:
-    """Makes face `index` of the set `seed`: a pure function, which threads may share.
+    """Makes face `index` of the set `seed`: a pure function, which threads may share."""
+    return store(sample_face(seed, index, expression=expression), crop=crop)
+
+
+def store(face: Face, *, crop: Crop) -> StoredFace:
+    """Renders a face and cuts it out.
 
     The scene is rendered at twice the stored size, so that the crop out of it is about as fine as its source.
     """
-    face = sample_face(seed, index, expression=expression)
     rendered = render(face, 2 * crop.size)
     place = (*_detected(face, rendered), crop)
     encoded = io.BytesIO()
@@ -52,6 +69,7 @@ def stored_face(seed: int, index: int, *, crop: Crop, expression: Expression | N
         expression=int(face.expression),
         valence=face.valence,
         arousal=face.arousal,
+        action_units=action_units(face.actions),
         intensity=face.intensity,
         subject=face.subject.number,
         left_eye=left_eye,

@@ -135,8 +135,8 @@ class Classes(Task):
 
     def known(self, labels: np.ndarray) -> np.ndarray:
         """A class label speaks of all outputs, and so do the shares of the votes."""
-        known_N = np.asarray(labels.any(axis=1) if labels.ndim == 2 else labels != NO_CLASS)
-        return np.repeat(known_N[:, None], len(self.vocabulary), axis=1)
+        known_N: Any = labels.any(axis=1) if labels.ndim == 2 else labels != NO_CLASS
+        return known_N[:, None].repeat(len(self.vocabulary), axis=1)
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """One-hot rows."""

@@ -68,7 +68,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def known(self, labels: np.ndarray) -> np.ndarray:
-        """Tells which outputs have a label, of `read` or of `training_labels`: bool N x W."""
+        """Tells which outputs have a label, of `read` or of `training_labels`: bool N x W.
+
+        The step counts labels by it, so that it takes arrays of JAX, too.
+        """
 
     @abc.abstractmethod
     def targets(self, labels: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ class Values(Task):
 
     def known(self, labels: np.ndarray) -> np.ndarray:
         """Each dimension has a label of its own."""
-        return ~np.isnan(labels)
+        return labels == labels
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """The labels."""

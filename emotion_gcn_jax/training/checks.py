@@ -25,6 +25,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
             f"config.model.hidden has the widths of the layers before the head, such as (4096, 4096), found "
             f"{tuple(config.model.hidden)}."
         )
+    check_clips(config)
     unlimited = math.inf
     for field, least, most in (
         ("dataset.held_out_share", 0, 0.9),
@@ -35,6 +36,8 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("data.threads", 0, 256),
         ("model.dropout", 0, 0.999),
         ("model.embedding", 0, unlimited),
+        ("clip.length", 1, 10_000),
+        ("clip.min_present", 0, 1),
         ("optimizer.learning_rate", 0, unlimited),
         ("optimizer.momentum", 0, 1),
         ("optimizer.weight_decay", 0, unlimited),
@@ -58,6 +61,22 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         value = value[name]
         if not (least <= value <= most and math.isfinite(value)):
             raise UserError(f"config.{field} must lie in {least}..{most}, found {value}.")
+
+
+def check_clips(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError for what clips cannot have, and for recurrent layers without widths."""
+    if not all(units > 0 for units in config.model.recurrent):
+        raise UserError(
+            f"config.model.recurrent has the units of the recurrent layers, such as (128, 128), found "
+            f"{tuple(config.model.recurrent)}."
+        )
+    refused = {"augmentation.mixup": config.augmentation.mixup, "dataset.balance": config.dataset.balance}
+    for field, value in refused.items():
+        if value and config.clip.length > 1:
+            raise UserError(
+                f"config.{field}={value} is for single images, and config.clip.length={config.clip.length} makes clips "
+                f"of them: set one of the two back."
+            )
 
 
 def selection_metric(config: ml_collections.ConfigDict, tasks: Tasks) -> tuple[str, str]:
@@ -89,13 +108,16 @@ def check_selectable(config: ml_collections.ConfigDict, tasks: Tasks, validation
         )
 
 
-def check_divisible(field: str, size: int, devices: int) -> None:
+def check_divisible(field: str, size: int, devices: int, clip_length: int) -> None:
     """Raises UserError, with the nearest sizes that do, for a batch that does not divide over the devices."""
-    if size % devices:
-        below = size // devices * devices
-        nearest = f"{below} or {below + devices}" if below else f"{devices}"
+    unit = devices * clip_length
+    if size % unit:
+        below = size // unit * unit
+        nearest = f"{below} or {below + unit}" if below else f"{unit}"
+        clips = f" in whole clips of {clip_length} frames" if clip_length > 1 else ""
         raise UserError(
-            f"config.data.{field}={size} does not divide over {devices} devices: the nearest that do are {nearest}."
+            f"config.data.{field}={size} does not divide over {devices} devices{clips}: the nearest that do are "
+            f"{nearest}."
         )
 
 

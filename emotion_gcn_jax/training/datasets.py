@@ -9,6 +9,7 @@ import numpy as np
 from emotion_gcn_jax.data import selection
 from emotion_gcn_jax.data.batches import Stream
 from emotion_gcn_jax.data.builds import open_split
+from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.tasks.registry import Tasks
@@ -74,7 +75,7 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
             f"config.dataset.streams={dataset.streams} asks for all {config.data.batch_size} places of a batch: "
             f"leave some for {dataset.name}, or enlarge config.data.batch_size."
         )
-    return RunData((Stream(train, own_count, tasks, dataset.balance), *further), validation)
+    return RunData((_as_stream(config, tasks, train, own_count), *further), validation)
 
 
 def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str) -> Stream:
@@ -85,7 +86,16 @@ def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str) -> Strea
             f"may be left out), such as affwild2/expr_va=12; found {text!r}."
         )
     split = _opened(config, tasks, match["name"], match["config"] or "", match["split"] or config.dataset.train_split)
-    return Stream(split, int(match["count"]), tasks, config.dataset.balance)
+    return _as_stream(config, tasks, split, int(match["count"]))
+
+
+def _as_stream(config: ml_collections.ConfigDict, tasks: Tasks, split: Split, count: int) -> Stream:
+    if count % config.clip.length:
+        raise UserError(
+            f"A batch has {count} frames of {split!r}, which are no whole clips of {config.clip.length}: choose "
+            f"multiples of it for config.data.batch_size and in config.dataset.streams."
+        )
+    return Stream(split, count, tasks, config.dataset.balance, Clips(**config.clip))
 
 
 def _opened(config: ml_collections.ConfigDict, tasks: Tasks, name: str, builder_config: str, split_name: str) -> Split:

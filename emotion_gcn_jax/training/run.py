@@ -14,6 +14,7 @@ import numpy as np
 from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.data.batches import Loader
+from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError, extra
@@ -99,7 +100,9 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     """
     tasks = registry.from_config(config.tasks)
     checks.check_numbers(config)
-    emotion_net.check_names(config.model.trunk, config.model.head, config.model.readout, config.model.dtype)
+    emotion_net.check_names(
+        config.model.trunk, config.model.head, config.model.readout, config.model.dtype, config.model.reset
+    )
     checks.selection_metric(config, tasks)
     devices = _devices(config.training.devices)
     train_loader, eval_loader = _loaders(config, len(devices))
@@ -138,6 +141,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         ema_decay=config.training.ema_decay,
         seed=config.training.seed,
         steps_per_epoch=steps_per_epoch,
+        clip_length=config.clip.length,
         l2=l2,
         skip_non_finite=config.training.skip_non_finite,
     )
@@ -152,7 +156,14 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         steps_per_epoch=steps_per_epoch,
         schedule=schedule,
         train_step=pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=options),
-        predict_step=pmap_step(predict_step, devices, model=model, tasks=tasks, inputs=eval_loader.input),
+        predict_step=pmap_step(
+            predict_step,
+            devices,
+            model=model,
+            tasks=tasks,
+            inputs=eval_loader.input,
+            clip_length=config.clip.length,
+        ),
         initial_state=create_state(variables, tx, with_ema=config.training.ema_decay > 0),
     )
 
@@ -195,12 +206,12 @@ def graph_constants(config: ml_collections.ConfigDict, tasks: Tasks, data: RunDa
 def _loaders(config: ml_collections.ConfigDict, device_count: int) -> tuple[Loader, Loader]:
     """Of training and of evaluation."""
     for field in ("batch_size", "eval_batch_size"):
-        checks.check_divisible(field, config.data[field], device_count)
-    inputs, data = Input.from_dict(config.input), config.data
-    share = jax.process_index(), jax.process_count()
-    return Loader(inputs, data.batch_size, data.threads, *share), Loader(
-        inputs, data.eval_batch_size, data.threads, *share
-    )
+        checks.check_divisible(field, config.data[field], device_count, config.clip.length)
+    inputs, clips = Input.from_dict(config.input), Clips(**config.clip)
+    share = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    sizes = config.data.batch_size, config.data.eval_batch_size
+    of_training, of_evaluation = (Loader(inputs, size, config.data.threads, clips=clips, **share) for size in sizes)
+    return of_training, of_evaluation
 
 
 def _devices(count: int) -> list[jax.Device]:

@@ -90,6 +90,7 @@ class StepOptions(NamedTuple):
         ema_decay: of the moving average; 0 for none.
         seed: of the augmentation and of what the model draws.
         steps_per_epoch: by which tasks that change while they are learnt know the time (Task.at).
+        clip_length: so many successive images are one clip; it is changed at random as a whole.
         l2: for parts of the model the factor of their kernels' sum of squares in the loss; see parts.py.
         skip_non_finite: whether a step that is not finite is left out, and the run goes on; otherwise no step after it
             changes anything.
@@ -101,6 +102,7 @@ class StepOptions(NamedTuple):
     ema_decay: float = 0.0
     seed: int = 0
     steps_per_epoch: int = 1
+    clip_length: int = 1
     l2: Parts = ()
     skip_non_finite: bool = False
 
@@ -132,9 +134,10 @@ def train_step(
         options: tasks, augmentation, moving average.
 
     Returns:
-        The next state, and scalars of the global batch: loss, gradient_norm, every task's own loss as TASK_loss, what
-        l2 adds to the loss, if it is asked for, and the norms of the new parameters and running statistics. Where one
-        of these is not finite, the state stays as it was.
+        The next state, and scalars of the global batch: loss, gradient_norm, every task's own loss as TASK_loss, how
+        many of its examples have a label of the task as TASK_labelled, what l2 adds to the loss, if it is asked for,
+        and the norms of the new parameters and running statistics. Where one of these is not finite, the state stays
+        as it was.
     """
     images = prepare_images(batch["image"], model, options, state.step)
     labels = {task.name: batch[task.name] for task in options.tasks}
@@ -146,11 +149,15 @@ def train_step(
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
         variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
-        result: Any = model.apply(variables, images, train=True, mutable=["batch_stats"], rngs=rngs)
+        result: Any = model.apply(
+            variables, images, train=True, clip_length=options.clip_length, mutable=["batch_stats"], rngs=rngs
+        )
         outputs, updated = result
         losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
         weighted = [task.weight * losses[task.name] for task in tasks]
         scalars = {f"{name}_loss": value for name, value in losses.items()}
+        known = {task.name: task.known(labels[task.name]).any(axis=1).sum() for task in tasks}
+        scalars |= {f"{name}_labelled": count for name, count in lax.psum(known, AXIS).items()}
         if options.l2:
             scalars["l2"] = parts.sum_of_squares(params, options.l2)
             weighted.append(scalars["l2"])
@@ -184,8 +191,9 @@ def _unless_non_finite(before: TrainState, after: TrainState, scalars: dict[str,
 
 
 def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:
-    """Augments, crops and normalises this device's images, each by its position in the global batch."""
-    keys_B = example_keys(jax.random.key(options.seed), step, _positions(len(images)))
+    """Augments, crops and normalises this device's images, each by its clip's position in the global batch."""
+    clips_B = _positions(len(images)) // options.clip_length
+    keys_B = example_keys(jax.random.key(options.seed), step, clips_B)
     dtype, inputs = model.param_dtype, options.input
     changed = augment(images, keys_B, options.augmentation, crop=inputs.crop, fill=inputs.mean, dtype=dtype)
     return inputs.normalise(changed, dtype)

@@ -357,9 +357,10 @@ NOT_OFFICIAL = {
     ),
     "cosines": (
         lambda meta: of_tasks(meta, {"expression": {**CLASSES, "loss": "arcface"}, "affect": dict(AFFECT)}),
-        "has cosines (the loss arcface), hidden layers or an embedding, and the official layout has one linear layer",
+        "has cosines (the loss arcface), hidden or recurrent layers or an embedding, and the official layout has",
     ),
-    "an embedding": (lambda meta: meta["config"]["model"].update(embedding=8), "hidden layers or an embedding, and"),
+    "an embedding": (lambda meta: meta["config"]["model"].update(embedding=8), "layers or an embedding, and"),
+    "recurrent layers": (lambda meta: meta["config"]["model"].update(recurrent=[8]), "layers or an embedding, and"),
     "another head": (lambda meta: meta["config"]["model"].update(head="two_layers"), "by the head two_layers"),
     "propagated by rows": (
         lambda meta: meta["config"]["graph"].update(propagation="row"),

@@ -8,6 +8,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.explanation import activation
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.neck import Neck
+from emotion_gcn_jax.models.recurrent import Recurrent
 from emotion_gcn_jax.tasks import registry
 from tests.untrained import OWN_TASKS, random_variables
 
@@ -78,8 +79,9 @@ def test_a_head_that_is_not_linear(monkeypatch):
     for head, found in ((net.trunk.clone(), "ResNet"), (net.head.clone(cosines=("mood",)), "cosines")):
         with pytest.raises(UserError, match=f"linear in the features .*, found {found}: look"):
             activation.biases(net.clone(head=head), variables)
-    with pytest.raises(UserError, match="hidden layers or an embedding between the two: look"):
-        activation.check_places(net.clone(neck=Neck(embedding=8)), inputs)
+    for further in ({"neck": Neck(embedding=8)}, {"time": Recurrent((8,))}):
+        with pytest.raises(UserError, match="hidden or recurrent layers or an embedding between the two: look"):
+            activation.check_places(net.clone(**further), inputs)
     activation.check_places(net.clone(neck=Neck(dropout=0.3)), inputs)
     monkeypatch.delitem(activation.SPREADS, "average")
     with pytest.raises(UserError, match="how average does is not known"):

@@ -1,4 +1,4 @@
-"""Losses and optimisers against torch itself, in float64; collected where there is torch (conftest.py)."""
+"""Losses, recurrent layers and optimisers against torch itself, in float64; collected where there is torch."""
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import torch
 
 from configs import common
 from emotion_gcn_jax.models.heads import LinearHead
+from emotion_gcn_jax.models.recurrent import Recurrent
 from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.training import optimizer
 
@@ -70,6 +71,48 @@ def test_arcface(x64, variant, scale, margin):
     np.testing.assert_allclose(found, expected.item(), rtol=1e-10)
     for ours, theirs in zip(gradients, (e, w), strict=True):
         np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_gated_recurrent_units(x64, bidirectional):
+    """Two layers over two clips, outputs and all gradients. torch's second bias of r and z adds nothing: it is 0."""
+    gru = torch.nn.GRU(5, 3, 2, batch_first=True, bidirectional=bidirectional, dtype=torch.float64)
+    parameters = dict(gru.named_parameters())
+    with torch.no_grad():
+        for name in filter(lambda name: name.startswith("bias_hh"), parameters):
+            parameters[name][:6] = 0
+    x_BxTxD, weights = RNG.normal(size=(2, 4, 5)), RNG.normal(size=(2, 4, 6 if bidirectional else 3))
+    x = torch.tensor(x_BxTxD, requires_grad=True)
+    expected = gru(x)[0]
+    (expected * torch.tensor(weights)).sum().backward()
+
+    def ours(of):
+        """Their parameters, or what belongs to each of them, under our names."""
+        layers = {}
+        for layer in range(2):
+            for name, suffix in (("layer", ""), ("backward", "_reverse"))[: bidirectional + 1]:
+                ih, hh, b_ih, b_hh = (
+                    np.split(of(parameters[f"{kind}_l{layer}{suffix}"]), 3)
+                    for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                )
+                gates = {f"i{gate}": {"kernel": ih[k].T, "bias": b_ih[k]} for k, gate in enumerate("rzn")}
+                gates |= {f"h{gate}": {"kernel": hh[k].T} for k, gate in enumerate("rzn")}
+                gates["hn"]["bias"] = b_hh[2]
+                layers[f"{name}{layer + 1}"] = gates
+        return layers
+
+    net = Recurrent((3, 3), bidirectional=bidirectional, param_dtype=jnp.float64)
+
+    def total(params, x_FxD):
+        found_FxW = net.apply({"params": params}, x_FxD, 4)
+        return (found_FxW * weights.reshape(8, -1)).sum(), found_FxW
+
+    params = ours(lambda parameter: parameter.detach().numpy())
+    step = jax.jit(jax.value_and_grad(total, (0, 1), has_aux=True))
+    (_, found), gradients = step(params, jnp.array(x_BxTxD.reshape(8, 5)))
+    np.testing.assert_allclose(found, expected.detach().numpy().reshape(8, -1), rtol=0, atol=1e-10)
+    theirs = ours(lambda parameter: parameter.grad.numpy()), x.grad.numpy().reshape(8, 5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-10), gradients, theirs)
 
 
 @pytest.mark.parametrize("only_kernels", [False, True])

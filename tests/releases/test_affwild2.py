@@ -73,7 +73,8 @@ def test_examples_losses_and_counts_are_those_that_were_written(raw, edition, ta
     assert examples.keys() == expected.examples.keys()
     for name, truth in expected.examples.items():
         example = examples[name]
-        assert set(example) == {"image", "video", "recording", *affwild2.COLUMNS[task]}
+        assert set(example) == {"image", "video", "frame", "recording", *affwild2.COLUMNS[task]}
+        assert name == f"{example['video']}/{example['frame']:05d}"
         known = {key: value for key, value in truth.items() if key not in ("marks", "units")}
         assert known == {key: as_written(example[key]) for key in known}
         np.testing.assert_allclose(marks(example["image"]), truth["marks"], atol=2)

@@ -9,7 +9,8 @@ import pytest
 
 from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.labels import Expression
-from emotion_gcn_jax.rendering.sampling import AFFECT_ANCHORS, BLEND_SHARE, FACES_PER_SUBJECT, Face, sample_face
+from emotion_gcn_jax.rendering.actions import AFFECT_ANCHORS
+from emotion_gcn_jax.rendering.sampling import BLEND_SHARE, FACES_PER_SUBJECT, Face, sample_face
 from emotion_gcn_jax.rendering.scene import RenderedFace, render
 from emotion_gcn_jax.rendering.synthetic import stored_face
 

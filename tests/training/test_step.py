@@ -90,8 +90,13 @@ def test_two_processes_take_the_same_step(of_two_processes, number, batch):
 
 def test_the_comparison_is_not_of_nothing():
     scalars = results(1)["all tasks"]["scalars"]
-    assert scalars.keys() == {*steps.MUST_BE_FINITE, *(f"{name}_loss" for name in NAMES)}
+    of_tasks = (f"{name}_{what}" for name in NAMES for what in ("loss", "labelled"))
+    assert scalars.keys() == {*steps.MUST_BE_FINITE, *of_tasks}
     assert min(scalars.values()) > 1e-2
+    # Of 16 examples stepping.random_batch leaves out three, two (one of them by half), four and those without a flag.
+    flags = stepping.random_batch()["action_units"]
+    known = {"expression": 13, "affect": 15, "power": 12, "action_units": (flags >= 0).any(axis=1).sum()}
+    assert {name: scalars[f"{name}_labelled"] for name in NAMES} == known
 
 
 @functools.cache

@@ -50,11 +50,12 @@ class Affwild2Config(ReleaseConfig):
 class Builder(ReleaseBuilder):
     """Joins annotations and frames; the README says what is in an example."""
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("2.1.0")
     RELEASE_NOTES = {
         "1.0.0": "Initial release.",
         "2.0.0": "Other is the class 7 of expr and mtl, in place of the column `other`; a config has only the columns "
         "that it reads; files with other separators or orders of columns are read; videos with a frame 0 are lost.",
+        "2.1.0": "Examples say the number of their frame.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Aff-Wild2 is given to researchers who sign its agreement (its page is
@@ -74,7 +75,7 @@ class Builder(ReleaseBuilder):
         task = self.builder_config.task
         columns = affwild2.COLUMNS[task]
         return self.describe(
-            (*columns, "video", "recording"),
+            (*columns, "video", "frame", "recording"),
             homepage="https://sites.google.com/view/dimitrioskollias/databases/aff-wild2",
             label_names=affwild2.LABEL_NAMES[task],
             action_units=UNITS if "action_units" in columns else (),

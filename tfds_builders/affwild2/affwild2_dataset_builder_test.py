@@ -88,8 +88,8 @@ def test_round_trip(
     task: str, columns: tuple[str, ...], metadata: dict[str, list[str]], split: str, data_dir: pathlib.Path
 ) -> None:
     """A config has the columns that its task reads, and their words."""
-    built = tfds.builder_from_directory(data_dir / "affwild2" / f"{task}_tolerant" / "2.0.0")
-    assert set(built.info.features) == {"image", "id", "video", "recording", *columns}
+    built = tfds.builder_from_directory(data_dir / "affwild2" / f"{task}_tolerant" / "2.1.0")
+    assert set(built.info.features) == {"image", "id", "video", "frame", "recording", *columns}
     assert {key: value for key, value in built.info.metadata.items() if key != "crop"} == metadata
     source = built.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
     found = {example["id"].decode(): example for example in source}

@@ -1,6 +1,7 @@
-"""TFDS builder of synthetic_faces: heads rendered with a known expression, valence and arousal.
+"""TFDS builder of synthetic_faces: heads rendered with a known expression, valence, arousal and action units.
 
 tfds build tfds_builders/synthetic_faces
+tfds build tfds_builders/synthetic_faces --config=clips
 tfds build tfds_builders/synthetic_faces --config='{"name": "large", "size": 128, "train_faces": 20000}'
 """
 
@@ -15,8 +16,9 @@ from tqdm import tqdm
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.releases.builder import FacesBuilder
+from emotion_gcn_jax.rendering.actions import ACTION_UNITS
 from emotion_gcn_jax.rendering.sampling import FACES_PER_SUBJECT
-from emotion_gcn_jax.rendering.synthetic import stored_faces
+from emotion_gcn_jax.rendering.synthetic import StoredFace, stored_clips, stored_faces
 
 # Side of the crop as a multiple of the face's box: little more than the face itself.
 _CROP_SIDE = 1.05
@@ -31,6 +33,7 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
         train_faces: faces in the training split.
         validation_faces: faces in the validation split; the same ones whatever train_faces is.
         test_faces: faces in the test split.
+        frames: of each clip, in which a head moves; then faces are frames, of which some are missing. 0 is no clips.
         seed: seed of the whole dataset.
     """
 
@@ -38,38 +41,55 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     train_faces: int = 3400
     validation_faces: int = 600
     test_faces: int = 600
+    frames: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Leaves with a sentence if a number is impossible: for an error, `tfds build` would print a long traceback."""
         for split in ("train_faces", "validation_faces", "test_faces"):
-            count = getattr(self, split)
-            if count < FACES_PER_SUBJECT or count % FACES_PER_SUBJECT:
-                nearest = max(1, count // FACES_PER_SUBJECT) * FACES_PER_SUBJECT
+            count, shown = getattr(self, split), self.faces_per_subject
+            if count < shown or count % shown:
                 raise SystemExit(
-                    f"synthetic_faces shows every head {FACES_PER_SUBJECT} times: {split} must be a positive multiple "
-                    f"of {FACES_PER_SUBJECT}, found {count}: choose e.g. {nearest}."
+                    f"synthetic_faces shows every head {shown} times: {split} must be a positive multiple of {shown}, "
+                    f"found {count}: choose e.g. {max(1, count // shown) * shown}."
                 )
         if not 32 <= self.size <= 1024:
             raise SystemExit(
                 f"synthetic_faces needs a size of 32 to 1024 pixels, found size {self.size}: choose e.g. 64."
             )
 
+    @property
+    def faces_per_subject(self) -> int:
+        """How often every head is shown."""
+        return self.frames or FACES_PER_SUBJECT
+
 
 class Builder(FacesBuilder):
     """Renders the faces; the README says what is in an example."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
-    BUILDER_CONFIGS = [SyntheticFacesConfig(name="demo", description="Small faces for a first training run.")]
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release.", "1.1.0": "Action units; clips. The faces are the same."}
+    BUILDER_CONFIGS = [
+        SyntheticFacesConfig(name="demo", description="Small faces for a first training run."),
+        SyntheticFacesConfig(
+            name="clips",
+            description="Clips of 24 frames in which valence and arousal can only be told in time.",
+            size=48,
+            train_faces=100 * 24,
+            validation_faces=25 * 24,
+            test_faces=25 * 24,
+            frames=24,
+        ),
+    ]
 
     def _info(self) -> tfds.core.DatasetInfo:
         config = self.builder_config
         point = tfds.features.Tensor(shape=(2,), dtype=np.float32)
         return self.describe(
-            ("expression", "valence", "arousal"),
+            ("expression", "valence", "arousal", "action_units", *(("video", "frame") if config.frames else ())),
             homepage="http://www.makehumancommunity.org",
             label_names=EXPRESSIONS,
+            action_units=tuple(ACTION_UNITS),
             crop=self._crop(),
             features={
                 "image": tfds.features.Image(shape=(config.size, config.size, 3), encoding_format="png"),
@@ -98,9 +118,22 @@ class Builder(FacesBuilder):
         }
 
     def _generate_examples(self, split: str, indices: range) -> Iterator[tuple[str, dict[str, Any]]]:
-        faces = stored_faces(self.builder_config.seed, indices, crop=self._crop())
-        faces = tqdm(faces, total=len(indices), desc=f"Rendering {split}", unit=" faces", leave=False)
-        for number, face in enumerate(faces):
-            name = f"{split}_{number:06d}"
-            example = face._asdict()
-            yield name, {"id": name, "image": example.pop("image_png"), **example}
+        seed, frames, crop = self.builder_config.seed, self.builder_config.frames, self._crop()
+        if not frames:
+            faces = stored_faces(seed, indices, crop=crop)
+            faces = tqdm(faces, total=len(indices), desc=f"Rendering {split}", unit=" faces", leave=False)
+            for number, face in enumerate(faces):
+                yield _example(f"{split}_{number:06d}", face)
+            return
+        indices = range(indices.start // frames, indices.stop // frames)
+        clips = stored_clips(seed, indices, frames, crop=crop)
+        clips = tqdm(clips, total=len(indices), desc=f"Rendering {split}", unit=" clips", leave=False)
+        for number, clip in enumerate(clips):
+            for frame, face in clip.items():
+                video = f"{split}_{number:04d}"
+                yield _example(f"{video}/{frame:05d}", face, video=video, frame=frame)
+
+
+def _example(name: str, face: StoredFace, **where: str | int) -> tuple[str, dict[str, Any]]:
+    columns = face._asdict()
+    return name, {"id": name, "image": columns.pop("image_png"), **columns, **where}

@@ -10,7 +10,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.rendering.synthetic import stored_face
+from emotion_gcn_jax.rendering.actions import ACTION_UNITS
+from emotion_gcn_jax.rendering.clips import sample_clip
+from emotion_gcn_jax.rendering.synthetic import store, stored_face
 from tfds_builders.synthetic_faces.synthetic_faces_dataset_builder import Builder, SyntheticFacesConfig
 
 TINY = {"name": "tiny", "size": 32, "train_faces": 12, "validation_faces": 4, "test_faces": 2}
@@ -58,6 +60,7 @@ def test_round_trip(built: Builder) -> None:
         assert (example["expression"], example["subject"]) == (face.expression, face.subject)
         assert example["valence"] == np.float32(face.valence) and example["arousal"] == np.float32(face.arousal)
         np.testing.assert_array_equal(example["left_eye"], face.left_eye)
+        np.testing.assert_array_equal(example["action_units"], face.action_units)
         with Image.open(io.BytesIO(example["image"])) as image:
             assert image.size == (32, 32) and image.mode == "RGB"
 
@@ -71,7 +74,25 @@ def test_splits_share_no_subject(built: Builder) -> None:
 def test_metadata(built: Builder) -> None:
     metadata = tfds.builder_from_directory(built.data_dir).info.metadata
     assert metadata["label_names"] == ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
+    assert metadata["action_units"] == list(ACTION_UNITS)
     assert Crop.from_dict(metadata["crop"]).size == 32
+
+
+def test_clips(tmp_path: pathlib.Path) -> None:
+    """Frames of clips, of which some are missing; clip 0 is validation, 1 test, 2 and 3 are training."""
+    frames = {"train_faces": 12, "validation_faces": 6, "test_faces": 6, "frames": 6}
+    builder = Builder(data_dir=tmp_path, config=SyntheticFacesConfig(name="short", size=32, **frames))
+    builder.download_and_prepare()
+    examples = {example["id"].decode(): example for example in read(builder, "train")}
+    clips = {f"train_{number:04d}": sample_clip(0, 2 + number, 6) for number in (0, 1)}
+    assert set(examples) == {f"{video}/{frame:05d}" for video, clip in clips.items() for frame in clip}
+    for name, example in examples.items():
+        face = clips[example["video"].decode()][int(example["frame"])]
+        assert name == f"{example['video'].decode()}/{example['frame']:05d}"
+        assert (example["expression"], example["subject"]) == (face.expression, face.subject.number)
+        assert (example["valence"], example["arousal"]) == (np.float32(face.valence), np.float32(face.arousal))
+    first = examples["train_0000/00001"]
+    assert first["image"] == store(clips["train_0000"][1], crop=Crop.from_dict(builder.info.metadata["crop"])).image_png
 
 
 @pytest.mark.parametrize("field,value", [("train_faces", 7), ("test_faces", 0), ("size", 8)])

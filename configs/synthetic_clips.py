@@ -1,0 +1,40 @@
+"""Clips of rendered faces that move: networks in time against the same ones frame by frame.
+
+    tfds build tfds_builders/synthetic_faces --config=clips
+    python train.py --config=configs/synthetic_clips.py:mt_res_rnn --workdir=runs/mt_res_rnn
+    python train.py --config=configs/synthetic_clips.py:mt_res --workdir=runs/mt_res
+
+A trunk may follow, mt_res_rnn,resnet50. The default is a small one, and so are the recurrent layers. Valence and
+arousal can be told in time only (tfds_builders/synthetic_faces/README.md); docs/affwild2_mtl.md says what was measured.
+"""
+
+import ml_collections
+
+from configs import common
+
+
+def get_config(arg: str = "mt_res_rnn") -> ml_collections.ConfigDict:
+    """`arg` is "model" or "model,trunk"."""
+    model, _, trunk = arg.partition(",")
+    config = common.get_config(f"{trunk or 'resnet_tiny'},{model or 'mt_res_rnn'}")
+
+    config.dataset.name = "synthetic_faces"
+    config.dataset.config = "clips"
+    config.tasks.action_units.names = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU20,AU25,AU26"  # all that the faces show
+
+    config.input.side = 48
+    config.augmentation.rotation_degrees = 8.0  # the faces are stored level
+    config.data.batch_size = config.data.eval_batch_size = 96  # frames
+    if config.clip.length > 1:
+        config.clip.length = 12
+        config.model.recurrent = (32,)
+
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 3e-3
+    config.optimizer.weight_decay = 1e-2
+    config.optimizer.clip_norm = 5.0
+    config.optimizer.schedule = "cosine"
+    config.optimizer.warmup_epochs = 1.0
+    config.training.epochs = 12
+    config.training.select_by = "affect/ccc_mean"
+    return config

@@ -1,0 +1,81 @@
+"""Clips of tracks with holes, by hand on a toy track: Aff-Wild2 spec, section 14, test 4."""
+
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.data.clips import Clips
+from emotion_gcn_jax.errors import UserError
+from tests.data.splits import split_of
+
+HOLES = [1, 2, 5, 6, 7, 8, 9, 10]  # ten frames without 3 and 4
+
+
+def split(*tracks):
+    """Examples of tracks "a", "b", ..., in the order of their numbers given; no example stands where it belongs."""
+    names = [name for name, numbers in zip("abc", tracks, strict=False) for _ in numbers]
+    numbers = [number for track in tracks for number in track]
+    order = np.random.default_rng(0).permutation(len(names))
+    return split_of({"video": np.asarray(names, "S")[order], "frame": np.asarray(numbers)[order]})
+
+
+def frames(split, windows):
+    """The numbers in clips, those of repetitions negative."""
+    rows, fresh = windows
+    return np.where(fresh, 1, -1) * split.columns["frame"][rows]
+
+
+def test_evaluation_judges_every_frame_of_the_toy_track_once():
+    toy = split(HOLES)
+    found = frames(toy, Clips(4).of_evaluation(toy))
+    # The last clip starts at 10 - 4 + 1; 7 and 8 were judged in the one before it.
+    np.testing.assert_array_equal(found, [[1, 2, -2, -2], [5, 6, 7, 8], [-7, -8, 9, 10]])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "length", "expected"),
+    [
+        ([2, 3], 4, [[-2, 2, 3, -3]]),  # shorter than a clip; nothing earlier than 2
+        ([6, 8], 4, [[-6, 6, -6, 8]]),  # 1 to 4 have no frame; the clip of 5 to 8
+        ([0, 1, 2], 2, [[0, 1], [-1, 2]]),
+        ([3], 1, [[3]]),
+    ],
+)
+def test_evaluation_of_odd_tracks(numbers, length, expected):
+    odd = split(numbers)
+    np.testing.assert_array_equal(frames(odd, Clips(length).of_evaluation(odd)), expected)
+
+
+def test_training_has_every_frame_once_an_epoch_at_changing_offsets():
+    both = split(HOLES, range(1, 24))
+    firsts = set()
+    for epoch in range(20):
+        rows, fresh = Clips(4, min_present=0).of_epoch(both, seed=1, epoch=epoch)
+        assert sorted(rows[fresh]) == list(range(31))
+        number, track = both.columns["frame"][rows], both.columns["video"][rows]
+        assert (track == track[:, :1]).all()
+        assert (np.diff(number, axis=1)[fresh[:, 1:] & fresh[:, :-1]] == 1).all()
+        firsts.add(tuple(number[[0, np.argmax(track[:, 0] == b"b")], 3]))
+    assert len({of_b for _, of_b in firsts}) == 4 and len(firsts) > 4  # each of the two tracks has an offset of its own
+    again = Clips(4, min_present=0).of_epoch(both, seed=1, epoch=19)
+    np.testing.assert_array_equal(again[0], rows)
+
+
+def test_training_leaves_clips_with_too_many_holes_out():
+    clips = Clips(4, min_present=0.75)
+    starts = clips._of_track(np.asarray(HOLES), np.arange(8), 0)[0][:, 0]
+    np.testing.assert_array_equal(starts, [2, 6])  # of 5 to 8, and of 9 and 10, all of the track that are left
+    sparse = split([1, 4])
+    with pytest.raises(UserError, match=r"^No clip of 4 frames of .* has 75% of them: choose a smaller config.clip"):
+        clips.of_epoch(sparse, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"frame": [1, 2]}, "^Clips are cut by the columns video and frame, and .* has frame, id: choose"),
+        ({"video": [b"a", b"a"], "frame": [3, 3]}, "^Frame 3 of a in .* is there twice"),
+    ],
+)
+def test_what_cannot_be_cut(columns, message):
+    with pytest.raises(UserError, match=message):
+        Clips(2).of_evaluation(split_of(columns))

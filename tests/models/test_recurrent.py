@@ -1,0 +1,63 @@
+"""Gated recurrent units by hand: the spec's numbers, and every equation written out in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emotion_gcn_jax.models.recurrent import CELLS, Recurrent
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("reset", "expected"), [("after", (0.5, 0.131320)), ("before", (0.5, 0.311856))])
+def test_one_step_by_the_specification(reset, expected):
+    """Aff-Wild2 spec, section 5: x = 0, h = (1, 0), r = (.731059, .268941), z = .5, U swaps the two units."""
+    cell = CELLS[reset](2)
+    h = jnp.array([[1.0, 0.0]])
+    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), h, jnp.zeros((1, 1))))["params"]
+    params["ir"]["bias"] = jnp.array([1.0, -1.0])  # sigmoid(1) = .731059
+    params["hn"]["kernel"] = jnp.array([[0.0, 1.0], [1.0, 0.0]])
+    state, _ = cell.apply({"params": params}, h, jnp.zeros((1, 1)))
+    np.testing.assert_allclose(state[0], expected, atol=1e-6)
+
+
+def by_hand(params, x_TxD, reset):
+    """One clip through one layer."""
+    sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
+
+    def of(name, value):
+        return value @ params[name]["kernel"] + params[name].get("bias", 0)
+
+    h, states = np.zeros(params["hn"]["kernel"].shape[0]), []
+    for x in x_TxD:
+        r, z = sigmoid(of("ir", x) + of("hr", h)), sigmoid(of("iz", x) + of("hz", h))
+        n = np.tanh(of("in", x) + (r * of("hn", h) if reset == "after" else of("hn", r * h)))
+        h = (1 - z) * n + z * h
+        states.append(h)
+    return np.stack(states)
+
+
+@pytest.mark.parametrize("reset", CELLS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_two_layers_over_two_clips(reset, bidirectional):
+    net = Recurrent((3, 2), reset, bidirectional)
+    x = RNG.normal(size=(8, 5)).astype(np.float32)
+    params = jax.tree.map(
+        lambda a: a + RNG.normal(size=a.shape).astype(np.float32), net.init(jax.random.key(0), x, 4)["params"]
+    )
+    found = net.apply({"params": params}, x, 4)
+    clips = [x[:4], x[4:]]  # the state is 0 before each
+    for number in (1, 2):
+        ahead = [by_hand(params[f"layer{number}"], clip, reset) for clip in clips]
+        if bidirectional:
+            back = [by_hand(params[f"backward{number}"], clip[::-1], reset)[::-1] for clip in clips]
+            ahead = [np.concatenate(both, axis=1) for both in zip(ahead, back, strict=True)]
+        clips = ahead
+    np.testing.assert_allclose(found, np.concatenate(clips), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("reset", "count"), [("after", 1_721_344), ("before", 1_721_088)])
+def test_the_specified_numbers_of_parameters(reset, count):
+    shapes = jax.eval_shape(lambda: Recurrent((128, 128), reset).init(jax.random.key(0), jnp.zeros((2, 4096)), 2))
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
