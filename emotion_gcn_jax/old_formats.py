@@ -53,6 +53,7 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "optimizer": {"nesterov": False, "decay_only_kernels": False, "l2": "", "rates": ""},
     "training": {"skip_non_finite": False},
+    "data": {"mask_damaged": False},
 }
 _NEW_GROUPS: dict[str, dict[str, Any]] = {"clip": {"length": 1, "min_present": 0.75}}
 _LATER_OF_TASKS: dict[str, dict[str, Any]] = {  # by the kind

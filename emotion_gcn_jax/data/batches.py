@@ -36,6 +36,8 @@ class Loader:
         process_index: which share of the global batch, from 0.
         process_count: number of equal shares.
         clips: how tracks are cut where the loader evaluates; training's streams have their own.
+        masked: what is said of training examples that cannot be read is put into it, and they stand in their batches as
+            black images without labels; None raises instead.
     """
 
     input: Input
@@ -44,6 +46,7 @@ class Loader:
     process_index: int = 0
     process_count: int = 1
     clips: Clips = SINGLE_IMAGES
+    masked: set[str] | None = None
 
     def __post_init__(self) -> None:
         """Raises UserError for a batch that the processes cannot share equally."""
@@ -59,6 +62,11 @@ class Loader:
         """This process's contiguous part of what the global batch has, along the first axis."""
         part = self.batch_size // self.process_count
         return rows[self.process_index * part : (self.process_index + 1) * part]
+
+    @property
+    def black(self) -> np.ndarray:
+        """An image in the place of one that is not there."""
+        return np.zeros((self.input.side, self.input.side, self.input.channels), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -157,14 +165,8 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     """
     places = _places(streams, step, seed)
     mine = [places[place] for place in loader.share(np.arange(loader.batch_size))]
-    images = np.stack([loader.input.fit(stream.split.image(row)) for stream, row, _ in mine])
-    labels = {
-        task.name: np.stack(
-            [s.training_labels[task.name][row] if is_fresh else s.no_labels[task.name] for s, row, is_fresh in mine]
-        )
-        for task in streams[0].tasks
-    }
-    return {"image": images, **labels}
+    examples = [_example(loader, *place) for place in mine]
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
 def examples_at(streams: Sequence[Stream], step: int, *, seed: int) -> list[str]:
@@ -194,12 +196,11 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
     if not len(split):
         raise UserError(f"No example is left of {split!r}: choose another split, or choose less narrowly from it.")
     rows_M, _ = eval_rows(split, loader)
-    black = np.zeros((loader.input.side, loader.input.side, loader.input.channels), np.uint8)
 
     def batch_at(step: int) -> np.ndarray:
         places = loader.share(np.arange(step * loader.batch_size, (step + 1) * loader.batch_size))
         fitted = [loader.input.fit(split.image(row)) for row in rows_M[places[places < len(rows_M)]]]
-        return np.stack([*fitted, *[black] * (len(places) - len(fitted))])
+        return np.stack([*fitted, *[loader.black] * (len(places) - len(fitted))])
 
     return _compute_ahead(batch_at, range(-(-len(rows_M) // loader.batch_size)), loader.threads)
 
@@ -215,6 +216,18 @@ def eval_rows(split: Split, loader: Loader) -> Windows:
         return np.arange(len(split)), np.ones(len(split), bool)
     rows_KxT, fresh_KxT = loader.clips.of_evaluation(split)
     return rows_KxT.ravel(), fresh_KxT.ravel()
+
+
+def _example(loader: Loader, stream: Stream, row: int, is_fresh: bool) -> Batch:
+    try:
+        image = loader.input.fit(stream.split.image(row))
+    except UserError as error:
+        if loader.masked is None:
+            raise
+        loader.masked.add(str(error))
+        image, is_fresh = loader.black, False
+    own_labels = {name: labels[row] for name, labels in stream.training_labels.items()}
+    return {"image": image, **(own_labels if is_fresh else stream.no_labels)}
 
 
 def _places(streams: Sequence[Stream], step: int, seed: int) -> list[tuple[Stream, int, bool]]:

@@ -5,9 +5,10 @@ decoding an image, and kept beside the build (label_index.py).
 """
 
 import functools
+import itertools
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 
 from emotion_gcn_jax.data.label_index import indexed_columns
 from emotion_gcn_jax.data.source import Split, join
-from emotion_gcn_jax.errors import UserError, extra
+from emotion_gcn_jax.errors import UserError, extra, shown
 from emotion_gcn_jax.files import user_path
 
 with extra("train", "a built dataset"):
@@ -37,7 +38,7 @@ def open_split(name: str, split: str, *, config: str | None = None, data_dir: st
 
     Raises:
         UserError: for a dataset, config or split that is not there or is empty, a build that was not written for random
-            access, and one without images or ids.
+            access, one without images or ids, and one whose files are damaged.
     """
     root = user_path(data_dir or tfds.core.constants.get_default_data_dir())
     config, build = _find_build(root, name, config)
@@ -47,14 +48,16 @@ def open_split(name: str, split: str, *, config: str | None = None, data_dir: st
     for part in _split_names(split, list(builder.info.splits)):
         _check(builder, part, f"the build in {build}", rebuild)
         records = builder.as_data_source(part, decoders={"image": tfds.decode.SkipDecoding()})
+        broken = functools.partial(_broken, builder, part, build)
+        columns = indexed_columns(builder, part, build, records, broken)
         parts.append(
             Split(
                 dataset=name,
                 config=config,
                 name=part,
                 metadata=_read_metadata(build),
-                columns=indexed_columns(builder, part, build, records),
-                read_image=functools.partial(_read_image, records, f"{name}, {part}"),
+                columns=columns,
+                read_image=functools.partial(_read_image, records, columns["id"], broken),
                 rows=np.arange(len(records)),
             )
         )
@@ -71,18 +74,32 @@ def _split_names(text: str, known: Sequence[str]) -> list[str]:
     return [name for name in known if name not in others] or [text]
 
 
-def _read_image(records: Any, where: str, row: int) -> np.ndarray:
+def _read_image(records: Any, ids: np.ndarray, broken: Callable[..., UserError], row: int) -> np.ndarray:
     """A stored image as uint8 RGB [H, W, 3]. Orientation tags are ignored: builders store upright images."""
-    record = records[row]
-    encoded = np.frombuffer(record["image"], np.uint8)
+    try:
+        encoded = np.frombuffer(records[row]["image"], np.uint8)
+    except Exception as error:  # of ArrayRecord, which has checksums, or of the parser of what is in a record
+        raise broken(row, str(error), ids[row]) from error
     image = None
     if encoded.size:  # OpenCV answers an unreadable file with None, and an empty one with an exception
         image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise UserError(
-            f"The image {record['id'].decode()!r} of {where} cannot be read as JPEG or PNG: build the dataset again."
-        )
+        raise broken(row, "it is no JPEG or PNG", ids[row])
     return image
+
+
+def _broken(
+    builder: tfds.core.DatasetBuilder, split: str, build: pathlib.Path, row: int, reason: str, name: bytes = b""
+) -> UserError:
+    """What to say of a record that cannot be read."""
+    info = builder.info.splits[split]
+    ends = itertools.accumulate(info.shard_lengths)
+    shard = next((path for end, path in zip(ends, info.filepaths, strict=True) if row < end), info.filepaths[-1])
+    which = f"The image {name.decode(errors='replace')!r}" if name else f"The record {row}"
+    return UserError(
+        f"{which} of {builder.name}, {split}, in the file {pathlib.Path(shard).name} of {build} is damaged "
+        f"({shown(reason)}): copy the build again, or build it again with --overwrite."
+    )
 
 
 def _find_build(root: pathlib.Path, name: str, config: str | None) -> tuple[str | None, pathlib.Path]:

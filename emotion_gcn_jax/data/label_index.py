@@ -9,7 +9,7 @@ import io
 import json
 import pathlib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import tqdm
 from absl import logging
 
 from emotion_gcn_jax import runtime
+from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import atomic_write
 
 _FORMAT = 2
@@ -24,7 +25,9 @@ _SCAN_CHUNK = 1024
 _FEATURES_FILE = "features.json"  # TFDS's own name
 
 
-def indexed_columns(builder: Any, split: str, build: pathlib.Path, records: Any) -> dict[str, np.ndarray]:
+def indexed_columns(
+    builder: Any, split: str, build: pathlib.Path, records: Any, broken: Callable[[int, str], UserError]
+) -> dict[str, np.ndarray]:
     """Returns every column of a split, from an index of this very build where there is one.
 
     Args:
@@ -32,6 +35,10 @@ def indexed_columns(builder: Any, split: str, build: pathlib.Path, records: Any)
         split: the split's name.
         build: the build's folder.
         records: the split's records by index, images encoded.
+        broken: makes what to raise of a record that cannot be read, of its number and the reason.
+
+    Raises:
+        UserError: a record cannot be read.
     """
     fingerprint = _fingerprint(builder, split, build)
     places = (
@@ -41,7 +48,7 @@ def indexed_columns(builder: Any, split: str, build: pathlib.Path, records: Any)
     for path in places:
         if (columns := _read_index(path, fingerprint)) is not None:
             return columns
-    columns = _scan(builder.info.features, records)
+    columns = _scan(builder.info.features, records, broken)
     if not any(_write_index(path, fingerprint, columns) for path in places):
         logging.warning("No label index can be written to %s: the labels are read at every start.", places)
     return columns
@@ -58,16 +65,27 @@ def _fingerprint(builder: Any, split: str, build: pathlib.Path) -> str:
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
-def _scan(features: Mapping[str, Any], records: Any) -> dict[str, np.ndarray]:
+def _scan(features: Mapping[str, Any], records: Any, broken: Callable[[int, str], UserError]) -> dict[str, np.ndarray]:
     """Reads everything but the images, of every record."""
     names = [name for name, feature in features.items() if name != "image" and None not in feature.shape]
     chunks: dict[str, list[np.ndarray]] = {name: [] for name in names}
     starts = range(0, len(records), _SCAN_CHUNK)
     for start in tqdm.tqdm(starts, desc="Indexing labels", unit_scale=_SCAN_CHUNK, unit=" examples", delay=2.0):
-        found = records.__getitems__(range(start, min(start + _SCAN_CHUNK, len(records))))
+        rows = range(start, min(start + _SCAN_CHUNK, len(records)))
+        try:
+            found = records.__getitems__(rows)
+        except Exception:
+            found = [_record(records, row, broken) for row in rows]
         for name in names:  # arrays at once: Python's objects would take ten times the memory
             chunks[name].append(np.asarray([record[name] for record in found], _dtype(features[name])))
     return {name: np.concatenate(arrays) for name, arrays in chunks.items()}
+
+
+def _record(records: Any, row: int, broken: Callable[[int, str], UserError]) -> Any:
+    try:
+        return records[row]
+    except Exception as error:  # of ArrayRecord, which has checksums, or of the parser of what is in a record
+        raise broken(row, str(error)) from error
 
 
 def _dtype(feature: Any) -> np.dtype | None:

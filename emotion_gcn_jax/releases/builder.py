@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, cannot_write
 from emotion_gcn_jax.faces.alignment import Crop
+from emotion_gcn_jax.files import locked
 from emotion_gcn_jax.releases.building import Building, Example, ReleaseSplit
 
 COLUMNS: Mapping[str, Any] = MappingProxyType(
@@ -95,6 +96,24 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
         # TFDS itself expands ~ in --manual_dir and --download_dir, but neither in --data_dir nor in $TFDS_DATA_DIR.
         folder = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
         super().__init__(data_dir=folder, file_format=file_format or "array_record", **kwargs)
+
+    def download_and_prepare(self, **options: Any) -> None:
+        """TFDS's own, by one process at a time; another one leaves with a sentence."""
+        if self.is_prepared():  # then it writes nothing
+            super().download_and_prepare(**options)
+            return
+        folder = pathlib.Path(self.data_path).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = locked(folder / ".lock")
+        except OSError as error:
+            raise SystemExit(str(cannot_write(folder, error))) from None
+        with lock as is_mine:
+            if not is_mine:
+                raise SystemExit(
+                    f"Another process builds {self.name} in {folder}: wait for it, or name another --data_dir."
+                )
+            super().download_and_prepare(**options)
 
     def describe(
         self,

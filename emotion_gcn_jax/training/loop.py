@@ -45,12 +45,14 @@ class Progress:
         epochs_without_better: since then.
         history: one row per finished epoch, for the curves.
         epoch_losses: the training losses of the epoch under way.
+        skipped_steps: those that were left out since they were not finite.
     """
 
     best: float | None = None
     epochs_without_better: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     epoch_losses: list[float] = dataclasses.field(default_factory=list)
+    skipped_steps: list[int] = dataclasses.field(default_factory=list)
 
     def record(self, row: dict[str, Any], score: float) -> bool:
         """Takes a finished epoch's row, and tells whether its score is the best so far (the first of ties is)."""
@@ -108,7 +110,7 @@ def _train(
     state = replicate(state, run.devices)
     batches = train_batches(run.data.streams, run.train_loader, seed=config.seed, start_step=first)
     with progress_bar(run, first) as bar:
-        log = StepLog(run, writer, bar, progress.epoch_losses)
+        log = StepLog(run, writer, bar, progress.epoch_losses, progress.skipped_steps)
         data = prefetch(batches, run.devices)
         for step in range(first + 1, run.total_steps + 1):
             if 0 < config.patience <= progress.epochs_without_better:
@@ -172,6 +174,8 @@ def _finish_epoch(
         **named,
         **diagnosis,
     }
+    if run.config.training.skip_non_finite:
+        row["skipped_steps"] = len(progress.skipped_steps)
     better = progress.record(row, metrics[task][metric])
 
     def save() -> None:
@@ -186,6 +190,8 @@ def _finish_epoch(
         f"epoch {row['epoch']}/{run.config.training.epochs}: training loss {row['train_loss']:.3f}; validation "
         f"{', '.join(shown)}" + (" (best so far)" if better else "")
     )
+    if progress.skipped_steps:
+        warnings = [*warnings, f"steps left out so far, as they were not finite: {len(progress.skipped_steps)}"]
     for warning in warnings:
         tqdm.tqdm.write(f"warning: {warning}")
 

@@ -211,6 +211,8 @@ def _loaders(config: ml_collections.ConfigDict, device_count: int) -> tuple[Load
     share = {"process_index": jax.process_index(), "process_count": jax.process_count()}
     sizes = config.data.batch_size, config.data.eval_batch_size
     of_training, of_evaluation = (Loader(inputs, size, config.data.threads, clips=clips, **share) for size in sizes)
+    if config.data.mask_damaged:
+        of_training = dataclasses.replace(of_training, masked=set())
     return of_training, of_evaluation
 
 

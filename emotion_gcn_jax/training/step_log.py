@@ -47,10 +47,17 @@ class StepLog:
     """Reads a step's scalars after the next step has been dispatched, so that the devices never wait for the host."""
 
     def __init__(
-        self, run: Run, writer: metric_writers.MetricWriter, bar: tqdm.tqdm, epoch_losses: list[float]
+        self,
+        run: Run,
+        writer: metric_writers.MetricWriter,
+        bar: tqdm.tqdm,
+        epoch_losses: list[float],
+        skipped_steps: list[int],
     ) -> None:
-        """Takes where to write, and a list that every step's loss is appended to."""
-        self._run, self._writer, self._bar, self._epoch_losses = run, writer, bar, epoch_losses
+        """Takes where to write, and lists: every step's loss is appended to one, or its number to the other."""
+        self._run, self._writer, self._bar = run, writer, bar
+        self._epoch_losses, self._skipped_steps = epoch_losses, skipped_steps
+        self._masked: set[str] = set()  # those that have been said
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
 
     def add(self, step: int, scalars: dict[str, jax.Array]) -> None:
@@ -77,7 +84,11 @@ class StepLog:
             found = NotFiniteError(step, wrong, values)
             if not config.training.skip_non_finite:
                 raise found
-            tqdm.tqdm.write(f"warning: {found}: it is left out")
+            self._skipped_steps.append(step)
+            tqdm.tqdm.write(f"warning: {found}: it is left out; left out so far: {len(self._skipped_steps)}")
+        for message in sorted((self._run.train_loader.masked or set()) - self._masked):
+            self._masked.add(message)
+            tqdm.tqdm.write(f"warning: {message} It is masked; masked so far: {len(self._masked)}.", file=sys.stderr)
         self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
         self._bar.update(config.data.batch_size)
         if step % config.training.log_every_steps == 0:

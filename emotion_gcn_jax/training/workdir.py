@@ -19,6 +19,7 @@ LOCK_FILE = ".lock"
 # What may differ between a run and its resumption; and what may besides, once there is a checkpoint to resume from.
 RESUMABLE = {
     "data.eval_batch_size",
+    "data.mask_damaged",
     "data.threads",
     "dataset.data_dir",
     "training.checkpoint_every_steps",
@@ -30,7 +31,7 @@ RESUMABLE = {
 STARTING_POINT = {"init.checkpoint", "init.trunk"}
 MAY_GROW = {"training.epochs"}
 
-_LISTED = 8  # differing fields in a message
+_LISTED = 5  # differing fields with their values in a message, which names all
 
 
 def check(
@@ -110,12 +111,13 @@ def _check_same_run(
     differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
     said = {field: f"{field} was {old.get(field)!r:.60} and is {new.get(field)!r:.60}" for field in differing}
     harmless = {field for field in differing if field in may_differ or (field in MAY_GROW and new[field] > old[field])}
-    changed = [said[field] for field in differing if field not in harmless]
+    changed = [field for field in differing if field not in harmless]
     if changed:
-        more = f"; and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
+        more = f"; and also {', '.join(changed[_LISTED:])}" if len(changed) > _LISTED else ""
+        first = "; ".join(said[field] for field in changed[:_LISTED])
         raise UserError(
-            f"The run in {workdir} cannot be resumed with another config: {'; '.join(changed[:_LISTED])}{more}: set "
-            f"these back, or choose another --workdir."
+            f"The run in {workdir} cannot be resumed with another config: {first}{more}: set these back, or choose "
+            f"another --workdir."
         )
     if kept := [said[field] for field in differing if field in harmless - STARTING_POINT]:
         print(f"resumed with {'; '.join(kept)}")

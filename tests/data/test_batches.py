@@ -313,3 +313,23 @@ def test_batches_are_only_computed_a_little_ahead(monkeypatch):
     monkeypatch.setattr(batches, "train_batch", lambda *args, **kwargs: computed.append(1) or compute(*args, **kwargs))
     next(train_batches([Stream(numbered(50), 8, ROW)], dataclasses.replace(LOADER, threads=1), seed=1))
     assert len(computed) <= 4
+
+
+def test_an_example_that_cannot_be_read_can_be_masked():
+    def read_image(row):
+        if row == 3:
+            raise UserError("The third is damaged.")
+        return np.full((12, 12, 3), 10 + row, np.uint8)
+
+    columns = {name: np.linspace(-1, 1, 8, dtype=np.float32) for name in ("valence", "arousal")}
+    split = dataclasses.replace(split_of({**columns, "expression": np.arange(8) % 7}), read_image=read_image)
+    stream, loader = Stream(split, 8, TASKS), dataclasses.replace(LOADER, masked=set())
+    with pytest.raises(UserError, match="third"):
+        train_batch([stream], LOADER, 0, seed=1)
+    batch = train_batch([stream], loader, 0, seed=1)
+    assert loader.masked == {"The third is damaged."}
+    (place,) = np.flatnonzero(rows_of(batch) == 0)
+    assert batch["expression"][place] == -1 and np.isnan(batch["affect"][place]).all()
+    others = np.delete(np.arange(8), place)
+    np.testing.assert_array_equal(batch["expression"][others], (rows_of(batch)[others] - 10) % 7)
+    assert not np.isnan(batch["affect"][others]).any()

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -80,8 +81,53 @@ def test_jpeg_is_decoded_in_rgb_order(data_dir, numbers):
 @pytest.mark.parametrize("number", [0, 1], ids=["text", "empty"])
 def test_an_unreadable_image_is_named(data_dir, numbers, number):
     split = only(data_dir, numbers, "unreadable", number)
-    with pytest.raises(UserError, match=f"folder/é{number}.png.*tiny_faces, unreadable cannot be read.*build"):
+    with pytest.raises(
+        UserError,
+        match=f"folder/é{number}.png.*tiny_faces, unreadable, in the file .*array_record.*it is no JPEG or PNG",
+    ):
         split.image(0)
+
+
+@pytest.fixture
+def flipped(own_copy):
+    """A function that turns the bits of a byte in the middle of the training split's last record of images."""
+
+    def flip():
+        (shard,) = (own_copy / "tiny_faces" / "1.0.0").glob("*train.array_record*")
+        stat, data = shard.stat(), bytearray(shard.read_bytes())
+        at = data.rindex(b"IDAT") + 8
+        data[at] ^= 255
+        shard.write_bytes(data)
+        os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # a disk that forgets does not change the time
+        return own_copy
+
+    return flip
+
+
+def test_a_damaged_record_is_named_with_its_shard(flipped):
+    folder = flipped()
+    for path in folder.rglob("label_index_train.npz"):
+        path.unlink()
+    message = (
+        r"The record \d+ of tiny_faces, train, in the file tiny_faces-train.array_record-00000-of-00001 of .*1\.0\.0"
+    )
+    with pytest.raises(UserError, match=rf"{message} is damaged \(.*\): copy the build again"):
+        open_split("tiny_faces", "train", data_dir=str(folder))
+
+
+def test_a_record_that_is_damaged_after_its_labels_were_read_is_named_by_its_id(flipped, own_copy):
+    open_split("tiny_faces", "train", data_dir=str(own_copy))
+    split = open_split("tiny_faces", "train", data_dir=str(flipped()))
+    wrong = []
+    for row in range(len(split)):
+        try:
+            split.image(row)
+        except UserError as error:
+            wrong.append((row, str(error)))
+    ((row, message),) = wrong
+    assert message.startswith(
+        f"The image {str(split.ids[row])!r} of tiny_faces, train, in the file tiny_faces-train.array_rec"
+    )
 
 
 def test_newest_version_is_opened(own_copy):

@@ -1,6 +1,8 @@
 """What all builders share: ~ for the home folder, the description of an example, sentences for mistakes."""
 
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -120,3 +122,22 @@ def test_a_mistake_stops_the_build_with_a_sentence(name, text, sentence, tmp_pat
     (tmp_path / "raw" / name).write_text(text)
     with pytest.raises(SystemExit, match=sentence):
         built(tmp_path / "raw", tmp_path / "data")
+
+
+def test_a_second_process_that_builds_the_same_is_told(tmp_path):
+    builder = OneFace(data_dir=tmp_path)
+    folder = tmp_path / "one_face" / "grey"
+    folder.mkdir(parents=True)
+    program = (
+        f"import fcntl, time; f = open({str(folder / '.lock')!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX); "
+        f"print(flush=True); time.sleep(99)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(
+            SystemExit, match=r"Another process builds one_face in .*grey: wait for it, or name another"
+        ):
+            builder.download_and_prepare()
+        other.kill()
+    builder.download_and_prepare()
+    assert builder.is_prepared() and not list(folder.glob("incomplete*"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax import checkpoints
-from emotion_gcn_jax.data import batches
+from emotion_gcn_jax.data import batches, builds
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.training import loop, run
@@ -197,6 +197,38 @@ def test_more_epochs_continue_a_finished_run(unbroken, tmp_path, capsys):
         loop.train_and_evaluate(config, tmp_path / "run", resume=True)
 
 
+def test_a_run_moves_from_eight_devices_to_two_and_back(unbroken, tmp_path):
+    config = unbroken[0].copy_and_resolve_references()
+    config.data.update(batch_size=16, eval_batch_size=16)
+    config.training.update(devices=8, epochs=3)
+    loop.train_and_evaluate(config, tmp_path / "unbroken")
+    for epochs, devices in ((1, 8), (2, 2), (3, 8)):
+        config.training.update(devices=devices, epochs=epochs)
+        loop.train_and_evaluate(config, tmp_path / "moved", resume=epochs > 1)
+    found, expected = (state_of(config, tmp_path / name) for name in ("moved", "unbroken"))
+    assert int(found[1]["step"]) == int(expected[1]["step"]) == 12
+    for a, b in zip(jax.tree.leaves(found[:2]), jax.tree.leaves(expected[:2]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_a_damaged_image_can_be_masked(unbroken, tmp_path, monkeypatch, capsys):
+    config, read = unbroken[0].copy_and_resolve_references(), builds._read_image
+
+    def read_image(records, ids, broken, row):
+        if ids[row] == b"0/5":
+            raise broken(row, "a flipped bit", ids[row])
+        return read(records, ids, broken, row)
+
+    monkeypatch.setattr(builds, "_read_image", read_image)
+    with pytest.raises(UserError, match=r"The image '0/5' of shades, train, .* is damaged \(a flipped bit\)"):
+        loop.train_and_evaluate(config, tmp_path / "stopped")
+    config.data.mask_damaged = True
+    loop.train_and_evaluate(config, tmp_path / "masked")
+    said = [line for line in capsys.readouterr().err.splitlines() if "is damaged" in line]
+    assert len(said) == 1 and said[0].endswith("It is masked; masked so far: 1.")
+    assert checkpoints.read_last_meta(tmp_path / "masked")["step"] == 7
+
+
 @pytest.fixture
 def poisoned(config_of, monkeypatch):
     """A config of one epoch whose fifth batch has valences of 1e30, which no label can be."""
@@ -230,8 +262,11 @@ def test_a_step_that_is_not_finite_stops_the_run_and_names_its_examples(poisoned
 def test_a_step_that_is_not_finite_can_be_left_out(poisoned, tmp_path, capsys):
     poisoned.training.skip_non_finite = True
     loop.train_and_evaluate(poisoned, tmp_path)
-    assert "at step 5: it is left out" in capsys.readouterr().out
-    variables, training, _ = state_of(poisoned, tmp_path)
+    printed = capsys.readouterr().out
+    assert "at step 5: it is left out; left out so far: 1" in printed
+    assert "warning: steps left out so far, as they were not finite: 1" in printed
+    variables, training, progress = state_of(poisoned, tmp_path)
+    assert progress["skipped_steps"] == [5] and progress["history"][-1]["skipped_steps"] == 1
     assert int(training["step"]) == 7
     assert all(np.isfinite(array).all() for array in jax.tree.leaves((variables, training)))
 
