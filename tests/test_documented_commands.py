@@ -24,7 +24,7 @@ from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import checks
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-PAGES = [*REPOSITORY.glob("*.md"), *sorted(REPOSITORY.glob("docs/*.md")), *sorted(REPOSITORY.glob("*/*/README.md"))]
+PAGES = [page for place in (".", "docs", "tfds_builders/*") for page in sorted(REPOSITORY.glob(f"{place}/*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 PATH = re.compile(r"(tests|benchmarks|configs|docs|tfds_builders|emotion_gcn_jax)/[\w./]+")
