@@ -1,4 +1,4 @@
-# make demo | make test | make bench | make lint    (PYTHON=python3.12 chooses the interpreter; each has an environment of its own)
+# make demo | make test | make bench | make lint | make docs    (PYTHON=python3.12 chooses the interpreter; each has an environment of its own)
 
 PYTHON ?= python3
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/installed
 
 ASTRONAUT = "$$($(VENV)/bin/python -c 'import skimage; print(skimage.__path__[0])')/data/astronaut.png"
 
-.PHONY: demo test bench lint format browser
+.PHONY: demo test bench lint format browser docs
 
 demo: $(INSTALLED)
 	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
@@ -52,6 +52,10 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# Strict: a link that leads nowhere fails.
+docs: $(INSTALLED)
+	$(VENV)/bin/python -m mkdocs build --strict
 
 $(INSTALLED): pyproject.toml
 	@test -n "$(VERSION)" || { echo "$(PYTHON) was not found: name a Python 3.11, 3.12 or 3.13 by PYTHON=..."; exit 1; }

@@ -1,4 +1,6 @@
+import shlex
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -33,6 +35,43 @@ def test_mistakes_in_the_command_end_with_2(words, capsys):
         cli.main(words)
     assert left.value.code == 2
     assert "usage: emotion-gcn" in capsys.readouterr().err
+
+
+@pytest.fixture
+def completion(capsys):
+    """A function that gives a shell's completion."""
+
+    def script(shell):
+        with pytest.raises(SystemExit) as left:
+            cli.main(["--completion", shell])
+        assert left.value.code == 0
+        return capsys.readouterr().out
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["pre"], ["predict"]),
+        (["predict", "--o"], ["--output", "--overlay"]),
+        (["predict", "photo.jpg", "fol"], ["folder"]),
+        (["export", "--format", ""], ["onnx", "stablehlo", "tflite", "web"]),
+        (["evaluate", "--checkpoint", "fo"], ["folder"]),
+    ],
+)
+def test_bash_completes_the_command(completion, tmp_path, words, found):
+    (tmp_path / "folder").mkdir()
+    typed = shlex.join(["emotion-gcn", *words])
+    asked = f"COMP_WORDS=({typed}); COMP_CWORD={len(words)}; _shtab_emotion_gcn; echo ${{COMPREPLY[*]}}"
+    command = ["bash", "-c", f"{completion('bash')}\n{asked}"]
+    assert subprocess.check_output(command, text=True, cwd=tmp_path, stderr=subprocess.DEVNULL).split() == found
+
+
+def test_zsh_gets_every_subcommand(completion):
+    script = completion("zsh")
+    assert script.startswith("#compdef emotion-gcn\n")
+    assert all(f"\n    {words[0]}:" in script for words in SUBCOMMANDS if words)
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from emotion_gcn_jax.cli import convert, evaluate, explain, export, graph, pack, predict, serve, summarise
-from emotion_gcn_jax.cli.arguments import SOME_FAILED
+from emotion_gcn_jax.cli.arguments import SOME_FAILED, Subparsers
 from emotion_gcn_jax.errors import UserError
 
 MISTAKE = 2  # the exit status of a user's mistake, argparse's own
 STOPPED = 130  # that of a run which the user interrupted
 
+SHELLS = ("bash", "zsh")
 SUBCOMMANDS = (predict, evaluate, explain, export, summarise, graph, convert, pack, serve)
 
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 where some of the inputs failed, 2 for a mistake in the command, 130 when interrupted.
     """
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may hold what the terminal has no sign for
@@ -49,21 +50,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The whole command line, ready to read arguments."""
+    command = argparse.ArgumentParser(
         prog="emotion-gcn",
         description="What faces express: expressions, valence and arousal, action units.",
         epilog="examples:\n  emotion-gcn predict photo.jpg\n"
         "  emotion-gcn predict --help     the arguments of a subcommand, with an example",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
-    subparsers = parser.add_subparsers(metavar="SUBCOMMAND", required=True)
+    command.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")
+    command.add_argument(
+        "--completion", action=_Completion, choices=SHELLS, metavar="SHELL", help="print what completes it: bash or zsh"
+    )
+    subparsers = command.add_subparsers(metavar="SUBCOMMAND", required=True)
     for subcommand in SUBCOMMANDS:
         subcommand.add(subparsers)
-    return parser
+    return command
 
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *rest: Any) -> None:
         parser.exit(message=f"emotion-gcn-jax {importlib.metadata.version('emotion-gcn-jax')}\n")
+
+
+class _Completion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, shell: Any, *rest: Any) -> None:
+        import shtab
+
+        (subparsers,) = (action for action in parser._actions if isinstance(action, Subparsers))
+        for action in (action for each in subparsers.choices.values() for action in each._actions):
+            if action.nargs != 0 and action.choices is None:
+                action.complete = shtab.FILE  # as shells complete a word that they know nothing of
+        print(shtab.complete(parser, shell))
+        parser.exit()
