@@ -55,7 +55,7 @@ _LATER: dict[str, dict[str, Any]] = {
     "training": {"skip_non_finite": False},
     "data": {"mask_damaged": False},
 }
-_NEW_GROUPS: dict[str, dict[str, Any]] = {"clip": {"length": 1, "min_present": 0.75}}
+_LATER_GROUPS: dict[str, dict[str, Any]] = {"clip": {"length": 1, "min_present": 0.75}}
 _LATER_OF_TASKS: dict[str, dict[str, Any]] = {  # by the kind
     "classes": {
         "label_smoothing": 0.0,
@@ -117,8 +117,9 @@ def config(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_later_fields(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds what the groups of a config of format 2 lack; converted weights have fewer groups."""
-    today = _NEW_GROUPS | {group: _LATER.get(group, {}) | dict(fields) for group, fields in found.items()}
+    """Adds what a config of format 2 and its groups lack; converted weights have fewer groups."""
+    groups = _LATER_GROUPS | dict(found)
+    today = {group: _LATER.get(group, {}) | dict(fields) for group, fields in groups.items()}
     for task, fields in today.get("tasks", {}).items():
         today["tasks"][task] = _LATER_OF_TASKS.get(fields.get("kind"), {}) | fields
     return today

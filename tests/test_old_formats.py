@@ -15,6 +15,9 @@ from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import starting_point
 from tests.stored_runs import FORMATS, expected_of, run_of
 
+LATER_PARTS = {"hidden": [], "dropout": 0.0, "embedding": 0, "recurrent": [], "reset": "after", "bidirectional": False}
+"""Of a model: fields that format 2 has got since."""
+
 SIZES = [(32, 32), (40, 36), (64, 80)]
 
 
@@ -92,8 +95,9 @@ def old_config(trunk, name, classes=7, **loss):
 )
 def test_configs_of_format_1_have_todays_fields(trunk, name, readout, head, tasks):
     config = old_formats.config(old_config(trunk, name, class_weights="1,1,1,1,1,1,2", affect_weight=5.0))
-    parts = {"trunk": trunk, "readout": readout, "hidden": [], "dropout": 0.0, "embedding": 0, "head": head}
+    parts = {"trunk": trunk, "readout": readout, **LATER_PARTS, "head": head}
     assert config["model"] == {**parts, "dtype": "float32", "remat": False}
+    assert config["clip"]["length"] == 1
     assert (config["input"]["side"], config["input"]["resize"], config["input"]["channels"]) == (112, "area", 3)
     assert config["data"] == {"threads": 4} and "loss" not in config
     assert config["dataset"]["require"] == "all" and config["dataset"]["folds"] == 0
@@ -112,13 +116,13 @@ def test_fields_that_came_later_are_off():
     today, before = (json.loads(synthetic_faces.get_config("densenet_tiny,multi_task").to_json()) for _ in range(2))
     del before["dataset"]["balance"], before["input"]["crop"], before["optimizer"]["nesterov"]
     del before["model"]["hidden"], before["model"]["embedding"], before["tasks"]["expression"]["margin"]
-    del before["augmentation"]["zoom"], before["augmentation"]["erase_area"]
+    del before["augmentation"]["zoom"], before["augmentation"]["erase_area"], before["clip"]
     del before["tasks"]["expression"]["label_smoothing"]
     assert old_formats.config(before) == today
     assert "zoom" not in before["augmentation"]
     of_weights = {"model": {"trunk": "densenet121"}, "graph": {"propagation": "row"}}
-    parts = {"trunk": "densenet121", "hidden": [], "dropout": 0.0, "embedding": 0}
-    assert old_formats.config(of_weights) == of_weights | {"model": parts}
+    later = {"model": {"trunk": "densenet121", **LATER_PARTS}, "clip": {"length": 1, "min_present": 0.75}}
+    assert old_formats.config(of_weights) == of_weights | later
 
 
 @pytest.mark.parametrize("name", FORMATS)
