@@ -13,13 +13,10 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--config=configs/synthetic_faces.py:densenet,emotion_gcn"],
-            "Unknown trunk 'densenet': choose one of densenet121",
-        ),
         (["--config.data.batch_size=many"], "many"),
         (["--config.dataset.name=nothing"], "There is no dataset 'nothing'"),
         (["surplus"], "surplus"),
+        (["--coordinator=node1:8476"], "--coordinator, --processes and --process belong together: give all three"),
     ],
 )
 def test_the_command_line_answers_a_mistake_without_a_traceback(tmp_path, arguments, message):
