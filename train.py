@@ -68,7 +68,7 @@ def _join() -> None:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Answers an unknown config file or field with the known ones, which absl would do with a traceback."""
+    """Answers an unknown config file, field or flag and a value of the wrong type in one sentence, as absl does not."""
     argv = [_HOME.sub(lambda found: found[1] + str(user_path(found[2])), word) for word in argv]
     following = itertools.pairwise([*argv, ""])
     options = [(match, after) for word, after in following if (match := _CONFIG_OPTION.fullmatch(word))]
@@ -78,7 +78,10 @@ def parse_flags(argv: list[str]) -> list[str]:
         for match, _ in options:
             if match["field"]:
                 _check_field(config, match["field"])
-    return app.parse_flags_with_usage(argv)
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, TypeError, ValueError, RecursionError) as error:  # absl looks for similar names by recursion
+        raise UserError(f"The flags cannot be read ({' '.join(str(error).split())[:300]}): correct them.") from None
 
 
 def _read_config(value: str) -> ml_collections.ConfigDict:
@@ -116,6 +119,10 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("\ntrain.py: stopped; --resume continues from the last checkpoint, if there is one.", file=sys.stderr)
         processes.leave(130)
-    except Exception:
-        traceback.print_exc()
-        processes.leave(1)
+    except Exception as error:
+        if not isinstance(error, OSError) or error.filename is None:
+            traceback.print_exc()
+            processes.leave(1)
+        # Such as a name that is longer than the system takes.
+        print(f"train.py: {error.filename} cannot be used ({error.strerror}): choose another.", file=sys.stderr)
+        processes.leave(2)

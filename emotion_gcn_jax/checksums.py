@@ -8,7 +8,7 @@ import hashlib
 import json
 import pathlib
 
-from emotion_gcn_jax.files import atomic_write
+from emotion_gcn_jax.files import atomic_write, read_json
 
 FILE = "checksums.json"
 
@@ -32,7 +32,7 @@ def damage(folder: pathlib.Path) -> str:
     if not path.exists():
         return ""
     try:
-        expected, found = json.loads(path.read_bytes()), _of_files(folder)
+        expected, found = read_json(path), _of_files(folder)
         for name, checksum in expected.items():
             if name not in found:
                 return f"{name} is missing"

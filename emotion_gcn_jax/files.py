@@ -1,10 +1,12 @@
 """Files that are written whole or not at all, locks between processes, and paths as a user writes them."""
 
 import contextlib
+import json
 import os
 import pathlib
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 PathLike = str | os.PathLike[str]
 
@@ -37,6 +39,19 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def read_json(path: PathLike) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, or nested without end.
+    """
+    try:
+        return json.loads(user_path(path).read_bytes())
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 @contextlib.contextmanager

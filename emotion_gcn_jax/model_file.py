@@ -3,9 +3,10 @@
 Such a file is small (kernels in float16), is read without Orbax, and holds no code. One is shipped with the package.
 """
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -82,17 +83,33 @@ def read(path: PathLike) -> tuple[dict[str, Tree], dict[str, Any]]:
         if not isinstance(meta, dict):
             raise ValueError
         version = int(meta["format_version"])
+        if version <= FORMAT_VERSION:
+            tree = traverse_util.unflatten_dict({tuple(n.split("/")): a.astype(np.float32) for n, a in arrays.items()})
+            return {name: dict(tree.get(name, {})) for name in _COLLECTIONS}, old_formats.meta(meta)
     except Refusal as error:
         raise UserError(f"{path} {error}: a model's file is made by emotion-gcn pack.") from None
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except Exception:  # what is no description raises almost anything
         raise UserError(f"{path} has a damaged description of its model: copy it again.") from None
-    if version > FORMAT_VERSION:
+    raise UserError(f"{path} has format {version}, this version reads up to {FORMAT_VERSION}: update emotion-gcn-jax.")
+
+
+@contextlib.contextmanager
+def description(path: PathLike) -> Iterator[None]:
+    """Around what makes a model of a checkpoint's meta object and its weights.
+
+    Raises:
+        UserError: they make none; it names the checkpoint.
+    """
+    try:
+        yield
+    except UserError as error:
+        known = str(path) in str(error)
+        raise error if known else UserError(f"{path} describes no model that can be used: {error}") from None
+    except Exception as error:  # what is no description raises almost anything
         raise UserError(
-            f"{path} has format {version}, this version reads up to {FORMAT_VERSION}: update emotion-gcn-jax."
-        )
-    flat = {tuple(name.split("/")): array.astype(np.float32) for name, array in arrays.items()}
-    tree = traverse_util.unflatten_dict(flat)
-    return {name: tree.get(name, {}) for name in _COLLECTIONS}, old_formats.meta(meta)
+            f"{path} describes no model that its weights fit ({type(error).__name__}): copy it again, or choose "
+            "another."
+        ) from None
 
 
 def _rounded(name: str, array: np.ndarray) -> np.ndarray:

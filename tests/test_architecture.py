@@ -11,7 +11,7 @@ import emotion_gcn_jax
 PACKAGE = pathlib.Path(emotion_gcn_jax.__file__).parent
 FLOORS = [
     {"errors", "files", "trees"},
-    {"labels", "runtime", "onnx_session", "parallel", "processes", "torch_files", "checksums"},
+    {"labels", "runtime", "onnx_session", "parallel", "processes", "torch_files", "checksums", "array_files"},
     {"tasks", "faces", "sound", "tfds"},
     {"presets", "rendering", "graph"},
     {"releases", "models", "old_formats"},

@@ -37,6 +37,12 @@ def test_mistakes_in_the_command_end_with_2(words, capsys):
     assert "usage: emotion-gcn" in capsys.readouterr().err
 
 
+def test_a_name_that_is_too_long_gets_a_sentence(capsys):
+    assert cli.main(["predict", "--checkpoint", "x" * 1000, "a.png"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("emotion-gcn: xxx") and "File name too long" in said and said.count("\n") == 1
+
+
 @pytest.fixture
 def completion(capsys):
     """A function that gives a shell's completion."""

@@ -93,3 +93,44 @@ def test_other_files_get_a_sentence(tmp_path, make, sentence):
     make(path)
     with pytest.raises(UserError, match=sentence):
         model_file.read(path)
+
+
+DESCRIPTIONS = {
+    "no config": {"config": {}},
+    "a config of the wrong kind": {"config": 3},
+    "tasks of an unknown kind": {"tasks": [{"kind": "x", "name": "expression"}]},
+    "another model": {"tasks": [{"kind": "values", "name": "affect", "dimensions": ["valence"]}]},
+    "words that are none": {"tasks": [{"kind": "values", "name": "affect", "dimensions": [None, 2]}]},
+    "an input of nothing": {"input": {"side": 0}},
+    "an input without a side": {"input": {"side": [1]}},
+    "a dataset without a name": {"dataset": []},
+    "a crop of the wrong kind": {"crop": {"side": "x"}},
+}
+
+
+@pytest.mark.parametrize("engine", ["onnx", "jax"])
+@pytest.mark.parametrize("kind", DESCRIPTIONS)
+def test_a_description_that_fits_no_model_gets_a_sentence(packed, kind, engine, tmp_path):
+    data = packed.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    meta = json.loads(header["__metadata__"]["emotion_gcn_jax"]) | DESCRIPTIONS[kind]
+    header["__metadata__"]["emotion_gcn_jax"] = json.dumps(meta)
+    text = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    with pytest.raises(UserError, match=r"model\.safetensors") as caught:
+        eg.load(tmp_path / "model.safetensors", engine).predict_faces([np.zeros((9, 9, 3), np.uint8)])
+    assert "\n" not in str(caught.value)
+
+
+def test_such_a_model_is_not_written_for_pytorch_either(tmp_path, capsys):
+    write(tmp_path / "model.safetensors", {"params/head/x": np.zeros(1, np.float32)}, {"tasks": [{}]})
+    words = ["convert", "--checkpoint", str(tmp_path / "model.safetensors"), "--to-torch", str(tmp_path / "x.pth")]
+    assert cli.main(words) == 2
+    assert "describes no model" in capsys.readouterr().err and not (tmp_path / "x.pth").exists()
+
+
+def test_names_of_tensors_that_cannot_be_a_tree_get_a_sentence(tmp_path):
+    arrays = {"params/a": np.zeros(1, np.float32), "params/a/b": np.zeros(1, np.float32)}
+    with pytest.raises(UserError, match="damaged description"):
+        model_file.read(write(tmp_path / "model.safetensors", arrays))

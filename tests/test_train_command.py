@@ -60,6 +60,8 @@ def run_train(home, *words):
         (["--config=emotion_gcn_jax/files.py"], "emotion_gcn_jax/files.py has no function get_config"),
         (["--config=configs/none.py"], "There is no config file configs/none.py: choose one of configs/aff"),
         (["--config=~/none.py"], "There is no config file {home}/none.py"),
+        ([SYNTHETIC, "--resume=maybe"], "flag --resume=maybe: ("),
+        ([SYNTHETIC, f"--{'x' * 5000}=1"], "The flags cannot be read"),
         ([f"{SYNTHETIC}:densenet_tiny,gcn"], "Unknown model 'gcn': choose one of single_task"),
     ],
 )

@@ -45,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"emotion-gcn: {error}", file=sys.stderr)
         return MISTAKE
+    except OSError as error:  # such as a name that is longer than the system takes; others are met where they happen
+        if error.filename is None:
+            raise
+        print(f"emotion-gcn: {error.filename} cannot be used ({error.strerror}): choose another.", file=sys.stderr)
+        return MISTAKE
     except KeyboardInterrupt:
         print("\nemotion-gcn: stopped.", file=sys.stderr)
         return STOPPED

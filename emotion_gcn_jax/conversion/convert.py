@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from emotion_gcn_jax import checkpoints, labels, presets
+from emotion_gcn_jax import checkpoints, labels, model_file, presets
 from emotion_gcn_jax.conversion import names, recognition
 from emotion_gcn_jax.conversion.recognition import Recognised
 from emotion_gcn_jax.data.inputs import Input
@@ -142,6 +142,30 @@ def to_torch(checkpoint: PathLike, output: PathLike) -> str:
     read = checkpoints.read(checkpoint)
     if "head" not in read.variables["params"]:
         raise UserError(f"{checkpoint} holds the weights of a trunk alone, and no model that could be written.")
+    with model_file.description(checkpoint):
+        model = _official_layout(checkpoint, read)
+    writing.save(output, model.tensors)
+    lines = [
+        f"{checkpoint}: {model.name}, {len(model.tensors)} tensors",
+        f"classes in the file: {', '.join(model.classes)}",
+        f"state dict: {output}",
+    ]
+    if model.vectors_NxF is not None:
+        writing.save(beside, model.vectors_NxF)
+        lines.append(f"word vectors: {beside}")
+    return "\n".join(lines)
+
+
+class _Official(NamedTuple):
+    """A model as the official layout has it: its name, its tensors, its classes in the file's order, word vectors."""
+
+    name: str
+    tensors: dict[str, np.ndarray]
+    classes: Sequence[str]
+    vectors_NxF: np.ndarray | None
+
+
+def _official_layout(checkpoint: PathLike, read: checkpoints.Checkpoint) -> _Official:
     tasks = registry.from_dicts(read.meta["tasks"])
     trunk, model = read.meta["config"]["model"]["trunk"], _official_model(checkpoint, read.meta["config"], tasks)
     words = tasks[0].outputs
@@ -157,16 +181,12 @@ def to_torch(checkpoint: PathLike, output: PathLike) -> str:
     tensors = {tensor.name: tensors[tensor.name].astype(tensor.dtype) for tensor in expected}
     file_rows = read.meta.get("origin", {}).get("file_rows", range(len(words)))
     our_rows = np.argsort(file_rows).tolist()  # the one that belongs into each row of the file
-    writing.save(output, names.permuted_classes(tensors, expected, our_rows))
-    lines = [
-        f"{checkpoint}: {model} on {trunk}, {len(tensors)} tensors",
-        f"classes in the file: {', '.join(words[row] for row in our_rows)}",
-        f"state dict: {output}",
-    ]
-    if graph:
-        writing.save(beside, np.asarray(graph["word_vectors"], np.float32)[_with_values(our_rows)])
-        lines.append(f"word vectors: {beside}")
-    return "\n".join(lines)
+    return _Official(
+        f"{model} on {trunk}",
+        names.permuted_classes(tensors, expected, our_rows),
+        [words[row] for row in our_rows],
+        np.asarray(graph["word_vectors"], np.float32)[_with_values(our_rows)] if graph else None,
+    )
 
 
 def _official_model(checkpoint: PathLike, config: Mapping[str, Any], tasks: Tasks) -> str:

@@ -25,6 +25,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
+_LONGEST = 16  # times the shorter side: what is further from the middle of an image is in no square
+
+
 @dataclasses.dataclass(frozen=True)
 class Input:
     """The network's input. It stands in every checkpoint, so that prediction does what training did.
@@ -92,6 +95,7 @@ class Input:
         Args:
             image_HxWx3: uint8 RGB.
         """
+        image_HxWx3 = _without_far_ends(image_HxWx3)
         height, width = image_HxWx3.shape[:2]
         if min(height, width) != self.side:
             shorter = min(height, width)
@@ -133,6 +137,13 @@ class Input:
         # In floating point, since onnx_writer/onnx_graph.py writes no whole numbers.
         images = images_BxSxSxC.astype(jnp.promote_types(images_BxSxSxC.dtype, jnp.float32))
         return images[:, top : top + self.crop, left : left + self.crop]
+
+
+def _without_far_ends(image_HxWx3: np.ndarray) -> np.ndarray:
+    """The middle of a strip: resized as a whole, a line of a million pixels would take gigabytes."""
+    longest = _LONGEST * min(image_HxWx3.shape[:2])
+    top, left = (max(0, (side - longest) // 2) for side in image_HxWx3.shape[:2])
+    return image_HxWx3[top : top + longest, left : left + longest]
 
 
 def _resize_bilinear_antialiased(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

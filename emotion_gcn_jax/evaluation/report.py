@@ -112,11 +112,12 @@ def write_report(
         **({"groups": _by_group(predictions, groups)} if groups else {}),
     }
     files: dict[str, bytes | None] = {
-        "metrics.json": (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode(),
         "predictions.csv": _predictions_csv(predictions).encode(),
         "curves.png": figures.curves(predictions.tasks, history) if history else None,
         **dict.fromkeys(figures.usual_names()),
         **figures.of_predictions(predictions, metrics["tasks"]),
+        # Last: where it is, all is.
+        "metrics.json": (json.dumps(metrics, indent=2, allow_nan=False) + "\n").encode(),
     }
     directory = open_directory(directory)
     try:

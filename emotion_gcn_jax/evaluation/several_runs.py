@@ -1,13 +1,14 @@
 """One summary of several runs: the folds of a cross-validation, or the seeds of a comparison."""
 
-import json
+import math
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.files import PathLike, user_path
+from emotion_gcn_jax.files import PathLike, read_json, user_path
 from emotion_gcn_jax.tasks import registry
 
 _REPORT = "report/metrics.json"
@@ -23,7 +24,7 @@ def summarise(runs: Sequence[PathLike]) -> str:
         runs: working directories of finished runs with the same tasks, two or more; or folders with a metrics.json.
 
     Raises:
-        UserError: a run has no report, or other tasks than the first.
+        UserError: a run has no report or a damaged one, or other tasks than the first.
     """
     if len(runs) < 2:
         raise UserError("A summary is of two or more runs: name their working directories.")
@@ -45,14 +46,39 @@ def summarise(runs: Sequence[PathLike]) -> str:
 def _read(run: PathLike) -> dict[str, Any]:
     for path in (user_path(run) / _REPORT, user_path(run) / "metrics.json"):
         if path.is_file():
-            return json.loads(path.read_text())
+            return _read_report(path)
     raise UserError(f"{run} has no {_REPORT}: name the working directory of a run that has ended.")
 
 
+def _read_report(path: pathlib.Path) -> dict[str, Any]:
+    """A report that has all that a summary is made of."""
+    try:
+        report = read_json(path)
+        tasks = report["config"]["tasks"]
+        for name in registry.selectable(registry.from_config(tasks)):
+            _score(report, name)
+        for name in tasks:
+            if _have_confusion(name, [report]):
+                words, matrix = (report["tasks"][name]["confusion"][field] for field in ("label_names", "matrix"))
+                if np.shape(matrix) != (len(words), len(words)):
+                    raise ValueError(f"the confusion of {name} is no square of its classes")
+                _added_up(name, [report])
+        if type(report["examples"]) is not int:
+            raise TypeError("how many examples there are is no whole number")
+        return report
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): have its permissions changed.") from None
+    except Exception as error:  # what is no report raises almost anything
+        raise UserError(f"{path} is no report, or a damaged one ({type(error).__name__}): write it again.") from None
+
+
 def _score(report: dict[str, Any], name: str) -> float:
+    """One of its numbers; NaN where there is none."""
     task, _, metric = name.partition("/")
     value = report["tasks"][task].get(metric)
-    return np.nan if value is None else value
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}")
+    return np.nan if value is None else float(value)
 
 
 def _have_confusion(task: str, reports: Sequence[dict[str, Any]]) -> bool:
@@ -65,7 +91,7 @@ def _have_confusion(task: str, reports: Sequence[dict[str, Any]]) -> bool:
 def _added_up(task: str, reports: Sequence[dict[str, Any]]) -> str:
     confusions = [report["tasks"][task]["confusion"] for report in reports]
     words = confusions[0]["label_names"]
-    matrix_CxC = np.sum([confusion["matrix"] for confusion in confusions], axis=0)
+    matrix_CxC = np.asarray([confusion["matrix"] for confusion in confusions], np.int64).sum(axis=0)
     total = int(matrix_CxC.sum())
     rows = [
         ["true \\ predicted", *words],

@@ -19,7 +19,7 @@ from emotion_gcn_jax.explanation import explain, figure
 from emotion_gcn_jax.explanation.explain import Explainer, Explanation
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.faces.alignment import align_and_crop
-from emotion_gcn_jax.files import atomic_write, user_path
+from emotion_gcn_jax.files import atomic_write, read_json, user_path
 
 _SHOWN_SIDE = 384  # pixels of a face in a figure, if the photograph has them
 
@@ -169,7 +169,7 @@ class _Folder:
     def _check(self, paths: Mapping[str, pathlib.Path]) -> None:
         """Raises UserError for a file that is there and was not written by this command."""
         try:
-            is_ours = json.loads(paths[".json"].read_text())["written_by"] == _WRITTEN_BY
+            is_ours = read_json(paths[".json"])["written_by"] == _WRITTEN_BY
         except (OSError, ValueError, TypeError, KeyError):
             is_ours = False
         for path in paths.values():

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -43,6 +44,8 @@ _ROWS_REVERSED = (3, 4, 7, 8)
 _COLUMNS_REVERSED = (2, 3, 6, 7)
 
 _PILLOW_LIMIT = threading.Lock()
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it says of damage is for programs that listen
 
 
 def decoded(data: bytes) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, TiffImagePlugin
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.faces.metadata import is_png, without_metadata
+from emotion_gcn_jax.faces.metadata import has_whole_chunks, is_png, without_metadata
 from emotion_gcn_jax.faces.samples import to_eight_bits
 from emotion_gcn_jax.faces.sizes import check_size
 
@@ -18,9 +18,10 @@ from emotion_gcn_jax.faces.sizes import check_size
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _RGB = 0, 2
 _PLANES = 2
+_WIDTH, _HEIGHT = TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH
 
-# PNG specification, section 11.2.1: bit depth and colour type are the first header chunk's bytes 8 and 9.
-_PNG_DEPTH, _PNG_COLOUR = 24, 25
+# PNG specification, section 11.2.1: the first chunk has width and height, of 4 bytes each, bit depth and colour type.
+_PNG_WIDTH, _PNG_HEIGHT, _PNG_DEPTH, _PNG_COLOUR = 16, 20, 24, 25
 _PNG_COLOURS = (2, 4, 6)  # RGB, grey with alpha, RGBA; Pillow has modes of 16 bits for grey only
 
 _LOG_LEVEL = threading.Lock()
@@ -51,8 +52,10 @@ def read(data: bytes) -> np.ndarray:
             has too many pixels, or its samples fit no range.
     """
     tags = tiff_tags(data) if is_tiff(data) else {}
-    check_size(tags.get(TiffImagePlugin.IMAGEWIDTH, 0), tags.get(TiffImagePlugin.IMAGELENGTH, 0))
-    stored = None if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _PLANES else _opencv(without_metadata(data))
+    check_size(*(_png_size(data) if is_png(data) else (tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0))))
+    # OpenCV makes room for what a chunk of a PNG says it has, up to 4 GB.
+    is_readable = has_whole_chunks(data) if is_png(data) else tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) != _PLANES
+    stored = _opencv(without_metadata(data)) if is_readable else None
     if stored is None:
         raise UserError(
             "An image file was expected, found one that cannot be decoded: it is damaged, or of a kind that is not "
@@ -92,6 +95,10 @@ def declared_bits(tags: Mapping[int, Any]) -> int | None:
 def white_is_zero(tags: Mapping[int, Any]) -> bool:
     """Whether a TIFF's tags say that a sample of 0 is white."""
     return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+
+
+def _png_size(data: bytes) -> tuple[int, int]:
+    return int.from_bytes(data[_PNG_WIDTH:_PNG_HEIGHT], "big"), int.from_bytes(data[_PNG_HEIGHT:_PNG_DEPTH], "big")
 
 
 def _opencv(data: bytes) -> np.ndarray | None:

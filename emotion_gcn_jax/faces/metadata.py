@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from emotion_gcn_jax.faces import jpeg_ends
 
@@ -31,11 +32,23 @@ def without_metadata(data: bytes) -> bytes:
     return data
 
 
+def has_whole_chunks(data: bytes) -> bool:
+    """Whether no chunk of a PNG file claims more bytes than the file has."""
+    return all(len(chunk) == length for length, _, chunk in _png_chunks(data))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """How many bytes each chunk says it has, its name, and the bytes that are there; up to the end of the picture."""
+    place, name = len(_PNG), b""
+    while place + 12 <= len(data) and name != b"IEND":  # length, name and checksum, of 4 bytes each
+        length, name = struct.unpack_from(">I4s", data, place)
+        yield 12 + length, name, data[place : place + 12 + length]
+        place += 12 + length
+
+
 def _png_pixels(data: bytes) -> bytes:
     kept, place = [_PNG], len(_PNG)
-    while place + 12 <= len(data):  # length, name and checksum, of 4 bytes each
-        length, name = struct.unpack_from(">I4s", data, place)
-        chunk = data[place : place + 12 + length]
+    for _, name, chunk in _png_chunks(data):
         if name in _PNG_CRITICAL or (
             name in _PNG_KEPT and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
         ):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
 from emotion_gcn_jax.graph.nodes import Nodes
 from emotion_gcn_jax.graph.tables import PICKLE_SUFFIXES, Table, read_table
@@ -219,6 +219,6 @@ def _node_positions(names: tuple[str, ...], nodes: Nodes, what: str, path: PathL
     if missing:
         raise UserError(
             f"The {what} of {path} should be named {', '.join(nodes.names)} in any order, and {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing (found: {', '.join(names)})."
+            f"{'is' if len(missing) == 1 else 'are'} missing (found: {listed(names)})."
         )
     return [lower.index(node.lower()) for node in nodes.names]

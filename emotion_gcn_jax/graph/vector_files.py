@@ -6,7 +6,6 @@ official implementation's array file is a pickle: it is read by torch_files, whi
 
 import gzip
 import itertools
-import zipfile
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from emotion_gcn_jax.array_files import decode_npy, decode_npz
 from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.graph.tables import PICKLE_SUFFIXES, read_table
 from emotion_gcn_jax.torch_files import reading
@@ -84,11 +84,10 @@ def _read_csv(path: Path, words: Collection[str]) -> Vectors:
 
 
 def _read_npy(path: Path, _: Collection[str]) -> np.ndarray:
+    data = path.read_bytes()
     try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile):
+        arrays = decode_npz(data) if data.startswith(b"PK") else {"": decode_npy(data)}
+    except ValueError:
         raise UserError(
             f"{path} does not hold a plain array of numbers (arrays of Python objects are not opened): save the "
             f"numbers with numpy.save"

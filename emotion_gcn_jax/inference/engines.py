@@ -73,6 +73,11 @@ def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs
 
 
 def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
+    image_1xSxSxC = jax.ShapeDtypeStruct((1, inputs.side, inputs.side, inputs.channels), np.uint8)
+    jax.eval_shape(
+        lambda images: answers(module, variables, images, tasks, inputs), image_1xSxSxC
+    )  # raises if it fails
+
     @functools.cache
     def folded() -> tuple[Any, Any]:  # at the first answer: an evaluation on several devices folds for itself
         net, ready = folding.fold(module, variables)
@@ -116,7 +121,13 @@ def answers(
 
 
 def answers_of(outputs: Mapping[str, jax.Array], tasks: Tasks) -> dict[str, jax.Array]:
-    """Every task's answers, float32 B x W by its name, from a model's raw outputs B x W."""
+    """Every task's answers, float32 B x W by its name, from a model's raw outputs B x W.
+
+    Raises ValueError where there are more or fewer: a graph that was stored with a model makes as many as it has nodes.
+    """
+    for task in tasks:
+        if outputs[task.name].shape[-1] != len(task.outputs):
+            raise ValueError(f"{outputs[task.name].shape[-1]} outputs for {len(task.outputs)} of {task.name}")
     return {task.name: task.answer(outputs[task.name]).astype(jnp.float32) for task in tasks}
 
 

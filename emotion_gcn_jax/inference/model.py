@@ -44,12 +44,17 @@ class EmotionModel:
     """
 
     def __init__(
-        self, module: EmotionNet, variables: Mapping[str, Any], meta: Mapping[str, Any], engine: str | None = None
+        self,
+        module: EmotionNet,
+        variables: Mapping[str, Any],
+        meta: Mapping[str, Any],
+        engine: str | None = None,
+        name: PathLike = "the model",
     ) -> None:
-        """See the class; `load` reads them from a checkpoint, and says what the engine is."""
+        """See the class; `load` reads them from a checkpoint, and says what the engine is; `name` is for messages."""
         self.module, self.variables, self.meta = module, variables, meta
         engines.check_name(engine)
-        self._asked_for = engine
+        self._asked_for, self._name = engine, name
         self.config = ml_collections.FrozenConfigDict(meta["config"])
         self.tasks = registry.from_dicts(meta["tasks"])
         self.label_names: tuple[str, ...] = next((task.outputs for task in self.tasks if task.exclusive), ())
@@ -64,7 +69,8 @@ class EmotionModel:
 
     @functools.cached_property
     def _started(self) -> tuple[str, engines.Engine]:
-        return engines.start(self._asked_for, self.module, self.variables, self.tasks, self.input)
+        with model_file.description(self._name):
+            return engines.start(self._asked_for, self.module, self.variables, self.tasks, self.input)
 
     @property
     def engine(self) -> str:
@@ -205,10 +211,17 @@ def load(path: PathLike | None = None, engine: str | None = None) -> EmotionMode
         raise UserError(f"The checkpoint {path} holds a trunk without a head: train from it, with config.init.trunk.")
     if not all(np.isfinite(array).all() for array in jax.tree.leaves(variables)):
         raise UserError(f"The checkpoint {path} has weights that are not finite: it diverged; use another.")
-    constants = variables["constants"].get("head", {})
-    tasks = registry.from_dicts(meta["tasks"])
-    module = engines.for_backend(emotion_net.from_config(meta["config"], tasks, constants))
-    return EmotionModel(module, variables, meta, engine)
+    engines.check_name(engine)
+    with model_file.description(path):
+        constants = variables["constants"].get("head", {})
+        tasks = registry.from_dicts(meta["tasks"])
+        module = engines.for_backend(emotion_net.from_config(meta["config"], tasks, constants))
+        model = EmotionModel(module, variables, meta, engine, path)
+        for task in tasks:
+            task.describe(np.zeros(len(task.outputs), np.float32))  # whether its words are words
+        if not isinstance(meta["dataset"], str):
+            raise TypeError("the dataset has no name")
+    return model
 
 
 def _read(path: pathlib.Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

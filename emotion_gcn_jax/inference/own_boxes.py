@@ -2,11 +2,11 @@
 
 import csv
 import functools
-import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, shown
+from emotion_gcn_jax.faces.sizes import MOST_PIXELS
 from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.inference.results import Place
 
@@ -47,7 +47,8 @@ def read(file: str) -> OwnBoxes:
                     found.setdefault((_whole(row["file"]), number), []).append(_place(row))
                 except (ValueError, TypeError) as error:
                     raise UserError(
-                        f"{file}, line {rows.line_num}: A box was expected, found none ({error}): correct it."
+                        f"{file}, line {rows.line_num}: A box was expected, found none ({shown(str(error))}): "
+                        "correct it."
                     ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: A CSV of boxes was expected, found none that can be read ({error}).") from None
@@ -76,6 +77,6 @@ def _place(row: Mapping[str, str]) -> Place:
 
 def _number(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no place")
+    if not abs(number) <= MOST_PIXELS:  # NaN neither
+        raise ValueError(f"{text} is no place in a picture")
     return number

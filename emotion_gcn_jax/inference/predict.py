@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, cannot_write
-from emotion_gcn_jax.files import atomic_write, user_path
+from emotion_gcn_jax.files import atomic_write, read_json, user_path
 from emotion_gcn_jax.inference import own_boxes, pipeline, sources, terminal
 from emotion_gcn_jax.inference.judging import Judged, Memory, Settings, judge_frames
 from emotion_gcn_jax.inference.model import EmotionModel, load
@@ -228,12 +228,10 @@ def _check_json(file: str) -> None:
     """Before the work rather than after it: it must be writable, and may replace nothing but predictions."""
     path = user_path(file)
     try:
-        before = path.read_bytes() if path.is_file() else b""
         path.open("a").close()
+        is_ours = not path.stat().st_size or all({"image", "faces"} <= entry.keys() for entry in read_json(path))
     except OSError as error:
         raise cannot_write(path, error) from None
-    try:
-        is_ours = not before or all({"image", "faces"} <= entry.keys() for entry in json.loads(before))
     except (ValueError, AttributeError, TypeError):
         is_ours = False
     if not is_ours:

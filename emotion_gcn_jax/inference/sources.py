@@ -27,7 +27,7 @@ VIDEO_SUFFIXES = frozenset(
 """Files with these endings are videos."""
 
 _STANDARD_INPUT = "-"
-_CAMERA = re.compile(r"camera:(\d+)")
+_CAMERA = re.compile(r"camera:(\d{1,4})")
 _GLOB = re.compile(r"[*?[]")
 
 
@@ -125,7 +125,10 @@ def _named(name: str) -> Iterator[str]:
         for line in _lines(name[1:]):
             yield from _named(line)
     elif _GLOB.search(name) and not _exists(name):
-        found = sorted(glob.glob(str(user_path(name)), recursive=True))  # noqa: PTH207 - pathlib's knows no absolute ones
+        try:
+            found = sorted(glob.glob(str(user_path(name)), recursive=True))  # noqa: PTH207 - pathlib knows no absolute ones
+        except ValueError:  # a zero byte in it
+            found = []
         files = [path for path in found if pathlib.Path(path).is_file()]
         if not files:
             raise UserError(f"{name}: A pattern of files was expected, found none that matches: check it.")

@@ -6,6 +6,7 @@ half-written line goes, and goes on from there. Once the work is done the file i
 """
 
 import csv
+import hashlib
 import io
 import itertools
 import json
@@ -16,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from emotion_gcn_jax.errors import UserError, cannot_write, extra
-from emotion_gcn_jax.files import atomic_write, user_path
+from emotion_gcn_jax.files import atomic_write, read_json, user_path
 from emotion_gcn_jax.inference.rows import Row
 
 _SAVED_EVERY = 1.0  # seconds
@@ -107,9 +108,11 @@ class TableFile:
                 raise UserError(f"{self._path} is there already: name another file, or delete it.")
             return 0, None
         try:
-            notes = json.loads(self._notes.read_bytes())
+            notes = read_json(self._notes)
+            if notes.pop("sha256") != _checksum(notes):
+                raise ValueError("changed since it was written")
             begun, size, progress = notes["run"], notes["bytes"], notes["progress"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise UserError(f"{self._notes} is damaged: delete it and {self._path} to begin again.") from None
         changed = [
             f"{key} {begun.get(key, 'nothing')}, now {now}"
@@ -140,11 +143,15 @@ class TableFile:
 
     def _note(self) -> None:
         size, progress = self._done
-        text = json.dumps({"run": self._run, "bytes": size, "progress": progress})
+        notes = {"run": self._run, "bytes": size, "progress": progress}
         try:
-            atomic_write(self._notes, text.encode())
+            atomic_write(self._notes, json.dumps({**notes, "sha256": _checksum(notes)}).encode())
         except OSError as error:
             raise cannot_write(self._notes, error) from None
+
+
+def _checksum(notes: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(notes).encode()).hexdigest()
 
 
 def _csv_line(values: list[Any], columns: Mapping[str, type]) -> bytes:

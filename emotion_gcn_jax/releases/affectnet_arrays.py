@@ -2,12 +2,12 @@
 
 import collections
 import functools
-import io
 import pathlib
 
 import numpy as np
 import tqdm
 
+from emotion_gcn_jax.array_files import decode_npy
 from emotion_gcn_jax.releases.affectnet_annotation import (
     LABEL_NAMES,
     Annotation,
@@ -89,8 +89,8 @@ def _landmark_warnings(found: list[Annotation]) -> tuple[str, ...]:
 def _read_array(path: pathlib.Path) -> np.ndarray:
     """Reads an array, flat; what would need pickle is not read. The release's scalars are arrays of one text."""
     try:
-        array = np.lib.format.read_array(io.BytesIO(path.read_bytes()), allow_pickle=False).reshape(-1)
-    except (OSError, ValueError, EOFError) as error:
+        array = decode_npy(path.read_bytes()).reshape(-1)
+    except (OSError, ValueError) as error:
         raise Skip(ANNOTATION_UNREADABLE, f"{path.name}: {error}") from None
     if not array.size:
         raise Skip(ANNOTATION_UNREADABLE, f"{path.name}: no number in it")

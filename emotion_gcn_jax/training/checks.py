@@ -20,7 +20,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
             "config.optimizer.nesterov needs a momentum, and config.optimizer.momentum is 0: set it to 0.9, or "
             "nesterov to False."
         )
-    if not all(width > 0 for width in config.model.hidden):
+    if not all(isinstance(width, int) and width > 0 for width in config.model.hidden):
         raise UserError(
             f"config.model.hidden has the widths of the layers before the head, such as (4096, 4096), found "
             f"{tuple(config.model.hidden)}."

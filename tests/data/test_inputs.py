@@ -174,3 +174,19 @@ def test_a_config_in_grey(deviation):
 def test_impossible_inputs(fields, message):
     with pytest.raises(UserError, match=message):
         Input(**fields)
+
+
+@pytest.mark.parametrize("shape", [(1, 2**22), (2**22, 1)])
+def test_a_line_of_pixels_takes_no_gigabytes(shape, monkeypatch):
+    """Its middle is kept: resized as a whole it would be 48 x 201 million pixels."""
+    sizes = []
+
+    def resize(image, size):
+        sizes.append(size)
+        return np.full((*size[::-1], 3), image[image.shape[0] // 2, image.shape[1] // 2])
+
+    monkeypatch.setattr(inputs, "RESIZE_FILTERS", {"area": resize})
+    image = np.zeros((*shape, 3), np.uint8)
+    image[shape[0] // 2, shape[1] // 2] = 200
+    assert (Input(48, resize="area").fit(image) == 200).all()
+    assert max(sizes[0]) <= 48 * 16

@@ -61,3 +61,28 @@ def test_mistakes_get_a_sentence(tmp_path):
         summarise([run, tmp_path / "none"])
     with pytest.raises(UserError, match="the tasks expression, and"):
         summarise([run, write_run(tmp_path / "1", 0.6, 0.2, tasks=("expression",))])
+
+
+DAMAGE = {
+    "no JSON": lambda report: "{",
+    "nested without end": lambda report: "[" * 100_000,
+    "no object": lambda report: "[]",
+    "a text for a score": lambda report: {**report, "tasks": {"expression": {"accuracy": "x"}, "affect": {}}},
+    "an infinite score": lambda report: {**report, "tasks": {"expression": {"accuracy": float("inf")}, "affect": {}}},
+    "an unknown kind": lambda report: {**report, "config": {"tasks": {"expression": {"kind": "x"}}}},
+    "a confusion that is no square": lambda report: {
+        **report,
+        "tasks": {"expression": {"confusion": {"label_names": ["Happy", "Sad"], "matrix": [[1, 2]]}}, "affect": {}},
+    },
+    "no examples": lambda report: {**report, "examples": None},
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_report_is_named(tmp_path, kind):
+    runs = [write_run(tmp_path / str(number), 0.6, 0.2) for number in range(2)]
+    path = runs[1] / "report" / "metrics.json"
+    damaged = DAMAGE[kind](json.loads(path.read_text()))
+    path.write_text(damaged if isinstance(damaged, str) else json.dumps(damaged))
+    with pytest.raises(UserError, match=r"1/report/metrics\.json is no report, or a damaged one"):
+        summarise(runs)

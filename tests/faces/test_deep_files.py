@@ -1,11 +1,14 @@
 """Files of every depth are as bright as the same picture of 8 bits."""
 
+import zlib
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.faces import deep_files
 from emotion_gcn_jax.faces.pictures import decode
 from tests.faces.files import DEEP, FULL, encoded, every_depth, rgb, tiff
 
@@ -68,3 +71,28 @@ def test_a_pgm_says_its_depth_itself(maximum, brightest):
     samples = np.rint(grey * (maximum / 255)).astype(np.uint8 if maximum < 256 else ">u2")
     data = b"P5 16 16 %d\n" % maximum + samples.tobytes()
     np.testing.assert_allclose(decode(data).astype(int), rgb(grey), atol=1)
+
+
+def deep_png():
+    return cv2.imencode(".png", np.zeros((9, 9, 3), np.uint16))[1].tobytes()
+
+
+def test_a_chunk_of_a_deep_png_that_claims_gigabytes_is_not_believed(monkeypatch):
+    """OpenCV makes room for them."""
+    monkeypatch.setattr(deep_files, "_opencv", pytest.fail)
+    data = deep_png()
+    place = data.index(b"IDAT") - 4
+    with pytest.raises(UserError, match="found one that cannot be decoded"):
+        decode(data[:place] + b"\xff\xff\xff\xff" + data[place + 4 :])
+
+
+def test_a_deep_png_of_too_many_pixels_is_not_decoded(monkeypatch):
+    monkeypatch.setattr(deep_files, "_opencv", pytest.fail)
+    data = deep_png()
+    header = data[12:16] + (30_000).to_bytes(4, "big") * 2 + data[24:29]
+    with pytest.raises(UserError, match="30000 x 30000 pixels: make it smaller"):
+        decode(data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:])
+
+
+def test_what_follows_a_deep_png_does_not_matter():
+    assert decode(deep_png() + b"\xff" * 20).shape == (9, 9, 3)

@@ -68,7 +68,8 @@ def test_answers_are_those_to_the_single_frames(judged):
             np.testing.assert_allclose(places, [*face.box, *face.left_eye, face.score], atol=1e-3)
             assert row["expression"] == face.expression
             said = [float(row[f"p_{word}"]) for word in model.label_names]
-            np.testing.assert_allclose(said, list(face.probabilities.values()), atol=1e-4)
+            # OpenCV 4 cuts at steps of 1/32 pixel: a box that differs in its last bit may be cut one step beside.
+            np.testing.assert_allclose(said, list(face.probabilities.values()), atol=1e-3)
 
 
 def test_the_annotated_video_has_every_frame_at_its_time_with_both_faces_marked(judged):

@@ -15,6 +15,16 @@ def kinds(names):
     return [(source.name, source.kind) for source in sources.open_sources(names)]
 
 
+@pytest.mark.parametrize("name", ["a\0/*.png", "[\0]"])
+def test_a_pattern_that_no_file_can_have_gets_a_sentence(name):
+    with pytest.raises(UserError, match="found none that matches"):
+        sources.open_sources([name])
+
+
+def test_a_number_that_no_camera_has_is_a_name():
+    assert kinds([f"camera:{10**30}"]) == [(f"camera:{10**30}", "picture")]
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -116,8 +116,24 @@ def lost(path):
     path.with_name("faces.csv.unfinished").write_text("{")
 
 
+def changed(path):
+    notes = path.with_name("faces.csv.unfinished")
+    notes.write_text(json.dumps(json.loads(notes.read_text()) | {"progress": []}))
+
+
+def nested(path):
+    path.with_name("faces.csv.unfinished").write_text("[" * 100_000)
+
+
 @pytest.mark.parametrize(
-    ("spoil", "said"), [(lost, "is damaged"), (lambda path: path.write_text("x"), "lost rows"), (None, "there already")]
+    ("spoil", "said"),
+    [
+        (lost, "is damaged"),
+        (changed, "is damaged"),
+        (nested, "is damaged"),
+        (lambda path: path.write_text("x"), "lost rows"),
+        (None, "there already"),
+    ],
 )
 def test_what_is_there_is_not_replaced(tmp_path, spoil, said):
     path = tmp_path / "faces.csv"
