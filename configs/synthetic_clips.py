@@ -22,19 +22,19 @@ def get_config(arg: str = "mt_res_rnn") -> ml_collections.ConfigDict:
     config.dataset.config = "clips"
     config.tasks.action_units.names = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU20,AU25,AU26"  # all that the faces show
 
-    config.input.side = 48
+    config.input.side = 64  # enlarged: small trunks look coarsely
     config.augmentation.rotation_degrees = 8.0  # the faces are stored level
-    config.data.batch_size = config.data.eval_batch_size = 96  # frames
+    config.data.batch_size = config.data.eval_batch_size = 36  # frames
     if config.clip.length > 1:
         config.clip.length = 12
         config.model.recurrent = (32,)
 
     config.optimizer.name = "adamw"
-    config.optimizer.learning_rate = 3e-3
+    config.optimizer.learning_rate = 2e-3
     config.optimizer.weight_decay = 1e-2
     config.optimizer.clip_norm = 5.0
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_epochs = 1.0
-    config.training.epochs = 12
+    config.training.epochs = 10
     config.training.select_by = "affect/ccc_mean"
     return config

@@ -20,13 +20,13 @@ RATE = 10
 """Frames a second."""
 
 LAG = 0.6 * RATE
-"""Frames in which the face covers all but 1/e of the way to what is felt: about as long as expressions take to rise."""
+"""Frames in which the face covers all but 1/e of the way to what is felt (our choice: 0.6 s)."""
 
 SHOWN_FROM = 0.3
 """Intensity from which a face is labelled with its expression; weaker ones are neutral."""
 
 _BLINK = {"fu_eyeBlinkLeft": 1.0, "fu_eyeBlinkRight": 1.0}
-_MISSING_SHARE = 0.06  # of the frames, in runs of up to 3: no face was found in them
+_MISSING_SHARE = 0.06  # of the frames, in runs of one to three: no face was found in them
 
 
 class _Episode(NamedTuple):
@@ -90,7 +90,7 @@ def _episodes(rng: np.random.Generator, length: int) -> list[_Episode]:
     """One after the other, 0.5 to 1.1 s long and 0.3 to 0.9 s apart, from before the clip's start to its end."""
     episodes: list[_Episode] = []
     start = -int(rng.integers(0, RATE))
-    while start < length or not episodes:
+    while start < length:
         end = start + int(rng.integers(RATE // 2, RATE * 6 // 5))
         felt_T = np.zeros(length)
         felt_T[max(start, 0) : max(end, 0)] = rng.uniform(0.6, 1.0)
