@@ -72,18 +72,24 @@ class Table:
         """Which rows are malformed, bool."""
         return np.isin(self.lines_N, list(self.malformed))
 
-    def with_affect_of(self, other: "Table | None") -> "Table":
-        """Returns these rows with valence and arousal of the same video's rows in another file, or of none."""
-        affect_Nx2 = np.full((len(self), 2), np.nan, np.float32)
+    def with_labels_of(self, other: "Table") -> "Table":
+        """Returns these rows with what another file about the same video says of them and this one does not."""
+        common = min(len(self), len(other))  # one may be a frame or more longer
+        missing = {
+            "expression_N": self.expression_N == NO_CLASS,
+            "affect_Nx2": np.isnan(self.affect_Nx2),
+            "action_units_NxA": self.action_units_NxA == NO_ACTION_UNIT,
+        }
+        labels = {}
+        for name, missing_N in missing.items():
+            labels[name] = getattr(self, name).copy()
+            labels[name][:common] = np.where(missing_N[:common], getattr(other, name)[:common], labels[name][:common])
         malformed = dict(self.malformed)
-        if other is not None:
-            common = min(len(self), len(other))  # one may be a frame or more longer
-            affect_Nx2[:common] = other.affect_Nx2[:common]
-            for row in np.flatnonzero(other.malformed_N[:common]).tolist():
-                line = int(other.lines_N[row])
-                found = f"{other.file.parent.parent.name} line {line}: {other.malformed[line]}"
-                malformed.setdefault(int(self.lines_N[row]), found)
-        return dataclasses.replace(self, affect_Nx2=affect_Nx2, malformed=malformed)
+        for row in np.flatnonzero(other.malformed_N[:common]).tolist():
+            line = int(other.lines_N[row])
+            found = f"{other.file.parent.parent.name} line {line}: {other.malformed[line]}"
+            malformed.setdefault(int(self.lines_N[row]), found)
+        return dataclasses.replace(self, **labels, malformed=malformed)
 
     def rows(self, chosen: np.ndarray) -> "Table":
         """Returns some of the rows."""
