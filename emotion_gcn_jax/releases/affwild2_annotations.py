@@ -9,12 +9,11 @@ import dataclasses
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.labels import ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
+from emotion_gcn_jax.labels import ABAW_UNITS, ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
 from emotion_gcn_jax.releases.tables import number
 
 LABEL_NAMES = (*EXPRESSIONS, "Other")
@@ -30,13 +29,6 @@ _ORDER = CLASS_ORDERS["affwild2"]
 _IDS = _ORDER.ids(LABEL_NAMES)
 _PLACES = np.asarray([_IDS[code] for code in range(len(LABEL_NAMES))], np.int8)  # Aff-Wild2's codes are 0, 1, ...
 _AFFECT = ("valence", "arousal")
-# How many action units a table without names has, and which these are.
-_UNITS_BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {
-        8: tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 12, 15, 20, 25)),
-        12: tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)),
-    }
-)
 _MULTI_TASK_FIELDS = 16  # image, valence, arousal, expression, 12 action units; its line of names has only five
 _IMAGE = re.compile(r"(?P<video>.+)/(?P<frame>\d+)(\.\w+)?")
 _SHOWN = 60  # characters of a malformed row in the report
@@ -139,7 +131,7 @@ def read_action_units(file: pathlib.Path) -> Table:
     """
     names, rows = _read(file)
     width = len(names) or (len(rows.cells[0]) if rows.cells else 12)
-    units = tuple(f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}" for name in names) or _UNITS_BY_COUNT.get(width, ())
+    units = tuple(f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}" for name in names) or ABAW_UNITS.get(width, ())
     if not units or not set(units) <= set(UNITS) or len(set(units)) < len(units):
         found = ", ".join(names)[:200] or f"{width} columns without names"
         raise UserError(
@@ -175,7 +167,7 @@ def read_multi_task(file: pathlib.Path) -> dict[str, Table]:
         frames_N=np.asarray([int(image["frame"]) if image else 0 for image in images], np.int32),
         expression_N=_expressions(codes_N),
         affect_Nx2=_affect(affect_Nx2),
-        action_units_NxA=_action_units(units_Nx12, _UNITS_BY_COUNT[12]),
+        action_units_NxA=_action_units(units_Nx12, ABAW_UNITS[12]),
     )
     rows_of: dict[str, list[int]] = {}
     for row, image in enumerate(images):

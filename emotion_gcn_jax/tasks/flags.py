@@ -34,6 +34,7 @@ class Flags(Task):
 
     kind = "flags"
     selectable = ("f1_mean", "flag_accuracy_mean")
+    baselines = ("always_true_f1_mean",)
     answers_are = "probabilities, each for itself"
 
     names: tuple[str, ...]
@@ -123,7 +124,7 @@ class Flags(Task):
             }
             for i, name in enumerate(self.names)
         }
-        scores = {name: getattr(found, name) for name in (*self.selectable, "always_true_f1_mean")}
+        scores = {name: getattr(found, name) for name in (*self.selectable, *self.baselines)}
         return {**scores, "per_flag": per_flag}
 
     def interval_metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, float]:
