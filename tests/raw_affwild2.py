@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import io
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Row:
     code: int | str | None = -1
     affect: tuple[float, float] | None = (-5.0, -5.0)
     units: tuple[int, ...] = (-1,) * 12
-    image: str | None = "face"  # or grey, empty, torn
+    image: str | bytes | None = "face"  # or grey, empty, torn; or a JPEG file's content
 
     @property
     def id(self) -> str:
@@ -126,10 +126,10 @@ def videos() -> list[Video]:
     ]
 
 
-def write(root: pathlib.Path, edition_name: str) -> None:
-    """Writes the annotations of an edition and all images below `root`."""
-    edition = EDITIONS[edition_name]
-    for number, video in enumerate(videos()):
+def write(root: pathlib.Path, edition_name: str, release: Sequence[Video] | None = None) -> None:
+    """Writes the annotations of an edition and all images below `root`: of the story, or of other videos."""
+    edition, release = EDITIONS[edition_name], videos() if release is None else release
+    for number, video in enumerate(release):
         if video.folder:
             second = edition.second_image_root and video.new
             image_root = root / ("cropped_aligned_new_50_vids" if second else "cropped_aligned")
@@ -144,7 +144,7 @@ def write(root: pathlib.Path, edition_name: str) -> None:
     for split, name in edition.multi_task.items():
         file = root / edition.root / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(_multi_task_lines(split)) + "\n")
+        file.write_text("\n".join(_multi_task_lines(split, release)) + "\n")
 
 
 def expected(
@@ -287,10 +287,10 @@ def _in_multi_task(row: Row) -> bool:
     return isinstance(row.code, int) and row.frame % 2 == 1
 
 
-def _multi_task_lines(split: str) -> list[str]:
+def _multi_task_lines(split: str, release: Sequence[Video]) -> list[str]:
     """The multi-task table: five names above sixteen fields, a row twice, and one that is cut short."""
     lines = ["image,valence,arousal,expression,aus"]
-    for video in videos():
+    for video in release:
         for row in video.rows:
             if video.expr == split and _in_multi_task(row):
                 valence, arousal = row.affect if row.affect and video.va else (-5, -5)
@@ -316,6 +316,8 @@ def _write_images(folder: pathlib.Path, video: Video, number: int) -> None:
 
 
 def _image(row: Row, number: int) -> bytes:
+    if isinstance(row.image, bytes):
+        return row.image
     if row.image == "empty":
         return b""
     picture = _faces()[row.frame % 2].copy()

@@ -78,7 +78,7 @@ class Submission:
 
 def _answers(predictions: Predictions) -> Answers:
     """By output; what is true or false of a face for itself is so here, too."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for task in predictions.tasks:
         answers_NxW = predictions.answers[task.name]
         decided_NxW = None if task.exclusive else task.decided(answers_NxW)
