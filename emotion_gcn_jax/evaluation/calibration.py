@@ -18,6 +18,7 @@ from emotion_gcn_jax.tasks.classes import Classes
 from emotion_gcn_jax.tasks.flags import NO_FLAG, THRESHOLD, Flags
 from emotion_gcn_jax.tasks.metrics import calibration_error
 from emotion_gcn_jax.tasks.registry import Tasks
+from emotion_gcn_jax.tasks.task import Task
 
 _LARGEST = 20.0  # at a temperature above it (or below its inverse) answers would have nothing to do with the labels
 _LEAST_PROBABILITY = 1e-30  # float32 has none below, but for 0
@@ -39,21 +40,25 @@ def calibrated(predictions: Predictions) -> tuple[Tasks, dict[str, dict[str, Any
     Raises:
         UserError: none of the examples has a label of classes of the model, or there is nothing to fit.
     """
-    tasks, fits = [], {}
+    tasks: list[Task] = []
+    fits: dict[str, dict[str, Any]] = {}
     for task in predictions.tasks:
         labels, answers_NxW = predictions.labels[task.name], predictions.answers[task.name]
         known_N = task.known(labels).any(axis=1)
-        if isinstance(task, Classes) or (isinstance(task, Flags) and known_N.any()):
+        on_what = {"dataset": predictions.dataset, "split": predictions.split, "examples": int(known_N.sum())}
+        fitted: Task = task
+        if isinstance(task, Classes):
             if not known_N.any():
                 raise UserError(
                     f"No example of {predictions.dataset}, {predictions.split}, has a label of {task.name}: calibrate "
                     f"on another split."
                 )
-            fitted = _with_temperature if isinstance(task, Classes) else _with_thresholds
-            task, fit = fitted(task, labels, answers_NxW)
-            on_what = {"dataset": predictions.dataset, "split": predictions.split, "examples": int(known_N.sum())}
+            fitted, fit = _with_temperature(task, labels, answers_NxW)
             fits[task.name] = on_what | fit
-        tasks.append(task)
+        elif isinstance(task, Flags) and known_N.any():
+            fitted, fit = _with_thresholds(task, labels, answers_NxW)
+            fits[task.name] = on_what | fit
+        tasks.append(fitted)
     if not fits:
         raise UserError("The model has no classes, and no flags with labels, to calibrate: leave the split out.")
     return tuple(tasks), fits
@@ -74,8 +79,8 @@ def _with_temperature(task: Classes, labels_N: np.ndarray, answers_NxC: np.ndarr
     known_N = labels_N != NO_CLASS
     factor = temperature(labels_N[known_N], answers_NxC[known_N])
     errors = [calibration_error(labels_N, answers_NxC), calibration_error(labels_N, warmed(answers_NxC, factor))]
-    fit = {"temperature": task.temperature * factor, "calibration_error": errors}
-    return dataclasses.replace(task, temperature=fit["temperature"]), fit
+    fitted = dataclasses.replace(task, temperature=task.temperature * factor)
+    return fitted, {"temperature": fitted.temperature, "calibration_error": errors}
 
 
 def _with_thresholds(task: Flags, labels_NxF: np.ndarray, answers_NxF: np.ndarray) -> tuple[Flags, dict[str, Any]]:
