@@ -1,6 +1,6 @@
 """Aff-Wild2, all its labels at once: expressions, valence and arousal, action units (Kollias and Zafeiriou 2019).
 
-    tfds build tfds_builders/affwild2 --config=mtl --manual_dir=FOLDER
+    tfds build tfds_builders/affwild2 --config=frames --manual_dir=FOLDER
     python train.py --config=configs/affwild2_mtl.py:mt_vgg --workdir=runs/mt_vgg
     python train.py --config=configs/affwild2_mtl.py:mt_res --workdir=runs/mt_res
     python train.py --config=configs/affwild2_mtl.py:mt_arcvgg --workdir=runs/mt_arcvgg
@@ -9,7 +9,8 @@
     python train.py --config=configs/affwild2_mtl.py:mt_res_rnn --workdir=runs/mt_res_rnn
 
 An edition may follow, mt_arcres,first: first has 7 expressions and 8 action units, second 7 and 12, third 8, with
-Other, and 12. The default is second: the data set mtl has the labels of the third, whose frames of Other are left out.
+Other, and 12. The default is second. Models of 7 classes leave out frames of Other, which later editions have. The
+multi-task set of the fourth and the seventh edition is another data set, --config.dataset.config=mtl.
 
 The trunk starts from ImageNet's weights where --config.init.trunk=DIR names some (docs/weights.md); faces' would be
 better, and cannot be converted yet. The recipe is ours: the paper's cannot be had, see docs/affwild2_mtl.md.
@@ -47,7 +48,7 @@ def get_config(arg: str = "mt_arcres") -> ml_collections.ConfigDict:
     config = common.get_config(f"{presets.preset(model).trunk},{model}")
 
     config.dataset.name = "affwild2"
-    config.dataset.config = "mtl"
+    config.dataset.config = "frames"
     config.dataset.held_out_share = 0.1  # of the recordings; the validation set is for the report alone
     classes, config.tasks.action_units.names = EDITIONS[edition]
     config.tasks.expression.vocabulary = ",".join((config.tasks.expression.vocabulary, *classes))

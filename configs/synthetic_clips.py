@@ -1,8 +1,8 @@
 """Clips of rendered faces that move: networks in time against the same ones frame by frame.
 
     tfds build tfds_builders/synthetic_faces --config=clips
-    python train.py --config=configs/synthetic_clips.py:mt_res_rnn --workdir=runs/mt_res_rnn
     python train.py --config=configs/synthetic_clips.py:mt_res --workdir=runs/mt_res
+    python train.py --config=configs/synthetic_clips.py:mt_res_rnn --config.init.trunk=runs/mt_res --workdir=runs/rnn
 
 A trunk may follow, mt_res_rnn,resnet50. The default is a small one, and so are the recurrent layers. Valence and
 arousal can be told in time only (tfds_builders/synthetic_faces/README.md); docs/affwild2_mtl.md says what was measured.
@@ -24,10 +24,12 @@ def get_config(arg: str = "mt_res_rnn") -> ml_collections.ConfigDict:
 
     config.input.side = 64  # enlarged: small trunks look coarsely
     config.augmentation.rotation_degrees = 8.0  # the faces are stored level
-    config.data.batch_size = config.data.eval_batch_size = 36  # frames
+    config.data.batch_size = config.data.eval_batch_size = 36
     if config.clip.length > 1:
         config.clip.length = 12
+        config.data.batch_size = config.data.eval_batch_size = 72  # frames of 6 clips
         config.model.recurrent = (32,)
+        config.optimizer.rates = "trunk=0.1"  # which has learnt from single frames: six heads a batch teach it little
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 2e-3
@@ -35,6 +37,6 @@ def get_config(arg: str = "mt_res_rnn") -> ml_collections.ConfigDict:
     config.optimizer.clip_norm = 5.0
     config.optimizer.schedule = "cosine"
     config.optimizer.warmup_epochs = 1.0
-    config.training.epochs = 10
+    config.training.epochs = 6
     config.training.select_by = "affect/ccc_mean"
     return config

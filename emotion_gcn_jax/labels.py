@@ -57,6 +57,14 @@ ACTION_UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Aff-Wild2's action units (FACS, Ekman and Friesen 1978), in this project's order, and the words for each in
 the graph. They are those of its FACS name, with the verb for the noun (raise for raiser) but in "depressor"."""
 
+ABAW_UNITS: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {
+        8: tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 12, 15, 20, 25)),
+        12: tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)),
+    }
+)
+"""Those that the first edition of the ABAW competition annotates, and those of all later ones, in its own order."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassOrder:

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import io
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Row:
     code: int | str | None = -1
     affect: tuple[float, float] | None = (-5.0, -5.0)
     units: tuple[int, ...] = (-1,) * 12
-    image: str | None = "face"  # or grey, empty, torn
+    image: str | bytes | None = "face"  # or grey, empty, torn; or a JPEG file's content
 
     @property
     def id(self) -> str:
@@ -126,10 +126,10 @@ def videos() -> list[Video]:
     ]
 
 
-def write(root: pathlib.Path, edition_name: str) -> None:
-    """Writes the annotations of an edition and all images below `root`."""
-    edition = EDITIONS[edition_name]
-    for number, video in enumerate(videos()):
+def write(root: pathlib.Path, edition_name: str, release: Sequence[Video] | None = None) -> None:
+    """Writes the annotations of an edition and all images below `root`: of the story, or of other videos."""
+    edition, release = EDITIONS[edition_name], videos() if release is None else release
+    for number, video in enumerate(release):
         if video.folder:
             second = edition.second_image_root and video.new
             image_root = root / ("cropped_aligned_new_50_vids" if second else "cropped_aligned")
@@ -144,16 +144,21 @@ def write(root: pathlib.Path, edition_name: str) -> None:
     for split, name in edition.multi_task.items():
         file = root / edition.root / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(_multi_task_lines(split)) + "\n")
+        file.write_text("\n".join(_multi_task_lines(split, release)) + "\n")
 
 
-def expected(edition_name: str, task: str, split: str, *, merge_va: bool = False) -> "Expected":
+def expected(
+    edition_name: str, task: str, split: str, *, merge_va: bool = False, split_by: str = "recording"
+) -> "Expected":
     """What should become of a split of a task: see `Expected`."""
     edition = EDITIONS[edition_name]
     found = Expected()
     for number, video in enumerate(videos()):
         if task == "mtl":
             rows = [row for row in video.rows if _in_multi_task(row)] if video.expr == split else []
+        elif task == "frames":
+            _judge_joined(found, edition, video, number, split, split_by)
+            continue
         else:
             rows = list(video.rows) if getattr(video, "expr" if task == "expr_va" else task) == split else []
         with_affect = video.va is not None and (merge_va or video.va == split or task != "expr_va")
@@ -165,6 +170,7 @@ def expected(edition_name: str, task: str, split: str, *, merge_va: bool = False
         found.skipped["row repeated"] |= {"11-24-1920x1080/00001"}
         found.skipped["row malformed"] |= {"gaps/00001"}
         del found.examples["gaps/00001"]
+    found.others = +found.others
     return found
 
 
@@ -184,9 +190,17 @@ class Expected:
 
 
 def _judge(
-    found: Expected, edition: Edition, task: str, video: Video, number: int, row: Row, with_affect: bool
+    found: Expected,
+    edition: Edition,
+    task: str,
+    video: Video,
+    number: int,
+    row: Row,
+    with_affect: bool,
+    uses: str = "",
 ) -> None:
-    uses = {"expr_va": "ea", "expr": "e", "va": "a", "au": "u", "mtl": "eau"}[task]
+    columns = {"expr_va": "ea", "expr": "e", "va": "a", "au": "u", "mtl": "eau", "frames": "eau"}[task]
+    uses = uses or columns  # of frames, the sets that have the video in this split
     code = row.code if isinstance(row.code, int) and "e" in uses else -1
     expression = -1 if code == OTHER and edition.classes == 7 else OUR_ID.get(code, -1)
     has_affect = "a" in uses and with_affect and row.affect not in (None, (-5.0, -5.0))
@@ -200,7 +214,7 @@ def _judge(
     missing = {None: "image missing", "empty": "image empty", "torn": "image unreadable"}.get(row.image)
     if task != "mtl" and (row.code is None or (task == "va" and row.affect is None)):
         found.skipped["no annotation row"].add(row.id)
-    elif row.code == "x" and task in ("expr", "expr_va"):
+    elif row.code == "x" and "e" in uses and task != "mtl":
         found.skipped["row malformed"].add(row.id)
     elif other:
         found.others[other] += 1
@@ -210,12 +224,42 @@ def _judge(
         affect = row.affect if has_affect else (None, None)
         labels = {"e": {"expression": expression}, "a": dict(zip(("valence", "arousal"), affect, strict=True))}
         found.examples[row.id] = {
-            **{name: label for use in uses for name, label in labels.get(use, {}).items()},
-            **({"units": units} if "u" in uses else {}),
+            **{name: label for use in columns for name, label in labels.get(use, {}).items()},
+            **({"units": units} if "u" in columns else {}),
+            "video_frames": len(video.rows),
             "marks": (20 * number, 20 * row.frame),
             "video": video.name,
             "recording": "12-24-1920x1080" if video.name.startswith("12-24") else video.name,
         }
+
+
+def _judge_joined(found: Expected, edition: Edition, video: Video, number: int, split: str, split_by: str) -> None:
+    """The same of frames, which have the labels of those sets whose own split it is."""
+    places = (video.expr, video.va, video.au)
+    uses = "".join(use for use, place in zip("eau", places, strict=True) if place == split)
+    if not uses:
+        return
+    if split == "train" and split_by == "recording" and "validation" in places:
+        labelled = sum(_is_labelled(row, uses) for row in video.rows)
+        found.others["of a recording that is in a validation set"] += labelled
+        found.others["not annotated"] += len(video.rows) - labelled
+        return
+    for row in video.rows:
+        # The files of a video may differ in length: past the end of the longest there is no row.
+        has_row = {"e": row.code is not None, "a": row.affect is not None, "u": bool(row.units)}
+        if not any(has_row[use] for use in uses):
+            found.skipped["no annotation row"].add(row.id)
+        else:
+            _judge(found, edition, "frames", video, number, row, True, uses)
+    found.skipped["not a frame"] |= {f"{video.name}/{name}" for name in video.strays}
+
+
+def _is_labelled(row: Row, uses: str) -> bool:
+    return (
+        ("e" in uses and row.code not in (None, -1))
+        or ("a" in uses and row.affect not in (None, (-5.0, -5.0)))
+        or ("u" in uses and any(unit >= 0 for unit in row.units))
+    )
 
 
 def _units(edition: Edition, row: Row) -> dict[int, int]:
@@ -243,10 +287,10 @@ def _in_multi_task(row: Row) -> bool:
     return isinstance(row.code, int) and row.frame % 2 == 1
 
 
-def _multi_task_lines(split: str) -> list[str]:
+def _multi_task_lines(split: str, release: Sequence[Video]) -> list[str]:
     """The multi-task table: five names above sixteen fields, a row twice, and one that is cut short."""
     lines = ["image,valence,arousal,expression,aus"]
-    for video in videos():
+    for video in release:
         for row in video.rows:
             if video.expr == split and _in_multi_task(row):
                 valence, arousal = row.affect if row.affect and video.va else (-5, -5)
@@ -272,6 +316,8 @@ def _write_images(folder: pathlib.Path, video: Video, number: int) -> None:
 
 
 def _image(row: Row, number: int) -> bytes:
+    if isinstance(row.image, bytes):
+        return row.image
     if row.image == "empty":
         return b""
     picture = _faces()[row.frame % 2].copy()

@@ -11,6 +11,7 @@ from emotion_gcn_jax.cli.arguments import (
     usable,
 )
 from emotion_gcn_jax.files import user_path
+from emotion_gcn_jax.releases.affwild2_submission import FORMS
 
 
 def add(subparsers: Subparsers) -> None:
@@ -37,24 +38,48 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--by", metavar="COLUMN", help="judge groups of examples, too: a column of the table or the dataset"
     )
+    parser.add_argument(
+        "--submission",
+        choices=FORMS,
+        metavar="FORM",
+        help="write ABAW's files, too, of all frames, labelled or not: "
+        f"{', '.join(FORMS)}; they go into OUT/submission_FORM",
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
     from emotion_gcn_jax.evaluation.evaluator import check_ten_crop, evaluate_model
     from emotion_gcn_jax.evaluation.groups import groups_by
     from emotion_gcn_jax.evaluation.report import open_directory, summary, write_report
+    from emotion_gcn_jax.evaluation.submission import Submission
     from emotion_gcn_jax.inference.model import load
+    from emotion_gcn_jax.tasks import registry
 
     split = open_labelled(arguments)
     model = load(arguments.checkpoint)
     if arguments.ten_crop:
         check_ten_crop(model.input)
+    output, submission = user_path(arguments.output), None
+    if arguments.submission:
+        folder = output / f"submission_{arguments.submission}"
+        submission = Submission.prepared(arguments.submission, split, model.tasks, folder)
+    if submission and not registry.any_label(model.tasks, split.columns, split.metadata):
+        submission.write(evaluate_model(model, split, ten_crop=arguments.ten_crop))
+        print(f"submission: {submission.directory}\nno example has a label: there is no report")
+        return 0
     chosen = usable(arguments, split, model)
     groups = groups_by(chosen, arguments.by) if arguments.by else None
-    output = open_directory(user_path(arguments.output))
+    open_directory(output)
+    predictions = evaluate_model(model, split if submission else chosen, ten_crop=arguments.ten_crop)
+    if submission:
+        submission.write(predictions)
+        print(f"submission: {submission.directory}")
+        predictions = predictions.some(np.isin(split.rows, chosen.rows))
     metrics = write_report(
         output,
-        evaluate_model(model, chosen, ten_crop=arguments.ten_crop),
+        predictions,
         checkpoint=arguments.checkpoint or "the shipped model",
         config=model.meta["config"],
         groups=groups,

@@ -37,11 +37,7 @@ def _run(arguments: argparse.Namespace) -> int:
         tasks, fits = calibration.calibrated(evaluate_model(model, open_labelled(arguments)))
         meta |= {"tasks": registry.to_dicts(tasks), "calibration": fits}
         for name, fit in fits.items():
-            before, after = fit["calibration_error"]
-            print(
-                f"{name}: temperature {fit['temperature']:.3f}, fitted on {fit['examples']} examples of "
-                f"{fit['dataset']}, {fit['split']}: calibration error {before:.3f} before, {after:.3f} after"
-            )
+            print(f"{name}: {calibration.line(fit)}")
     elif arguments.config or arguments.data_dir or arguments.split:
         raise UserError("--config, --data-dir and --split are for --dataset: name one, or leave them out.")
     model_file.write(arguments.output, model.variables, meta)

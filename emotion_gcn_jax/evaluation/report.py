@@ -20,7 +20,7 @@ from emotion_gcn_jax.evaluation.predictions import (
     with_short_names,
 )
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
-from emotion_gcn_jax.tasks import registry
+from emotion_gcn_jax.tasks import protocols, registry
 from emotion_gcn_jax.tasks.registry import Tasks
 
 
@@ -31,10 +31,12 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
         Metrics by their short names (accuracy, ccc_mean, per_class, confusion, ...), those of the paper's two tasks
         always; "examples" (all of the split, with a label or without); "intervals_95", by short names; and "tasks":
         by the task's name all its metrics. A short name that several tasks have stands for none of them: TASK/NAME
-        does. None stands for what is undefined: the model has no such output, or no example has such a label. Where the
-        dataset marks examples by a bool column, "without" has by its name the same once more of those not marked.
+        does. "protocol" has the scores of the dataset's own protocol, if it has one (tasks.protocols). None stands for
+        what is undefined: the model has no such output, or no example has such a label. Where the dataset marks
+        examples by a bool column, "without" has by its name the same once more of those not marked.
     """
     metrics = metrics_by_task(predictions)
+    protocol = protocols.scores(predictions.dataset, predictions.tasks, metrics)
     without = {mark: report_metrics(unmarked) for mark, unmarked in predictions.without_marked().items()}
     always, always_intervals = _papers_names()
     return _for_json(
@@ -44,14 +46,20 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
             "examples": len(predictions.ids),
             "intervals_95": dict.fromkeys(always_intervals) | with_short_names(bootstrap_intervals(predictions)),
             "tasks": metrics,
+            **({"protocol": protocol} if protocol else {}),
             **({"without": without} if without else {}),
         }
     )
 
 
 def summary(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
-    """Returns the metrics that one may select by, with their intervals: a line, and one for every part of the split."""
+    """Returns the metrics that one may select by, with their intervals: a line, and one for every part of the split.
+
+    The scores of the dataset's own protocol have a line, too.
+    """
     lines = [_line(tasks, metrics)]
+    if defined := [f"{name} {score:.3f}" for name, score in metrics.get("protocol", {}).items() if score is not None]:
+        lines.append(f"{metrics['dataset']}'s protocol: {', '.join(defined)}")
     for mark, unmarked in metrics.get("without", {}).items():
         lines.append(f"without {mark} ({unmarked['examples']} of {metrics['examples']}): {_line(tasks, unmarked)}")
     groups = metrics.get("groups", {"column": "", "metrics": {}})
@@ -64,7 +72,7 @@ def summary(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
 def _line(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
     parts = []
     for task in tasks:
-        for name in task.selectable:
+        for name in (*task.selectable, *task.baselines):
             value = metrics["tasks"][task.name][name]
             if value is not None:
                 full = f"{task.name}/{name}"

@@ -9,7 +9,7 @@ import functools
 import pathlib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -29,6 +29,7 @@ COLUMNS: Mapping[Task, tuple[str, ...]] = {
     "va": _AFFECT,
     "au": ("action_units",),
     "mtl": ("expression", *_AFFECT, "action_units"),
+    "frames": ("expression", *_AFFECT, "action_units"),
 }
 """The label columns of a task's examples."""
 
@@ -38,9 +39,19 @@ LABEL_NAMES: Mapping[Task, tuple[str, ...]] = {
     "va": (),
     "au": (),
     "mtl": annotations.LABEL_NAMES,
+    "frames": annotations.LABEL_NAMES,
 }
 """The words of a task's expression ids."""
 
+SplitBy = Literal["recording", "task"]
+SPLIT_BY: tuple[SplitBy, ...] = get_args(SplitBy)
+"""How frames are divided: recording keeps each on one side, task has every set's own split."""
+
+_READERS: Mapping[str, Callable[[pathlib.Path], Table]] = {
+    "expr": annotations.read_expressions,
+    "va": annotations.read_affect,
+    "au": annotations.read_action_units,
+}
 _PERSON = re.compile(r"_(left|right)$")
 
 
@@ -51,14 +62,18 @@ class Frame(NamedTuple):
     video: str
     table: Table
     row: int
+    video_frames: int
 
 
-def read_split(release: Release, task: Task, split: str, *, merge_va: bool = False) -> ReleaseSplit:
+def read_split(
+    release: Release, task: Task, split: str, *, merge_va: bool = False, split_by: SplitBy = "recording"
+) -> ReleaseSplit:
     """Joins a split's annotations with the frames.
 
     Which frames are examples: for expr_va those with both labels, where Other is none (the paper's frames); for expr
-    with an expression, Other included; for va with valence and arousal; for au with an action unit; for mtl with any of
-    these. Where row n of a file is frame n, a video with a frame 0 gives no examples: its rows would be one frame off.
+    with an expression, Other included; for va with valence and arousal; for au with an action unit; for mtl and frames
+    with any of these, frames having those of the three sets together. Where row n of a file is frame n, a video with a
+    frame 0 gives no examples: its rows would be one frame off.
 
     Args:
         release: what `find` found for this task.
@@ -66,25 +81,33 @@ def read_split(release: Release, task: Task, split: str, *, merge_va: bool = Fal
         split: one of SPLITS; for expr_va that of the expressions.
         merge_va: for expr_va, look valence and arousal up in the sets of both splits, as the official implementation
             does: frames of the valence/arousal validation set are then trained on.
+        split_by: for frames, since the three sets divide the videos differently. "recording" trains on no recording
+            that is in any validation set; "task" does, by those labels that are in a training set.
 
     Raises:
         UserError: if an annotation file cannot be read or is of an unknown kind.
     """
     kinds = collections.Counter[str]()
     videos = []
+    shared = _recordings(release, "train") & _recordings(release, "validation") if task == "frames" else set()
+    kept_out = shared if split == "train" and split_by == "recording" else set()
     for name, table in _tables(release, task, split, merge_va=merge_va):
+        if recording_of(name) in kept_out:
+            kinds["of a recording that is in a validation set"] += int(_choose(table, task, kinds).sum())
+            continue
         images = list_frames(release.images.get(name, ()))
         chosen_N = _choose(table, task, kinds) | table.malformed_N
         # A frame past the last row; the multi-task set has but some of the frames.
         beyond = [] if task == "mtl" else [number for number in images.numbers.tolist() if number > len(table)]
         shifted = task != "mtl" and 0 in images.numbers
-        videos.append(_Video(name, table.rows(chosen_N), images, tuple(beyond), len(table), shifted))
+        last = max([0, *table.frames_N.tolist(), *images.numbers.tolist()])
+        videos.append(_Video(name, table.rows(chosen_N), images, tuple(beyond), len(table), shifted, last))
     return ReleaseSplit(
         entries=_entries(release, videos),
         total=sum(len(video.table) + len(video.beyond) + len(video.images.strays) for video in videos),
         make=functools.partial(_make, columns=COLUMNS[task]),
         not_examples=dict(kinds),
-        warnings=_unlikely(release, task, split, videos),
+        warnings=(*_unlikely(release, task, split, videos), *_overlap(shared - kept_out, split, videos)),
     )
 
 
@@ -98,6 +121,7 @@ class _Video(NamedTuple):
         beyond: the numbers of the frames that have no row at all.
         length: how many rows its list has.
         shifted: whether its frames are numbered from 0, so that the rows are one frame off.
+        last: the number of its last frame that has a row or an image.
     """
 
     name: str
@@ -106,6 +130,7 @@ class _Video(NamedTuple):
     beyond: tuple[int, ...]
     length: int
     shifted: bool
+    last: int
 
 
 def _tables(release: Release, task: Task, split: str, *, merge_va: bool) -> Iterator[tuple[str, Table]]:
@@ -113,11 +138,9 @@ def _tables(release: Release, task: Task, split: str, *, merge_va: bool) -> Iter
     if task == "mtl":
         yield from annotations.read_multi_task(release.sets["mtl", split]).items()
         return
-    readers: dict[str, Callable[[pathlib.Path], Table]] = {
-        "expr": annotations.read_expressions,
-        "va": annotations.read_affect,
-        "au": annotations.read_action_units,
-    }
+    if task == "frames":
+        yield from _joined_tables(release, split)
+        return
     kind = NEEDED_SETS[task][0]
     affect_files: dict[str, pathlib.Path] = {}
     if task == "expr_va":
@@ -125,11 +148,24 @@ def _tables(release: Release, task: Task, split: str, *, merge_va: bool) -> Iter
         for name in reversed(splits):  # the split's own come last and win
             affect_files |= _annotation_files(release.sets["va", name])
     for video, file in _annotation_files(release.sets[kind, split]).items():
-        table = readers[kind](file)
-        if task == "expr_va":
-            affect_file = affect_files.get(video)
-            table = table.with_affect_of(annotations.read_affect(affect_file) if affect_file else None)
+        table = _READERS[kind](file)
+        if affect_file := affect_files.get(video):
+            table = table.with_labels_of(annotations.read_affect(affect_file))
         yield video, table
+
+
+def _joined_tables(release: Release, split: str) -> Iterator[tuple[str, Table]]:
+    """Yields every video that any of the three sets has in this split: the rows of the longest file, and all labels."""
+    files = {kind: _annotation_files(release.sets[kind, split]) for kind in NEEDED_SETS["frames"]}
+    for video in sorted(set[str]().union(*files.values())):
+        tables = [_READERS[kind](found[video]) for kind, found in files.items() if video in found]
+        yield video, functools.reduce(Table.with_labels_of, sorted(tables, key=len, reverse=True))
+
+
+def _recordings(release: Release, split: str) -> set[str]:
+    """The recordings that any of the three sets has in a split."""
+    folders = [release.sets[kind, split] for kind in NEEDED_SETS["frames"]]
+    return {recording_of(video) for folder in folders for video in _annotation_files(folder)}
 
 
 def _annotation_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -154,6 +190,7 @@ def _choose(table: Table, task: Task, kinds: collections.Counter[str]) -> np.nda
             "va": affective_N,
             "au": active_N,
             "mtl": expressive_N | affective_N | active_N,
+            "frames": expressive_N | affective_N | active_N,
         }[task]
         chosen_N, unlabelled_N = labelled_N & sound_N, ~labelled_N & sound_N
     kinds["not annotated"] += int(unlabelled_N.sum())
@@ -199,7 +236,7 @@ def _frame(video: _Video, row: int, number: int, line: int, present: Set[int], s
         )
     if number not in present:
         raise Skip("image missing", f"no frame {number} in {video.images.folder}")
-    return Frame(video.images.path(number), video.name, video.table, row)
+    return Frame(video.images.path(number), video.name, video.table, row, video.last)
 
 
 def _make(frame: Frame, columns: Collection[str]) -> Example:
@@ -216,9 +253,24 @@ def _make(frame: Frame, columns: Collection[str]) -> Example:
         "image": pictures.encode_jpeg(read_image(frame.image)),
         "video": frame.video,
         "frame": int(table.frames_N[row]),
-        "recording": _PERSON.sub("", frame.video),
+        "recording": recording_of(frame.video),
+        "video_frames": frame.video_frames,
         **{name: labels[name] for name in columns},
     }
+
+
+def recording_of(video: str) -> str:
+    """The recording of a person of a video: its name without _left or _right."""
+    return _PERSON.sub("", video)
+
+
+def _overlap(shared: Set[str], split: str, videos: list[_Video]) -> tuple[str, ...]:
+    """Says how much of a split is of recordings that the other split has, too."""
+    frames = sum(len(video.table) for video in videos if recording_of(video.name) in shared)
+    if split == "validation" or not frames:
+        return ()
+    found = f"{len(shared)} recordings with {frames:,} annotated frames here are in a validation set, too"
+    return (f"Warning: the sets' own splits overlap: {found}; scores on them say little about other people.",)
 
 
 def _unlikely(release: Release, task: Task, split: str, videos: list[_Video]) -> tuple[str, ...]:

@@ -9,12 +9,11 @@ import dataclasses
 import pathlib
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.labels import ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
+from emotion_gcn_jax.labels import ABAW_UNITS, ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
 from emotion_gcn_jax.releases.tables import number
 
 LABEL_NAMES = (*EXPRESSIONS, "Other")
@@ -30,13 +29,6 @@ _ORDER = CLASS_ORDERS["affwild2"]
 _IDS = _ORDER.ids(LABEL_NAMES)
 _PLACES = np.asarray([_IDS[code] for code in range(len(LABEL_NAMES))], np.int8)  # Aff-Wild2's codes are 0, 1, ...
 _AFFECT = ("valence", "arousal")
-# How many action units a table without names has, and which these are.
-_UNITS_BY_COUNT: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {
-        8: tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 12, 15, 20, 25)),
-        12: tuple(f"AU{unit}" for unit in (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)),
-    }
-)
 _MULTI_TASK_FIELDS = 16  # image, valence, arousal, expression, 12 action units; its line of names has only five
 _IMAGE = re.compile(r"(?P<video>.+)/(?P<frame>\d+)(\.\w+)?")
 _SHOWN = 60  # characters of a malformed row in the report
@@ -72,18 +64,24 @@ class Table:
         """Which rows are malformed, bool."""
         return np.isin(self.lines_N, list(self.malformed))
 
-    def with_affect_of(self, other: "Table | None") -> "Table":
-        """Returns these rows with valence and arousal of the same video's rows in another file, or of none."""
-        affect_Nx2 = np.full((len(self), 2), np.nan, np.float32)
+    def with_labels_of(self, other: "Table") -> "Table":
+        """Returns these rows with what another file about the same video says of them and this one does not."""
+        common = min(len(self), len(other))  # one may be a frame or more longer
+        missing = {
+            "expression_N": self.expression_N == NO_CLASS,
+            "affect_Nx2": np.isnan(self.affect_Nx2),
+            "action_units_NxA": self.action_units_NxA == NO_ACTION_UNIT,
+        }
+        labels = {}
+        for name, missing_N in missing.items():
+            labels[name] = getattr(self, name).copy()
+            labels[name][:common] = np.where(missing_N[:common], getattr(other, name)[:common], labels[name][:common])
         malformed = dict(self.malformed)
-        if other is not None:
-            common = min(len(self), len(other))  # one may be a frame or more longer
-            affect_Nx2[:common] = other.affect_Nx2[:common]
-            for row in np.flatnonzero(other.malformed_N[:common]).tolist():
-                line = int(other.lines_N[row])
-                found = f"{other.file.parent.parent.name} line {line}: {other.malformed[line]}"
-                malformed.setdefault(int(self.lines_N[row]), found)
-        return dataclasses.replace(self, affect_Nx2=affect_Nx2, malformed=malformed)
+        for row in np.flatnonzero(other.malformed_N[:common]).tolist():
+            line = int(other.lines_N[row])
+            found = f"{other.file.parent.parent.name} line {line}: {other.malformed[line]}"
+            malformed.setdefault(int(self.lines_N[row]), found)
+        return dataclasses.replace(self, **labels, malformed=malformed)
 
     def rows(self, chosen: np.ndarray) -> "Table":
         """Returns some of the rows."""
@@ -133,7 +131,7 @@ def read_action_units(file: pathlib.Path) -> Table:
     """
     names, rows = _read(file)
     width = len(names) or (len(rows.cells[0]) if rows.cells else 12)
-    units = tuple(f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}" for name in names) or _UNITS_BY_COUNT.get(width, ())
+    units = tuple(f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}" for name in names) or ABAW_UNITS.get(width, ())
     if not units or not set(units) <= set(UNITS) or len(set(units)) < len(units):
         found = ", ".join(names)[:200] or f"{width} columns without names"
         raise UserError(
@@ -169,7 +167,7 @@ def read_multi_task(file: pathlib.Path) -> dict[str, Table]:
         frames_N=np.asarray([int(image["frame"]) if image else 0 for image in images], np.int32),
         expression_N=_expressions(codes_N),
         affect_Nx2=_affect(affect_Nx2),
-        action_units_NxA=_action_units(units_Nx12, _UNITS_BY_COUNT[12]),
+        action_units_NxA=_action_units(units_Nx12, ABAW_UNITS[12]),
     )
     rows_of: dict[str, list[int]] = {}
     for row, image in enumerate(images):

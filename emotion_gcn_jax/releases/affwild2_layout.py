@@ -12,7 +12,7 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 
-Task = Literal["expr_va", "expr", "va", "au", "mtl"]
+Task = Literal["expr_va", "expr", "va", "au", "mtl", "frames"]
 TASKS: tuple[Task, ...] = get_args(Task)
 SPLITS = ("train", "validation")
 
@@ -22,8 +22,9 @@ NEEDED_SETS: Mapping[Task, tuple[str, ...]] = {
     "va": ("va",),
     "au": ("au",),
     "mtl": ("mtl",),
+    "frames": ("expr", "va", "au"),
 }
-"""The sets of annotations that a task needs; the first one decides which video is in which split."""
+"""The sets of annotations that a task needs; but for frames the first one decides which video is in which split."""
 
 IMAGE_ROOT = "cropped_aligned"
 """The folder of the videos' folders of frames; from the 5th edition on there is cropped_aligned_new_50_vids, too."""

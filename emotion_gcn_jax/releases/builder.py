@@ -29,6 +29,7 @@ COLUMNS: Mapping[str, Any] = MappingProxyType(
         "video": tfds.features.Text(),
         "frame": np.int64,
         "recording": tfds.features.Text(),
+        "video_frames": np.int64,
     }
 )
 """The columns that a dataset may have beside `image` and `id`, and `action_units`, whose length differs."""

@@ -25,6 +25,7 @@ LAG = 0.6 * RATE
 SHOWN_FROM = 0.3
 """Intensity from which a face is labelled with its expression; weaker ones are neutral."""
 
+_BEFORE = 2 * RATE  # frames before the clip: it begins in the middle of what happens
 _BLINK = {"fu_eyeBlinkLeft": 1.0, "fu_eyeBlinkRight": 1.0}
 _MISSING_SHARE = 0.06  # of the frames, in runs of one to three: no face was found in them
 
@@ -58,10 +59,10 @@ def sample_clip(seed: int, index: int, length: int) -> dict[int, Face]:
     """
     rng = np.random.default_rng((seed, 2, index))
     base = sample_face(seed, index * FACES_PER_SUBJECT, expression=Expression.NEUTRAL)
-    episodes = _episodes(rng, length)
-    shown_ExT = np.stack([episode.shown() for episode in episodes])
+    episodes = _episodes(rng, _BEFORE + length)
+    shown_ExT = np.stack([episode.shown() for episode in episodes])[:, _BEFORE:]
     anchors_Ex2 = np.array([AFFECT_ANCHORS[episode.expression] for episode in episodes])
-    felt_TxE = np.stack([episode.felt_T for episode in episodes], axis=1)
+    felt_TxE = np.stack([episode.felt_T for episode in episodes], axis=1)[_BEFORE:]
     affect_Tx2 = np.clip(np.array([base.valence, base.arousal]) + felt_TxE @ anchors_Ex2, -1, 1)
     lids_T, turns_Tx3, present_T = _blinks(rng, length), _turns(rng, length), _present(rng, length)
     noise_seeds_T = rng.integers(1 << 31, size=length)
@@ -87,13 +88,13 @@ def sample_clip(seed: int, index: int, length: int) -> dict[int, Face]:
 
 
 def _episodes(rng: np.random.Generator, length: int) -> list[_Episode]:
-    """One after the other, 0.5 to 1.1 s long and 0.3 to 0.9 s apart, from before the clip's start to its end."""
+    """One after the other until the end, 0.5 to 1.1 s long and 0.3 to 0.9 s apart."""
     episodes: list[_Episode] = []
-    start = -int(rng.integers(0, RATE))
+    start = int(rng.integers(0, RATE))
     while start < length:
         end = start + int(rng.integers(RATE // 2, RATE * 6 // 5))
         felt_T = np.zeros(length)
-        felt_T[max(start, 0) : max(end, 0)] = rng.uniform(0.6, 1.0)
+        felt_T[start:end] = rng.uniform(0.6, 1.0)
         expression = Expression(int(rng.integers(1, len(AFFECT_ANCHORS))))
         episodes.append(_Episode(expression, felt_T, draw_muscles(rng, ((expression, 1.0),), np.zeros(2))))
         start = end + int(rng.integers(RATE // 3, RATE))

@@ -30,19 +30,28 @@ class Flags(Task):
         loss_name: "bce", binary cross-entropy.
         positive_weights: how many times as much as a false flag a true one counts in the loss: "none" (1), "balanced"
             (false over true of the training labels, at most 10), or F positive numbers.
+        thresholds: F probabilities, from which on a flag counts as true; one half if there are none. emotion-gcn pack
+            fits them on a split that was held out.
     """
 
     kind = "flags"
     selectable = ("f1_mean", "flag_accuracy_mean")
+    baselines = ("always_true_f1_mean",)
     answers_are = "probabilities, each for itself"
 
     names: tuple[str, ...]
     loss_name: str = "bce"
     positive_weights: str | tuple[float, ...] = "none"
+    thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises UserError for an unknown loss, and for weights that are none."""
+        """Raises UserError for an unknown loss, and for weights and thresholds that are none."""
         one_of(f"loss of {self.name}", self.loss_name, LOSSES)
+        if self.thresholds and (isinstance(self.thresholds, str) or len(self.thresholds) != len(self.names)):
+            raise UserError(
+                f"config.tasks.{self.name}.thresholds must be a probability for each of its {len(self.names)} names, "
+                f"found {self.thresholds!r}: leave it out, emotion-gcn pack fits it."
+            )
         if isinstance(self.positive_weights, str) and self.positive_weights not in ("none", "balanced"):
             numbers = positive_numbers(self.positive_weights, len(self.names))
             if numbers is None:
@@ -107,8 +116,8 @@ class Flags(Task):
         return jax.nn.sigmoid(output_BxW)
 
     def decided(self, answers_NxW: np.ndarray) -> np.ndarray:
-        """Those with a probability of at least one half."""
-        return answers_NxW >= THRESHOLD
+        """Those with a probability of at least their threshold."""
+        return answers_NxW >= np.asarray(self.thresholds or THRESHOLD)
 
     def metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, Any]:
         """f1_mean and flag_accuracy_mean over the annotated flags, always_true_f1_mean to compare with; per_flag."""
@@ -123,7 +132,7 @@ class Flags(Task):
             }
             for i, name in enumerate(self.names)
         }
-        scores = {name: getattr(found, name) for name in (*self.selectable, "always_true_f1_mean")}
+        scores = {name: getattr(found, name) for name in (*self.selectable, *self.baselines)}
         return {**scores, "per_flag": per_flag}
 
     def interval_metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, float]:
@@ -157,7 +166,9 @@ class Flags(Task):
         return [(self._true_ones(described), 0.7)]
 
     def _true_ones(self, described: Mapping[str, Any]) -> str:
-        return " ".join(name for name, p in described[self.name].items() if p >= THRESHOLD) or "-"
+        probabilities = described[self.name]
+        is_true_W = self.decided(np.asarray([probabilities[name] for name in self.names]))
+        return " ".join(name for name, is_true in zip(self.names, is_true_W, strict=True) if is_true) or "-"
 
     def _stored_names(self, metadata: Metadata) -> list[str]:
         """The dataset's own order; builds of version 1 of affwild2 have the action units' numbers."""

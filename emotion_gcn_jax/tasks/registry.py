@@ -58,6 +58,12 @@ def read_labels(tasks: Tasks, columns: Columns, metadata: Metadata) -> dict[str,
     return {task.name: task.read(columns, metadata) for task in tasks}
 
 
+def any_label(tasks: Tasks, columns: Columns, metadata: Metadata) -> bool:
+    """Whether any of N examples has a label of any task."""
+    labels = read_labels(tasks, columns, metadata)
+    return any(bool(task.known(labels[task.name]).any()) for task in tasks)
+
+
 def short_names(tasks: Tasks) -> dict[str, str]:
     """The full name of every task's selectable and shown metrics, `expression/accuracy`, by its short one, `accuracy`.
 

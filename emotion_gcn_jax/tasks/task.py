@@ -38,6 +38,8 @@ class Task(abc.ABC):
     """Whether only one of the outputs can be true of a face: then the graph has no edges between them."""
     selectable: ClassVar[tuple[str, ...]]
     """The metrics that a run may select its best checkpoint by, the usual one first."""
+    baselines: ClassVar[tuple[str, ...]] = ()
+    """The metrics of an answer that looks at no face, which are shown beside these."""
     answers_are: ClassVar[str]
     """What the numbers of `answer` are, for a reader of an exported file."""
 

@@ -2,11 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sklearn import metrics as sklearn_metrics
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import calibration
 from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.tasks.classes import Classes
+from emotion_gcn_jax.tasks.flags import Flags
 from emotion_gcn_jax.tasks.metrics import calibration_error
 from emotion_gcn_jax.tasks.values import Values
 
@@ -70,8 +72,44 @@ def test_certain_answers_that_are_wrong_do_not_end_the_fit():
 def test_what_cannot_be_calibrated_is_said():
     with pytest.raises(UserError, match="No example of faces, validation, has a label of mood"):
         calibration.calibrated(predictions_of(np.full(3, -1), np.full((3, 3), 1 / 3)))
-    with pytest.raises(UserError, match="has no classes whose probabilities could be calibrated"):
+    with pytest.raises(UserError, match="has no classes, and no flags with labels, to calibrate"):
         calibration.calibrated(dataclasses.replace(predictions_of(np.zeros(1), np.ones((1, 1))), tasks=(ENERGY,)))
+
+
+def test_thresholds_have_the_best_f1():
+    """That of scikit-learn, of all thresholds that there are; by two digits, so that some probabilities are equal."""
+    rng = np.random.default_rng(1)
+    labels_NxF = rng.integers(-1, 2, (300, 3))
+    labels_NxF[:, 2] = np.minimum(labels_NxF[:, 2], 0)  # never true
+    answers_NxF = np.round(np.clip(rng.normal(0.3 + 0.1 * labels_NxF, 0.15), 0, 1), 2)
+    task = Flags(name="seen", names=("glasses", "hat", "beard"))
+    predictions = dataclasses.replace(predictions_of(np.zeros(300), np.ones((300, 3))), tasks=(task,))
+    predictions = dataclasses.replace(predictions, labels={"seen": labels_NxF}, answers={"seen": answers_NxF})
+    (tuned,), fits = calibration.calibrated(predictions)
+    best = []
+    for true_N, p_N in zip(labels_NxF.T[:2], answers_NxF.T, strict=False):
+        known_N = true_N >= 0
+        of_thresholds = [sklearn_metrics.f1_score(true_N[known_N], p_N[known_N] >= t) for t in np.unique(p_N)]
+        best.append(max(of_thresholds))
+    found = [flag["f1"] for flag in tuned.metrics(labels_NxF, answers_NxF)["per_flag"].values()]
+    assert found == pytest.approx([*best, 0])
+    assert tuned.thresholds[2] == 0.5 and fits["seen"]["f1_mean"][1] == pytest.approx(sum(best) / 3)
+    assert fits["seen"]["f1_mean"][0] < fits["seen"]["f1_mean"][1]
+    assert "mean F1 on these 0." in calibration.line(fits["seen"])
+
+
+def test_flags_without_labels_keep_their_thresholds():
+    flags = Flags(name="seen", names=("hat",), thresholds=(0.3,))
+    predictions = predictions_of(np.array([0, 1, 2]), np.eye(3, dtype=np.float32))
+    labels, answers = {"seen": np.full((3, 1), -1)}, {"seen": np.ones((3, 1))}
+    predictions = dataclasses.replace(
+        predictions,
+        tasks=(MOOD, flags),
+        labels={**predictions.labels, **labels},
+        answers={**predictions.answers, **answers},
+    )
+    tasks, fits = calibration.calibrated(predictions)
+    assert tasks[1] is flags and fits.keys() == {"mood"}
 
 
 @pytest.mark.parametrize(

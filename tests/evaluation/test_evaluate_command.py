@@ -10,6 +10,8 @@ from scipy import special
 import emotion_gcn_jax as eg
 from emotion_gcn_jax import cli
 from emotion_gcn_jax.faces import pictures
+from emotion_gcn_jax.releases import affwild2_annotations as annotations
+from emotion_gcn_jax.releases.affwild2_submission import FORMS
 from tests.labelled_folders import write_class_folders, write_table
 from tests.stored_runs import run_of
 from tests.untrained import write_checkpoint
@@ -99,9 +101,46 @@ def test_groups_of_a_tables_column(tmp_path, capsys):
         assert part["accuracy"] == pytest.approx(sum(of_site) / len(of_site))
 
 
+def video_rows(**labels):
+    """Frames 1, 2 and 4 of a video of 5, in another order."""
+    return [{"video": "12-24_left", "frame": frame, "video_frames": 5, **labels} for frame in (4, 1, 2)]
+
+
+def test_a_submission_beside_the_report(tmp_path, capsys):
+    """A frame without a label is judged for the submission, and left out of the report, which is as without it."""
+    rows = [{**row, "valence": valence} for row, valence in zip(video_rows(), (0.5, "", -0.25), strict=True)]
+    table = write_table(tmp_path / "mine", rows)
+    assert evaluate(RUN, table, tmp_path / "report", "--submission", "va") == 0
+    assert f"submission: {tmp_path / 'report' / 'submission_va'}" in capsys.readouterr().out
+    assert evaluate(RUN, table, tmp_path / "alone") == 0
+    assert read_report(tmp_path / "report") == read_report(tmp_path / "alone")
+    written = annotations.read_affect(tmp_path / "report" / "submission_va" / "12-24_left.txt").affect_Nx2
+    _, (fourth, second) = read_report(tmp_path / "report")
+    assert written[3:, 0] == pytest.approx([float(fourth["valence_predicted"])] * 2, rel=1e-5)
+    assert written[1:3, 1] == pytest.approx([float(second["arousal_predicted"])] * 2, rel=1e-5)  # 3 is a hole
+
+
+def test_a_submission_of_a_test_set_without_labels(tmp_path, capsys):
+    table = write_table(tmp_path / "mine", video_rows(expression=""))
+    assert evaluate(RUN, table, tmp_path / "report", "--submission", "expr") == 0
+    assert "no example has a label: there is no report" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["submission_expr"]
+    table = annotations.read_expressions(tmp_path / "report" / "submission_expr" / "12-24_left.txt")
+    assert len(table) == 5 and (table.expression_N >= 0).all() and not table.malformed
+
+
+def test_an_unknown_form_of_submission_is_answered_with_the_known_ones(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        evaluate(RUN, tmp_path, tmp_path / "report", "--submission", "abaw")
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert "'abaw'" in message and all(form in message for form in FORMS)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--images", "mine", "--submission", "va"], "needs the columns video and frame"),
         (["--images", "mine", "--by", "site"], "--by must name a column of mine: expression, found site"),
         (["--images", "mine", "--config", "csv"], "--config and --data-dir are for --dataset alone"),
         (["--images", "nowhere"], "nowhere does not exist"),

@@ -119,6 +119,16 @@ def test_metrics_of_flags_by_hand() -> None:
     assert [per_flag[name]["examples"] for name in UNITS.names] == [4, 3, 0]
 
 
+def test_the_protocol_and_the_baseline_are_shown() -> None:
+    """Of a dataset that has a protocol; three classes and three units are not its own."""
+    predictions = dataclasses.replace(_predictions((AFFECT, UNITS)), dataset="affwild2")
+    metrics = report_metrics(predictions)
+    assert metrics["protocol"] == {"abaw_affect": pytest.approx(4 / 13)}  # the mean CCC of test_metrics_by_hand
+    first, second = summary(predictions.tasks, metrics | {"dataset": "affwild2"}).split("\n")
+    assert ", always_true_f1_mean 0.733" in first  # (2 / 3 + 0.8) / 2
+    assert second == "affwild2's protocol: abaw_affect 0.308"
+
+
 @pytest.mark.parametrize(
     ("tasks", "missing"),
     [

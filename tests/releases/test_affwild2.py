@@ -15,7 +15,8 @@ from emotion_gcn_jax.releases.affwild2_layout import SPLITS, find
 from emotion_gcn_jax.releases.building import Skip
 from tests import raw_affwild2
 
-TASKS = {"1st": "expr va au expr_va", "2nd": "expr va au expr_va", "3rd": "expr va au expr_va mtl", "4th": "mtl"}
+TASKS = {"1st": "expr va au expr_va frames", "3rd": "expr va au expr_va frames mtl", "4th": "mtl"}
+TASKS |= {"2nd": TASKS["1st"]}
 TASKS |= {"5th": TASKS["1st"], "6th": TASKS["1st"], "7th": "mtl"}
 EVERY_CASE = [(edition, task, split) for edition, tasks in TASKS.items() for task in tasks.split() for split in SPLITS]
 
@@ -73,7 +74,7 @@ def test_examples_losses_and_counts_are_those_that_were_written(raw, edition, ta
     assert examples.keys() == expected.examples.keys()
     for name, truth in expected.examples.items():
         example = examples[name]
-        assert set(example) == {"image", "video", "frame", "recording", *affwild2.COLUMNS[task]}
+        assert set(example) == {"image", "video", "frame", "recording", "video_frames", *affwild2.COLUMNS[task]}
         assert name == f"{example['video']}/{example['frame']:05d}"
         known = {key: value for key, value in truth.items() if key not in ("marks", "units")}
         assert known == {key: as_written(example[key]) for key in known}
@@ -114,6 +115,45 @@ def test_the_official_merge_takes_valence_and_arousal_of_both_splits(raw, split)
     assert merged.keys() == raw_affwild2.expected("2nd", "expr_va", split, merge_va=True).examples.keys()
     assert not any(name.startswith(video) for name in without)
     assert {name for name in merged if name not in without} == {f"{video}{number:05d}" for number in range(1, 5)}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_frames_can_be_divided_as_each_set_is(raw, split):
+    """Then a recording may be on both sides, by labels of different sets; that is warned of."""
+    expected = raw_affwild2.expected("3rd", "frames", split, split_by="task")
+    examples, _, release_split = read(raw("3rd"), "frames", split, split_by="task")
+    assert examples.keys() == expected.examples.keys()
+    # val2 is in the training set of valence and arousal, and in the validation sets of the others.
+    example = examples["val2/00001"]
+    known = (
+        example["expression"] >= 0,
+        bool(np.isfinite(example["valence"])),
+        bool((example["action_units"] >= 0).any()),
+    )
+    assert known == ((False, True, False) if split == "train" else (True, False, True))
+    overlap = [warning for warning in release_split.warnings if "overlap" in warning]
+    # across and val2, of 4 frames each
+    assert [("2 recordings with 8 annotated frames" in warning) for warning in overlap] == [True] * (split == "train")
+
+
+def test_no_recording_of_a_validation_set_is_trained_on(tmp_path):
+    """Nor is the other person of its videos."""
+    raw_affwild2.write(tmp_path, "2nd")
+    (file,) = tmp_path.glob("annotations/AU_Set/Train_Set/12-24-1920x1080_left.txt")
+    file.rename(file.parents[1] / "Validation_Set" / file.name)
+    examples = {split: read(tmp_path, "frames", split)[0].values() for split in SPLITS}
+    recordings = {split: {example["recording"] for example in examples[split]} for split in SPLITS}
+    assert not recordings["train"] & recordings["validation"]
+    assert {example["video"] for example in examples["validation"]} >= {"12-24-1920x1080_left", "across", "val2"}
+    assert "12-24-1920x1080" not in recordings["train"]
+    left = [example for example in examples["validation"] if example["video"] == "12-24-1920x1080_left"]
+    assert all(example["expression"] == -1 and (example["action_units"] >= 0).any() for example in left)
+
+
+def test_the_joined_files_of_a_video_may_differ_in_length(raw):
+    """The last frame of short has no row of valence and arousal, and all other labels."""
+    example = read(raw("2nd"), "frames", "train")[0]["short/00004"]
+    assert np.isnan(example["valence"]) and example["expression"] >= 0 and (example["action_units"] >= 0).any()
 
 
 def test_stored_images_are_jpeg_without_colour_subsampling(raw):

@@ -78,7 +78,7 @@ def test_what_is_wrong_in_the_other_set_names_it(tmp_path):
     affect.parent.mkdir(parents=True)
     expressions.write_text("0\n1\n")
     affect.write_text("valence,arousal\n0.5,0.5\nNULL,0\n")
-    table = annotations.read_expressions(expressions).with_affect_of(annotations.read_affect(affect))
+    table = annotations.read_expressions(expressions).with_labels_of(annotations.read_affect(affect))
     assert table.malformed == {2: "VA_Set line 3: 'NULL,0'"}
 
 

@@ -10,12 +10,12 @@ from emotion_gcn_jax.rendering.actions import ACTION_UNITS, action_units
 from emotion_gcn_jax.rendering.sampling import Face
 from emotion_gcn_jax.tasks.values import Values
 
-LENGTH = 24
+LENGTH = 12
 
 
 @pytest.fixture(scope="module")
 def drawn() -> list[dict[int, Face]]:
-    return [clips.sample_clip(0, index, LENGTH) for index in range(120)]
+    return [clips.sample_clip(0, index, LENGTH) for index in range(150)]
 
 
 def test_the_face_follows_what_is_felt() -> None:

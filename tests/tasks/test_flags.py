@@ -1,9 +1,12 @@
 """The task of flags, by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.flags import Flags
 
 TASK = Flags(name="action_units", names=("AU1", "AU12", "AU4"))
@@ -80,6 +83,20 @@ def test_metrics():
     assert metrics["per_flag"]["AU4"] == {"f1": 0, "accuracy": 0, "always_true_f1": 0, "true": 0, "examples": 1}
     assert TASK.interval_metrics(LABELS, ANSWERS) == {"f1_mean": metrics["f1_mean"]}
     assert TASK.selectable == ("f1_mean", "flag_accuracy_mean") and TASK.chief == ("f1_mean",)
+
+
+def test_thresholds_of_their_own():
+    """AU1 from 0.6 on, AU12 from 0.25, AU4 from 0.5: a metric, a decision and a line of text go by them."""
+    task = dataclasses.replace(TASK, thresholds=(0.6, 0.25, 0.5))
+    assert task.decided(ANSWERS[:2]).tolist() == [[False, True, True], [True, True, True]]
+    # AU1: true, false and taken for false, true: no hit. AU12: false, true and taken for true twice: TP 1, FP 1.
+    assert task.metrics(LABELS, ANSWERS)["per_flag"]["AU1"]["f1"] == 0
+    assert task.metrics(LABELS, ANSWERS)["per_flag"]["AU12"]["f1"] == 2 / 3
+    assert task.table_cells(task.describe(np.array([0.5, 0.25, 0.5]))) == ["AU12 AU4"]
+    (read,) = registry.from_dicts(registry.to_dicts((task,)))
+    assert read == task
+    with pytest.raises(UserError, match=r"a probability for each of its 3 names, found '0\.5'"):
+        dataclasses.replace(TASK, thresholds="0.5")
 
 
 def test_csv_columns():

@@ -1,4 +1,4 @@
-"""TFDS builder of affwild2: the annotated frames of Aff-Wild2, for one of five tasks.
+"""TFDS builder of affwild2: the annotated frames of Aff-Wild2, for one of six tasks.
 
 tfds build tfds_builders/affwild2 --config=expr_va --manual_dir=FOLDER
 """
@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.releases import affwild2
+from emotion_gcn_jax.releases.affwild2 import SPLIT_BY, SplitBy
 from emotion_gcn_jax.releases.affwild2_annotations import UNITS
 from emotion_gcn_jax.releases.affwild2_layout import SPLITS, TASKS, Task, find
 from emotion_gcn_jax.releases.builder import ReleaseBuilder, ReleaseConfig
@@ -26,15 +27,17 @@ class Affwild2Config(ReleaseConfig):
     """Which frames are examples, and where their labels come from.
 
     Attributes:
-        task: expr_va, expr, va, au or mtl; see `releases.affwild2.read_split`.
+        task: expr_va, expr, va, au, mtl or frames; see `releases.affwild2.read_split`.
         merge_va: for expr_va, look valence and arousal up in both splits' sets, as the official implementation does;
             frames of the valence/arousal validation set are then trained on.
+        split_by: for frames, recording or task: whether a recording stays on one side, or each set has its own split.
         edition: the name of a folder; only annotations below it count.
         max_lost_share: about 2 % of the annotated frames of every edition have no image, where no face was found.
     """
 
     task: Task = "expr_va"
     merge_va: bool = False
+    split_by: SplitBy = "recording"
     edition: str = ""
     max_lost_share: float = 0.05
 
@@ -45,17 +48,23 @@ class Affwild2Config(ReleaseConfig):
             raise SystemExit(f"affwild2 knows the tasks {', '.join(TASKS)}, found {self.task!r}: choose one.")
         if self.merge_va and self.task != "expr_va":
             raise SystemExit(f"merge_va is for the task expr_va only, found {self.task}: leave it out.")
+        if self.split_by not in SPLIT_BY or (self.split_by != "recording" and self.task != "frames"):
+            raise SystemExit(
+                f"split_by is one of {', '.join(SPLIT_BY)}, for the task frames only, found {self.split_by!r} for "
+                f"{self.task}: correct it, or leave it out."
+            )
 
 
 class Builder(ReleaseBuilder):
     """Joins annotations and frames; the README says what is in an example."""
 
-    VERSION = tfds.core.Version("2.1.0")
+    VERSION = tfds.core.Version("2.2.0")
     RELEASE_NOTES = {
         "1.0.0": "Initial release.",
         "2.0.0": "Other is the class 7 of expr and mtl, in place of the column `other`; a config has only the columns "
         "that it reads; files with other separators or orders of columns are read; videos with a frame 0 are lost.",
         "2.1.0": "Examples say the number of their frame.",
+        "2.2.0": "The config frames; examples say how many frames their video has.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Aff-Wild2 is given to researchers who sign its agreement (its page is
@@ -69,13 +78,14 @@ class Builder(ReleaseBuilder):
         Affwild2Config(name="va", task="va", description="Frames with valence and arousal."),
         Affwild2Config(name="au", task="au", description="Frames with action units."),
         Affwild2Config(name="mtl", task="mtl", description="The multi-task set: frames with some of these."),
+        Affwild2Config(name="frames", task="frames", description="Frames with any label of the three sets, joined."),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
         task = self.builder_config.task
         columns = affwild2.COLUMNS[task]
         return self.describe(
-            (*columns, "video", "frame", "recording"),
+            (*columns, "video", "frame", "recording", "video_frames"),
             homepage="https://sites.google.com/view/dimitrioskollias/databases/aff-wild2",
             label_names=affwild2.LABEL_NAMES[task],
             action_units=UNITS if "action_units" in columns else (),
@@ -85,4 +95,7 @@ class Builder(ReleaseBuilder):
     def _open_release(self, root: pathlib.Path) -> Mapping[str, ReleaseSplit]:
         config = self.builder_config
         release = find(root, config.task, config.edition)
-        return {split: affwild2.read_split(release, config.task, split, merge_va=config.merge_va) for split in SPLITS}
+        return {
+            split: affwild2.read_split(release, config.task, split, merge_va=config.merge_va, split_by=config.split_by)
+            for split in SPLITS
+        }

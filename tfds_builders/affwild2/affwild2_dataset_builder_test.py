@@ -82,14 +82,19 @@ UNITS = [f"AU{unit}" for unit in (1, 2, 4, 6, 7, 10, 12, 15, 20, 23, 24, 25, 26)
             ("expression", "valence", "arousal", "action_units"),
             {"label_names": [*SEVEN, "Other"], "action_units": UNITS},
         ),
+        (
+            "frames",
+            ("expression", "valence", "arousal", "action_units"),
+            {"label_names": [*SEVEN, "Other"], "action_units": UNITS},
+        ),
     ],
 )
 def test_round_trip(
     task: str, columns: tuple[str, ...], metadata: dict[str, list[str]], split: str, data_dir: pathlib.Path
 ) -> None:
     """A config has the columns that its task reads, and their words."""
-    built = tfds.builder_from_directory(data_dir / "affwild2" / f"{task}_tolerant" / "2.1.0")
-    assert set(built.info.features) == {"image", "id", "video", "frame", "recording", *columns}
+    built = tfds.builder_from_directory(data_dir / "affwild2" / f"{task}_tolerant" / "2.2.0")
+    assert set(built.info.features) == {"image", "id", "video", "frame", "recording", "video_frames", *columns}
     assert {key: value for key, value in built.info.metadata.items() if key != "crop"} == metadata
     source = built.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
     found = {example["id"].decode(): example for example in source}
@@ -145,8 +150,10 @@ def test_command_line(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"task": "faces"}, "tasks expr_va, expr, va, au, mtl, found 'faces': choose one"),
+        ({"task": "faces"}, "tasks expr_va, expr, va, au, mtl, frames, found 'faces': choose one"),
         ({"task": "va", "merge_va": True}, "merge_va is for the task expr_va only, found va"),
+        ({"task": "mtl", "split_by": "task"}, "recording, task, for the task frames only, found 'task' for mtl"),
+        ({"task": "frames", "split_by": "video"}, "recording, task, for the task frames only, found 'video'"),
         ({"max_lost_share": 5.0}, "0 to 1, found 5.0"),
     ],
 )

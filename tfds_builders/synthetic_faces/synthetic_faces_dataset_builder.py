@@ -73,12 +73,12 @@ class Builder(FacesBuilder):
         SyntheticFacesConfig(name="demo", description="Small faces for a first training run."),
         SyntheticFacesConfig(
             name="clips",
-            description="Clips of 24 frames in which valence and arousal can only be told in time.",
+            description="Clips of 12 frames in which valence and arousal can only be told in time.",
             size=48,
-            train_faces=100 * 24,
-            validation_faces=25 * 24,
-            test_faces=25 * 24,
-            frames=24,
+            train_faces=300 * 12,
+            validation_faces=50 * 12,
+            test_faces=50 * 12,
+            frames=12,
         ),
     ]
 
