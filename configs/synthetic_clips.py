@@ -4,7 +4,7 @@
     python train.py --config=configs/synthetic_clips.py:mt_res --workdir=runs/mt_res
     python train.py --config=configs/synthetic_clips.py:mt_res_rnn --config.init.trunk=runs/mt_res --workdir=runs/rnn
 
-A trunk may follow, mt_res_rnn,resnet50. The default is a small one, and so are the recurrent layers. Valence and
+A trunk may follow, mt_res_rnn,resnet50. The default is a small one, and so is the recurrent layer. Valence and
 arousal can be told in time only (tfds_builders/synthetic_faces/README.md); docs/affwild2_mtl.md says what was measured.
 """
 
