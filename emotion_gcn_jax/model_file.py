@@ -103,8 +103,9 @@ def description(path: PathLike) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        known = str(path) in str(error)
-        raise error if known else UserError(f"{path} describes no model that can be used: {error}") from None
+        if str(path) in str(error) or type(error) is not UserError:  # an engine's own error says what it lacks
+            raise
+        raise UserError(f"{path} describes no model that can be used: {error}") from None
     except Exception as error:  # what is no description raises almost anything
         raise UserError(
             f"{path} describes no model that its weights fit ({type(error).__name__}): copy it again, or choose "

@@ -78,7 +78,8 @@ class Augmentation:
             limit = _LIMITS.get(field.name, float("inf"))
             if field.name != "erase_area" and not 0 <= value <= limit:
                 raise UserError(f"The augmentation's {field.name} must lie in 0..{limit:g}: found {value}.")
-        if len(self.erase_area) != 2 or not 0 < self.erase_area[0] <= self.erase_area[1] <= 1:
+        are_numbers = all(isinstance(share, int | float) for share in self.erase_area)
+        if not are_numbers or len(self.erase_area) != 2 or not 0 < self.erase_area[0] <= self.erase_area[1] <= 1:
             raise UserError(
                 f"The augmentation's erase_area must be the least and the largest share of an image, such as "
                 f"(0.02, 0.33): found {self.erase_area}."

@@ -63,7 +63,8 @@ class Input:
             raise UserError(f"Unknown config.input.resize {self.resize!r}: choose one of {', '.join(RESIZE_FILTERS)}.")
         for field in ("mean", "deviation"):
             numbers = getattr(self, field)
-            if len(numbers) != self.channels or not all(math.isfinite(number) for number in numbers):
+            are_numbers = all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+            if len(numbers) != self.channels or not are_numbers:
                 raise UserError(
                     f"config.input.{field} must have {self.channels} numbers, one a channel, found {numbers}: for "
                     f"grey images set --config.input.mean='(0.45,)' and --config.input.deviation='(0.225,)'."

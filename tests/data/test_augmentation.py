@@ -411,7 +411,7 @@ def test_impossible_strengths(field, value):
         Augmentation(**{field: value})
 
 
-@pytest.mark.parametrize("area", [(0.3, 0.1), (0.0, 0.1), (0.1, 1.1), (0.1,), (float("nan"), 0.1)])
+@pytest.mark.parametrize("area", [(0.3, 0.1), (0.0, 0.1), (0.1, 1.1), (0.1,), (float("nan"), 0.1), ("a", "b")])
 def test_impossible_areas(area):
     with pytest.raises(UserError, match=r"erase_area must be the least and the largest share .*: found \("):
         Augmentation(erase_area=area)

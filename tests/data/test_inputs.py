@@ -165,6 +165,7 @@ def test_a_config_in_grey(deviation):
         ({"side": 48, **GREY, "channels": 3}, r"input.mean must have 3 numbers"),
         ({"side": 48, "deviation": (0.2, 0.2)}, r"input.deviation must have 3 numbers"),
         ({"side": 48, "mean": (0.5, float("nan"), 0.5)}, r"input.mean must have 3 numbers, .*nan"),
+        ({"side": 48, "mean": ("a", "b", "c")}, r"input.mean must have 3 numbers"),
         ({"side": 48, "deviation": (0.2, 0.0, 0.2)}, r"input.deviation must be positive, found \(0.2, 0.0, 0.2\)"),
         ({"side": 48, "crop": 7}, r"input.crop must be 0 \(none\) or lie in 8..48, the image's side, found 7"),
         ({"side": 48, "crop": 49}, r"found 49"),
