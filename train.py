@@ -10,7 +10,6 @@ import runpy
 import sys
 import traceback
 
-import jax
 import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
@@ -63,8 +62,6 @@ def _join() -> None:
         processes.join(*named)
     elif _DISTRIBUTED.value:
         processes.join_launched()
-    if jax.process_index():
-        runtime.drop_output()  # the first process speaks for all
 
 
 def parse_flags(argv: list[str]) -> list[str]:

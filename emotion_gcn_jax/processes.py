@@ -8,6 +8,7 @@ this is nothing.
 import contextlib
 import os
 import pickle
+import re
 import socket
 import sys
 import time
@@ -26,6 +27,9 @@ T = TypeVar("T")
 _HEARTBEAT_SECONDS = 30
 _JOINING_SECONDS = 300
 _MESSAGE_BYTES = 4096
+
+# What JAX says when an exchange fails, of whatever library does it; what else goes wrong is a process's own.
+_OF_EXCHANGES = re.compile("gloo|nccl|unavailable|deadline_exceeded|heartbeat|coordination|connection", re.IGNORECASE)
 
 
 def join(coordinator: str, count: int, index: int) -> None:
@@ -49,6 +53,8 @@ def join(coordinator: str, count: int, index: int) -> None:
     print(f"process {index} of {count}: waiting for the others at {coordinator}", file=sys.stderr)
     if index:
         _wait_for(host.strip("[]"), int(port), index)
+    else:
+        _check_free(int(port))
     _initialize(coordinator_address=coordinator, num_processes=count, process_id=index)
 
 
@@ -60,7 +66,7 @@ def join_launched() -> None:
     """
     try:
         _initialize()
-    except (ValueError, RuntimeError) as error:
+    except ValueError as error:
         raise UserError(
             f"--distributed is for processes that Slurm, a TPU pod or Open MPI has started, and none of these is found "
             f"({str(error).splitlines()[0]:.200}): name --coordinator, --processes and --process, or leave it out."
@@ -151,8 +157,7 @@ def noticing_deaths() -> Iterator[None]:
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
-        exchange = isinstance(error, jax.errors.JaxRuntimeError) or "Gloo" in str(error)
-        if jax.process_count() == 1 or not exchange:
+        if jax.process_count() == 1 or not _OF_EXCHANGES.search(str(error)):
             raise
         raise UserError(
             f"Another process of this run has ended or cannot be reached, and says itself why "
@@ -175,6 +180,17 @@ def _initialize(**known: Any) -> None:
     jax.distributed.initialize(
         **known, heartbeat_timeout_seconds=_HEARTBEAT_SECONDS, initialization_timeout=_JOINING_SECONDS
     )
+
+
+def _check_free(port: int) -> None:
+    """Raises UserError where the first process cannot listen; JAX itself would end in a segmentation fault."""
+    try:
+        socket.create_server(("", port)).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"The first process cannot listen at port {port} ({getattr(error, 'strerror', None) or error}): end what "
+            f"uses it, or name another port by --coordinator."
+        ) from error
 
 
 def _wait_for(host: str, port: int, index: int) -> None:

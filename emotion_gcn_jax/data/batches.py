@@ -114,7 +114,7 @@ class Stream:
         classes = [np.flatnonzero(known_N & (class_N == number)) for number in range(len(task.outputs))]
         return np.flatnonzero(~known_N), *(rows for rows in classes if len(rows))
 
-    @property
+    @functools.cached_property
     def steps_per_epoch(self) -> int:
         """The number of batches that go once through the split; what does not fill the last is left out of that epoch.
 

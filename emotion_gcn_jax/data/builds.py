@@ -78,6 +78,8 @@ def _read_image(records: Any, ids: np.ndarray, broken: Callable[..., UserError],
     """A stored image as uint8 RGB [H, W, 3]. Orientation tags are ignored: builders store upright images."""
     try:
         encoded = np.frombuffer(records[row]["image"], np.uint8)
+    except (OSError, MemoryError):  # these say nothing of the record
+        raise
     except Exception as error:  # of ArrayRecord, which has checksums, or of the parser of what is in a record
         raise broken(row, str(error), ids[row]) from error
     image = None

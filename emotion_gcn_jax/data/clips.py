@@ -116,7 +116,7 @@ def tracks(split: Split) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
             f"Clips are cut by the columns video and frame, and {split!r} has {', '.join(sorted(split.columns))}: "
             f"choose another dataset, or set config.clip.length to 1."
         )
-    names_N, numbers_N = split.columns["video"], split.columns["frame"].astype(np.int64)
+    names_N, numbers_N = split.columns["video"], split.whole_numbers("frame")
     names, track_of_N = np.unique(names_N, return_inverse=True)
     order_N = np.lexsort((numbers_N, track_of_N))
     same_N = (np.diff(track_of_N[order_N]) == 0) & (np.diff(numbers_N[order_N]) == 0)

@@ -83,6 +83,8 @@ def _scan(features: Mapping[str, Any], records: Any, broken: Callable[[int, str]
 def _record(records: Any, row: int, broken: Callable[[int, str], UserError]) -> Any:
     try:
         return records[row]
+    except (OSError, MemoryError):  # these say nothing of the record
+        raise
     except Exception as error:  # of ArrayRecord, which has checksums, or of the parser of what is in a record
         raise broken(row, str(error)) from error
 

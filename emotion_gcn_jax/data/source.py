@@ -13,6 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from emotion_gcn_jax.errors import UserError, shown
+
+LARGEST_NUMBER = 10_000_000  # of a frame: four days of video; what is above would fill the memory with holes
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Split:
@@ -57,6 +61,25 @@ class Split:
         chosen = np.arange(len(self))[mask_or_indices]
         columns = {name: column[chosen] for name, column in self.columns.items()}
         return dataclasses.replace(self, columns=columns, rows=self.rows[chosen])
+
+    def whole_numbers(self, column: str) -> np.ndarray:
+        """A column of frames' numbers or counts, which may be a user's own: int64 N.
+
+        Raises:
+            UserError: it has something else, or more than LARGEST_NUMBER.
+        """
+        try:
+            numbers_N = self.columns[column].astype(np.int64)
+        except (ValueError, OverflowError) as error:
+            raise UserError(
+                f"Expected whole numbers in the column {column} of {self!r} ({shown(str(error))}): correct it."
+            ) from None
+        if len(numbers_N) and not 0 <= numbers_N.min() <= numbers_N.max() <= LARGEST_NUMBER:
+            raise UserError(
+                f"Expected numbers of 0 to {LARGEST_NUMBER} in the column {column} of {self!r}, and found "
+                f"{numbers_N.min()} to {numbers_N.max()}: correct it."
+            )
+        return numbers_N
 
     def image(self, index: int) -> np.ndarray:
         """Returns an example's image, uint8 RGB [H, W, 3]; raises UserError if it cannot be read."""

@@ -84,24 +84,26 @@ def _with_temperature(task: Classes, labels_N: np.ndarray, answers_NxC: np.ndarr
 
 
 def _with_thresholds(task: Flags, labels_NxF: np.ndarray, answers_NxF: np.ndarray) -> tuple[Flags, dict[str, Any]]:
-    thresholds = tuple(threshold(labels_NxF[:, i], answers_NxF[:, i]) for i in range(len(task.names)))
+    before = task.thresholds or (THRESHOLD,) * len(task.names)
+    thresholds = tuple(threshold(labels_NxF[:, i], answers_NxF[:, i], before[i]) for i in range(len(task.names)))
     tuned = dataclasses.replace(task, thresholds=thresholds)
     scores = [one.metrics(labels_NxF, answers_NxF)["f1_mean"] for one in (task, tuned)]
     return tuned, {"thresholds": list(thresholds), "f1_mean": scores}
 
 
-def threshold(labels_N: np.ndarray, probabilities_N: np.ndarray) -> float:
-    """The probability from which on a flag is best taken for true, by its F1; one half where it is never true.
+def threshold(labels_N: np.ndarray, probabilities_N: np.ndarray, before: float = THRESHOLD) -> float:
+    """The probability from which on a flag is best taken for true, by its F1.
 
     Args:
         labels_N: 1, 0, or -1 for none.
         probabilities_N: float.
+        before: what it stays where the flag is never true.
     """
     known_N = labels_N != NO_FLAG
     order_M = np.argsort(-probabilities_N[known_N], kind="stable")
     sorted_M, is_true_M = probabilities_N[known_N][order_M].astype(np.float64), labels_N[known_N][order_M] == 1
     if not is_true_M.any():
-        return THRESHOLD
+        return before
     f1_M = 2 * np.cumsum(is_true_M) / (is_true_M.sum() + np.arange(1, len(sorted_M) + 1))  # of the first 1, 2, ...
     below_M = np.append(sorted_M[1:], 0.0)
     best = int(np.argmax(np.where(sorted_M > below_M, f1_M, -1)))  # equal probabilities go together

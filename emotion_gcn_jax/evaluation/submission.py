@@ -97,8 +97,8 @@ def _tracks(split: Split) -> list[Track]:
             f"A submission needs the columns video and frame (a track's name, and a frame's number in it), and "
             f"{split!r} has no {' and no '.join(missing)}: choose another dataset or table."
         )
-    frame_N = _whole_numbers(split, "frame")
-    length_N = _whole_numbers(split, _LENGTH) if _LENGTH in split.columns else frame_N
+    frame_N = split.whole_numbers("frame")
+    length_N = split.whole_numbers(_LENGTH) if _LENGTH in split.columns else frame_N
     found = []
     for frames_F, rows_F in clips.tracks(split):
         name = split.columns["video"][rows_F[0]].decode()
@@ -108,11 +108,3 @@ def _tracks(split: Split) -> list[Track]:
         place_T = np.maximum(np.searchsorted(frames_F, numbers_T, side="right") - 1, 0)
         found.append(Track(name, numbers_T, rows_F[place_T], np.isin(numbers_T, frames_F)))
     return found
-
-
-def _whole_numbers(split: Split, column: str) -> np.ndarray:
-    """A column of a build or of a user's table, int64 N."""
-    try:
-        return split.columns[column].astype(np.int64)
-    except ValueError as error:
-        raise UserError(f"Expected whole numbers in the column {column} of {split!r} ({error}): correct it.") from None

@@ -47,7 +47,10 @@ class Flags(Task):
     def __post_init__(self) -> None:
         """Raises UserError for an unknown loss, and for weights and thresholds that are none."""
         one_of(f"loss of {self.name}", self.loss_name, LOSSES)
-        if self.thresholds and (isinstance(self.thresholds, str) or len(self.thresholds) != len(self.names)):
+        are_shares = not isinstance(self.thresholds, str) and all(
+            isinstance(threshold, int | float) and 0 <= threshold <= 1 for threshold in self.thresholds
+        )
+        if self.thresholds and (not are_shares or len(self.thresholds) != len(self.names)):
             raise UserError(
                 f"config.tasks.{self.name}.thresholds must be a probability for each of its {len(self.names)} names, "
                 f"found {self.thresholds!r}: leave it out, emotion-gcn pack fits it."

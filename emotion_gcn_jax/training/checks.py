@@ -65,7 +65,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
 
 def check_clips(config: ml_collections.ConfigDict) -> None:
     """Raises UserError for what clips cannot have, and for recurrent layers without widths."""
-    if not all(units > 0 for units in config.model.recurrent):
+    if not all(isinstance(units, int) and units > 0 for units in config.model.recurrent):
         raise UserError(
             f"config.model.recurrent has the units of the recurrent layers, such as (128, 128), found "
             f"{tuple(config.model.recurrent)}."

@@ -84,7 +84,9 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: PathLike, *, r
     """
     folder = user_path(folder)
     if config.model.dtype == "bfloat16":
-        runtime.use_onednn()
+        runtime.use_onednn()  # before anything asks JAX for its devices
+    if jax.process_index() > 0:
+        runtime.drop_output()  # the first process speaks for all
     config, last = from_first(lambda: workdir.check(config, folder, resume))
     run = everywhere(lambda: prepare(config, last=last))
     with contextlib.ExitStack() as stack:
@@ -169,13 +171,15 @@ def _finish_epoch(
     row = {
         "epoch": step // run.steps_per_epoch,
         "step": step,
-        "train_loss": math.fsum(progress.epoch_losses) / max(len(progress.epoch_losses), 1),
+        "train_loss": math.fsum(progress.epoch_losses) / len(progress.epoch_losses)
+        if progress.epoch_losses
+        else math.nan,
         "learning_rate": float(run.schedule(step - 1)),
         **named,
         **diagnosis,
     }
-    if run.config.training.skip_non_finite:
-        row["skipped_steps"] = len(progress.skipped_steps)
+    counted = {"skipped_steps": len(progress.skipped_steps)} if run.config.training.skip_non_finite else {}
+    row |= counted
     better = progress.record(row, metrics[task][metric])
 
     def save() -> None:
@@ -184,7 +188,7 @@ def _finish_epoch(
         _save_last(run, saved, state, progress, named)
 
     on_first(save)
-    writer.write_scalars(step, {f"validation/{name}": value for name, value in (named | diagnosis).items()})
+    writer.write_scalars(step, {f"validation/{name}": value for name, value in (named | diagnosis).items()} | counted)
     shown = [f"{name} {metrics[task.name][name]:.3f}" for task in run.tasks for name in task.chief]
     tqdm.tqdm.write(
         f"epoch {row['epoch']}/{run.config.training.epochs}: training loss {row['train_loss']:.3f}; validation "

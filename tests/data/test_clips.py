@@ -79,3 +79,10 @@ def test_training_leaves_clips_with_too_many_holes_out():
 def test_what_cannot_be_cut(columns, message):
     with pytest.raises(UserError, match=message):
         Clips(2).of_evaluation(split_of(columns))
+
+
+@pytest.mark.parametrize("number", ["x", "99999999999999999999", "900000000000000", "-3"])
+def test_numbers_of_frames_that_cannot_be_are_refused(number):
+    users = split_of({"video": np.asarray([b"a", b"a"]), "frame": np.asarray([b"1", number.encode()])})
+    with pytest.raises(UserError, match=r"in the column frame of .*: correct it\."):
+        Clips(4).of_evaluation(users)

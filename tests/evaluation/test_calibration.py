@@ -112,6 +112,19 @@ def test_flags_without_labels_keep_their_thresholds():
     assert tasks[1] is flags and fits.keys() == {"mood"}
 
 
+def test_a_flag_without_a_true_label_keeps_its_threshold():
+    flags = Flags(name="seen", names=("hat", "beard"), thresholds=(0.2, 0.3))
+    predictions = predictions_of(np.array([0, 1, 2]), np.eye(3, dtype=np.float32))
+    predictions = dataclasses.replace(
+        predictions,
+        tasks=(MOOD, flags),
+        labels={**predictions.labels, "seen": np.array([[1, -1], [0, -1], [0, 0]])},
+        answers={**predictions.answers, "seen": np.array([[0.9, 0.9], [0.2, 0.9], [0.1, 0.9]])},
+    )
+    tasks, _ = calibration.calibrated(predictions)
+    assert tasks[1].thresholds == (pytest.approx(0.55), 0.3)
+
+
 @pytest.mark.parametrize(
     ("labels", "top", "error"),
     [

@@ -95,8 +95,12 @@ def test_thresholds_of_their_own():
     assert task.table_cells(task.describe(np.array([0.5, 0.25, 0.5]))) == ["AU12 AU4"]
     (read,) = registry.from_dicts(registry.to_dicts((task,)))
     assert read == task
-    with pytest.raises(UserError, match=r"a probability for each of its 3 names, found '0\.5'"):
-        dataclasses.replace(TASK, thresholds="0.5")
+
+
+@pytest.mark.parametrize("thresholds", ["0.5", (0.5, 0.5), ("a", "b", "c"), (0.5, 0.5, np.nan), (0.5, 0.5, 1.5)])
+def test_thresholds_that_are_none(thresholds):
+    with pytest.raises(UserError, match="a probability for each of its 3 names, found"):
+        dataclasses.replace(TASK, thresholds=thresholds)
 
 
 def test_csv_columns():

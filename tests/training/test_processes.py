@@ -1,14 +1,19 @@
 """Several processes as one run: real ones, which are killed, asked to end, and compared with a single one."""
 
 import json
+import signal
+import socket
 import subprocess
 import sys
+import time
 
+import jax
 import pytest
 
 from emotion_gcn_jax import processes
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.parallel import all_devices
+from emotion_gcn_jax.training import interruption
 from tests.training.test_command_line import REPOSITORY
 
 
@@ -35,6 +40,34 @@ def test_a_run_of_two_processes_is_that_of_one():
     assert found["steps"] >= 20 and found["differences"]["2x2"] < 1e-10
 
 
+def test_two_processes_of_the_command_end_together_where_one_is_asked_to(shades, tmp_path):
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+    command = [
+        sys.executable,
+        "train.py",
+        "--config=configs/synthetic_faces.py:resnet_tiny,single_task",
+        "--config.dataset.config=",
+    ]
+    command += [f"--config.dataset.{name}={value}" for name, value in (("name", "shades"), ("data_dir", shades))]
+    command += [f"--config.data.{name}={value}" for name, value in (("batch_size", 8), ("eval_batch_size", 8))]
+    command += ["--config.input.side=32", "--config.training.epochs=9999", "--config.training.patience=0"]
+    command += [f"--workdir={tmp_path}", f"--coordinator=localhost:{port}", "--processes=2"]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": REPOSITORY}
+    with (
+        subprocess.Popen([*command, "--process=0"], **options) as first,
+        subprocess.Popen([*command, "--process=1"], **options) as second,
+    ):
+        while not list((tmp_path / "checkpoints" / "last").glob("[0-9]*")):
+            assert first.poll() is second.poll() is None
+            time.sleep(0.2)
+        second.send_signal(signal.SIGTERM)
+        said = [process.communicate() for process in (first, second)]
+    assert (first.returncode, second.returncode) == (interruption.STATUS, interruption.STATUS), said
+    assert all("asked to end (SIGTERM) and saved at step" in errors for _, errors in said)
+    assert "epoch 1/9999: training loss" in said[0][0] and "epoch" not in said[1][0]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -49,9 +82,33 @@ def test_what_cannot_be_joined_is_answered_with_a_sentence(words, message):
         processes.join(*words)
 
 
+def test_a_port_that_is_in_use_is_told_to_the_first_process():
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(
+            UserError, match=rf"The first process cannot listen at port {port} \(.*\): end what uses it"
+        ):
+            processes.join(f"localhost:{port}", 2, 0)
+
+
 def test_without_a_launcher_a_sentence_says_what_to_name():
     with pytest.raises(UserError, match=r"none of these is found .*name --coordinator, --processes and --process"):
         processes.join_launched()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_of_another"),
+    [
+        ("UNKNOWN: Gloo all-reduce failed: Connection closed by peer", True),
+        ("UNAVAILABLE: heartbeat timeout", True),
+        ("RESOURCE_EXHAUSTED: Out of memory while trying to allocate", False),
+    ],
+)
+def test_only_a_failed_exchange_is_taken_for_anothers_end(monkeypatch, said, is_of_another):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    expected = UserError if is_of_another else jax.errors.JaxRuntimeError
+    with pytest.raises(expected), processes.noticing_deaths():
+        raise jax.errors.JaxRuntimeError(said)
 
 
 def test_in_a_single_process_nothing_is_exchanged():
