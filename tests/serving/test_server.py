@@ -1,4 +1,5 @@
 import concurrent.futures
+import functools
 import io
 import os
 import re
@@ -187,10 +188,14 @@ def test_mistakes_are_one_sentence(words, sentence, tmp_path, capsys, monkeypatc
 def test_an_interrupt_ends_it_cleanly(tmp_path):
     (tmp_path / "about.json").write_text("{}")
     command = [sys.executable, "-m", "emotion_gcn_jax.cli", "serve", "--port=0", f"--static={tmp_path}"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    ) as process:
+    # What runs the tests in the background may have made them deaf to interrupts, and so their children.
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": os.environ}
+    process = subprocess.Popen(command, preexec_fn=heed, **options)
+    try:
         assert process.stdout.readline().startswith("open http://127.0.0.1:")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 0 and "ended" in out and not err

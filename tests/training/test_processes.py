@@ -54,15 +54,16 @@ def test_two_processes_of_the_command_end_together_where_one_is_asked_to(shades,
     command += ["--config.input.side=32", "--config.training.epochs=9999", "--config.training.patience=0"]
     command += [f"--workdir={tmp_path}", f"--coordinator=localhost:{port}", "--processes=2"]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": REPOSITORY}
-    with (
-        subprocess.Popen([*command, "--process=0"], **options) as first,
-        subprocess.Popen([*command, "--process=1"], **options) as second,
-    ):
+    first, second = (subprocess.Popen([*command, f"--process={number}"], **options) for number in range(2))
+    try:
         while not list((tmp_path / "checkpoints" / "last").glob("[0-9]*")):
             assert first.poll() is second.poll() is None
             time.sleep(0.2)
         second.send_signal(signal.SIGTERM)
-        said = [process.communicate() for process in (first, second)]
+        said = [process.communicate(timeout=120) for process in (first, second)]
+    finally:
+        first.kill()
+        second.kill()
     assert (first.returncode, second.returncode) == (interruption.STATUS, interruption.STATUS), said
     assert all("asked to end (SIGTERM) and saved at step" in errors for _, errors in said)
     assert "epoch 1/9999: training loss" in said[0][0] and "epoch" not in said[1][0]
