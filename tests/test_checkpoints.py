@@ -9,7 +9,20 @@ from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.errors import UserError
 
-META = {"config": {"model": {"trunk": "densenet_tiny", "hidden": [], "dropout": 0.0, "embedding": 0}}}
+META = {
+    "config": {
+        "model": {
+            "trunk": "densenet_tiny",
+            "hidden": [],
+            "dropout": 0.0,
+            "embedding": 0,
+            "recurrent": [],
+            "reset": "after",
+            "bidirectional": False,
+        },
+        "clip": {"length": 1, "min_present": 0.75},
+    }
+}
 
 
 def variables(number):

@@ -104,9 +104,10 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
             super().download_and_prepare(**options)
             return
         folder = pathlib.Path(self.data_path).parent
+        root = folder.parents[1] if self.builder_config else folder.parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = locked(folder / ".lock")
+            root.mkdir(parents=True, exist_ok=True)
+            lock = locked(root / f".{'_'.join(folder.relative_to(root).parts)}.lock")
         except OSError as error:
             raise SystemExit(str(cannot_write(folder, error))) from None
         with lock as is_mine:

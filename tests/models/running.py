@@ -20,8 +20,8 @@ def tasks_of(model, vocabulary=None):
 def create(trunk, model, *, vocabulary=None, **options):
     """A preset on a trunk."""
     preset = presets.preset(model)
-    neck = {"hidden": preset.hidden, "dropout": preset.dropout, "embedding": preset.embedding}
-    options = {"head": preset.head, "readout": presets.readout(trunk, model), **neck, **options}
+    between = {name: getattr(preset, name) for name in ("hidden", "dropout", "embedding", "recurrent")}
+    options = {"head": preset.head, "readout": presets.readout(trunk, model), **between, **options}
     return emotion_net.create_model(trunk, tasks_of(model, vocabulary), **options)
 
 

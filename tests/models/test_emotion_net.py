@@ -168,7 +168,7 @@ def test_only_a_graph_reads_densenets_maximum():
     found = {(t, m): presets.readout(t, m) for t in trunks for m in presets.PRESETS}
     graphs = {("densenet121", "emotion_gcn"), ("densenet121", "emotion_gcn_au")}
     assert {pair for pair, readout in found.items() if readout == "max"} == graphs
-    flattened = {(t, m) for t in trunks for m in ("mt_vgg", "mt_arcvgg")}
+    flattened = {(t, m) for t in trunks for m in ("mt_vgg", "mt_arcvgg", "mt_vgg_rnn")}
     assert {pair for pair, readout in found.items() if readout == "flatten"} == flattened
     assert set(found.values()) == {"max", "average", "flatten"}
 

@@ -127,9 +127,8 @@ def test_a_mistake_stops_the_build_with_a_sentence(name, text, sentence, tmp_pat
 def test_a_second_process_that_builds_the_same_is_told(tmp_path):
     builder = OneFace(data_dir=tmp_path)
     folder = tmp_path / "one_face" / "grey"
-    folder.mkdir(parents=True)
     program = (
-        f"import fcntl, time; f = open({str(folder / '.lock')!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX); "
+        f"import fcntl, time; f = open({str(tmp_path / '.one_face_grey.lock')!r}, 'a'); fcntl.flock(f, fcntl.LOCK_EX); "
         f"print(flush=True); time.sleep(99)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other:

@@ -134,12 +134,12 @@ def _per_device(name):
 
 
 def _summed_gradients(monkeypatch):
-    lax = types.SimpleNamespace(pmean=jax.lax.psum, axis_index=jax.lax.axis_index)
+    lax = types.SimpleNamespace(pmean=jax.lax.psum, psum=jax.lax.psum, axis_index=jax.lax.axis_index)
     monkeypatch.setattr(steps, "lax", lax)
 
 
 def _augmentation_by_local_position(monkeypatch):
-    lax = types.SimpleNamespace(pmean=jax.lax.pmean, axis_index=lambda axis_name: 0)
+    lax = types.SimpleNamespace(pmean=jax.lax.pmean, psum=jax.lax.psum, axis_index=lambda axis_name: 0)
     monkeypatch.setattr(steps, "lax", lax)
 
 
