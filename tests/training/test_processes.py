@@ -1,6 +1,7 @@
 """Runs in one process and in several that are killed or asked to end; test_step.py has the steps of several."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -48,7 +49,9 @@ def test_two_processes_of_the_command_end_together_where_one_is_asked_to(shades,
     command += [f"--config.data.{name}={value}" for name, value in (("batch_size", 8), ("eval_batch_size", 8))]
     command += ["--config.input.side=32", "--config.training.epochs=9999", "--config.training.patience=0"]
     command += [f"--workdir={tmp_path}", f"--coordinator=localhost:{port}", "--processes=2"]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": REPOSITORY}
+    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}  # one device each
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options = {**pipes, "text": True, "cwd": REPOSITORY, "env": environment}
     first, second = (subprocess.Popen([*command, f"--process={number}"], **options) for number in range(2))
     try:
         while not list((tmp_path / "checkpoints" / "last").glob("[0-9]*")):
