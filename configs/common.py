@@ -14,7 +14,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
 
     Args:
         arg: "trunk,model": what a config file is given as `configs/NAME.py:TRUNK,MODEL`. The model is one of
-            presets.PRESETS, and sets the tasks, the readout, the neck, what it knows of time, and the head.
+            presets.PRESETS, and sets the tasks, the readout, the neck, what it hears and knows of time, and the head.
     """
     trunk, _, model = arg.partition(",")
     trunk, model = trunk or "densenet121", model or "emotion_gcn"
@@ -77,6 +77,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.recurrent = preset.recurrent  # units of recurrent layers over the frames of clips; () is none
     config.model.reset = "after"  # where their reset gate acts: after the product, as in torch, or before it
     config.model.bidirectional = False  # whether they look ahead, too
+    config.model.hearing = preset.hearing  # a trunk of its own for the sound around a frame; "" hears nothing
+    config.model.hearing_width = 512  # of the fully connected layer after it, beside what is seen
     config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time

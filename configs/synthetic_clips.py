@@ -3,20 +3,26 @@
     tfds build tfds_builders/synthetic_faces --config=clips
     python train.py --config=configs/synthetic_clips.py:mt_res --workdir=runs/mt_res
     python train.py --config=configs/synthetic_clips.py:mt_res_rnn --config.init.trunk=runs/mt_res --workdir=runs/rnn
+    python train.py --config=configs/synthetic_clips.py:mt_audio_rnn --workdir=runs/audio
+    python train.py --config=configs/synthetic_clips.py:mt_av_rnn --config.init.trunk=runs/mt_res --workdir=runs/av
 
-A trunk may follow, mt_res_rnn,resnet50. The default is a small one, and so is the recurrent layer. Valence and
-arousal can be told in time only (tfds_builders/synthetic_faces/README.md); docs/affwild2_mtl.md says what was measured.
+A trunk may follow, mt_res_rnn,resnet50. The default is a small one, and so are the recurrent layer and what hears.
+Valence and arousal can be told in time only, or arousal by the tone (tfds_builders/synthetic_faces/README.md);
+docs/affwild2_mtl.md says what was measured.
 """
 
 import ml_collections
 
 from configs import common
+from emotion_gcn_jax.presets import NO_TRUNK, preset
 
 
 def get_config(arg: str = "mt_res_rnn") -> ml_collections.ConfigDict:
     """`arg` is "model" or "model,trunk"."""
     model, _, trunk = arg.partition(",")
-    config = common.get_config(f"{trunk or 'resnet_tiny'},{model or 'mt_res_rnn'}")
+    model = model or "mt_res_rnn"
+    sees = preset(model).trunk != NO_TRUNK
+    config = common.get_config(f"{trunk or ('resnet_tiny' if sees else NO_TRUNK)},{model}")
 
     config.dataset.name = "synthetic_faces"
     config.dataset.config = "clips"
@@ -29,7 +35,12 @@ def get_config(arg: str = "mt_res_rnn") -> ml_collections.ConfigDict:
         config.clip.length = 12
         config.data.batch_size = config.data.eval_batch_size = 72  # frames of 6 clips
         config.model.recurrent = (32,)
-        config.optimizer.rates = "trunk=0.1"  # which has learnt from single frames: six heads a batch teach it little
+        if sees:  # with what has learnt from single frames: six heads a batch teach a trunk little
+            config.optimizer.rates = "trunk=0.1"
+    if config.model.hearing:
+        config.model.hearing, config.model.hearing_width = "vgg_tiny", 64
+        # Faces are seen as by mt_res_rnn, so that the sound is all that differs.
+        config.model.readout, config.model.hidden, config.model.dropout = "average", (), 0.0
 
     config.optimizer.name = "adamw"
     config.optimizer.learning_rate = 2e-3

@@ -42,6 +42,8 @@ _LATER: dict[str, dict[str, Any]] = {
         "recurrent": [],
         "reset": "after",
         "bidirectional": False,
+        "hearing": "",
+        "hearing_width": 512,
     },
     "augmentation": {
         "grey_probability": 0.0,

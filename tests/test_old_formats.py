@@ -15,7 +15,10 @@ from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import starting_point
 from tests.stored_runs import FORMATS, expected_of, run_of
 
-LATER_PARTS = {"hidden": [], "dropout": 0.0, "embedding": 0, "recurrent": [], "reset": "after", "bidirectional": False}
+LATER_PARTS = {
+    **{"hidden": [], "dropout": 0.0, "embedding": 0, "recurrent": [], "reset": "after", "bidirectional": False},
+    **{"hearing": "", "hearing_width": 512},
+}
 """Of a model: fields that format 2 has got since."""
 
 SIZES = [(32, 32), (40, 36), (64, 80)]

@@ -69,8 +69,22 @@ class EmotionModel:
 
     @functools.cached_property
     def _started(self) -> tuple[str, engines.Engine]:
+        self.check_judges_images()
         with model_file.description(self._name):
             return engines.start(self._asked_for, self.module, self.variables, self.tasks, self.input)
+
+    @property
+    def hears(self) -> bool:
+        """Whether it takes sound with every image."""
+        return self.module.hearing is not None
+
+    def check_judges_images(self) -> None:
+        """Raises UserError for a model that hears: without its sound no image can be judged, exported or explained."""
+        if self.hears:
+            raise UserError(
+                f"{self._name} hears (config.model.hearing), and predict, explain, export and serve have images alone: "
+                f"judge it by emotion-gcn evaluate on a dataset with sound, or use a model that only sees."
+            )
 
     @property
     def engine(self) -> str:
@@ -89,8 +103,9 @@ class EmotionModel:
             `model(images).expression`. task.answer makes probabilities of classes' and flags'.
 
         Raises:
-            UserError: the images are not such an array.
+            UserError: the images are not such an array, or the model hears.
         """
+        self.check_judges_images()
         shape: tuple[int, ...] = getattr(images_BxHxWxC, "shape", ())
         dtype = getattr(images_BxHxWxC, "dtype", np.dtype(object))
         channels = self.input.channels

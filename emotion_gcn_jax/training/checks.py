@@ -36,6 +36,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("data.threads", 0, 256),
         ("model.dropout", 0, 0.999),
         ("model.embedding", 0, unlimited),
+        ("model.hearing_width", 1, unlimited),
         ("clip.length", 1, 10_000),
         ("clip.min_present", 0, 1),
         ("optimizer.learning_rate", 0, unlimited),

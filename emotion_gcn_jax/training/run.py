@@ -18,7 +18,7 @@ from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError, extra
-from emotion_gcn_jax.evaluation.evaluator import predict_step
+from emotion_gcn_jax.evaluation.evaluator import check_sound, predict_step
 from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.graph.nodes import nodes_of, targets
 from emotion_gcn_jax.models import emotion_net
@@ -100,9 +100,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     """
     tasks = registry.from_config(config.tasks)
     checks.check_numbers(config)
-    emotion_net.check_names(
-        config.model.trunk, config.model.head, config.model.readout, config.model.dtype, config.model.reset
-    )
+    emotion_net.check_names(*(config.model[part] for part in ("trunk", "head", "readout", "dtype", "reset", "hearing")))
     checks.selection_metric(config, tasks)
     devices = _devices(config.training.devices)
     train_loader, eval_loader = _loaders(config, len(devices))
@@ -110,6 +108,9 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     augmentation.check_side(config.input.side)
     start = {} if last else starting_point.read(config, tasks)
     data = open_data(config, tasks)
+    if config.model.hearing:
+        check_sound(data.train)
+        check_sound(data.validation)
     checks.check_labelled(tasks, {task.name: data.labels(task.name) for task in tasks})
     checks.check_selectable(config, tasks, data.validation)
     tasks = tuple(task.fitted(data.labels(task.name), data.train.dataset) for task in tasks)
@@ -209,8 +210,9 @@ def _loaders(config: ml_collections.ConfigDict, device_count: int) -> tuple[Load
         checks.check_divisible(field, config.data[field], device_count, config.clip.length)
     inputs, clips = Input.from_dict(config.input), Clips(**config.clip)
     share = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    more: Any = {"hears": bool(config.model.hearing), "clips": clips, **share}
     sizes = config.data.batch_size, config.data.eval_batch_size
-    of_training, of_evaluation = (Loader(inputs, size, config.data.threads, clips=clips, **share) for size in sizes)
+    of_training, of_evaluation = (Loader(inputs, size, config.data.threads, **more) for size in sizes)
     if config.data.mask_damaged:
         of_training = dataclasses.replace(of_training, masked=set())
     return of_training, of_evaluation

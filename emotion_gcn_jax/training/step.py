@@ -18,6 +18,7 @@ from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_key
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.models.hearing import Sound
 from emotion_gcn_jax.parallel import AXIS
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import optimizer, parts
@@ -128,7 +129,7 @@ def train_step(
 
     Args:
         state: the same on every device.
-        batch: "image" uint8 B x S x S x C, and every task's labels by its name.
+        batch: "image" uint8 B x S x S x C, every task's labels by its name and, for a model that hears, its sound.
         model: built with axis_name=AXIS.
         tx: the optimiser.
         options: tasks, augmentation, moving average.
@@ -139,7 +140,7 @@ def train_step(
         and the norms of the new parameters and running statistics. Where one of these is not finite, the state stays
         as it was.
     """
-    images = prepare_images(batch["image"], model, options, state.step)
+    images, sound = prepare_images(batch["image"], model, options, state.step), Sound.of(batch)
     labels = {task.name: batch[task.name] for task in options.tasks}
     if options.augmentation.mixup:
         images, labels = mix(images, labels, options, state.step)
@@ -149,9 +150,8 @@ def train_step(
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
         variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
-        result: Any = model.apply(
-            variables, images, train=True, clip_length=options.clip_length, mutable=["batch_stats"], rngs=rngs
-        )
+        how: Any = {"clip_length": options.clip_length, "sound": sound, "mutable": ["batch_stats"], "rngs": rngs}
+        result: Any = model.apply(variables, images, train=True, **how)
         outputs, updated = result
         losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
         weighted = [task.weight * losses[task.name] for task in tasks]
