@@ -72,7 +72,7 @@ def check_installed() -> None:
 
 
 class _Samples:
-    """The samples of a file's first sound track piece by piece, float32 in one channel at RATE.
+    """The samples of a file's first sound track piece by piece, float64 in one channel at RATE.
 
     Attributes:
         count: so many have come.
@@ -110,7 +110,8 @@ class _Samples:
             return
         for made in resampled:
             # FFmpeg's own mixture into one channel makes two equal ones louder, by the square root of 2.
-            samples_N = made.to_ndarray().mean(axis=0)
+            # Files of floating point can hold what is no number.
+            samples_N = np.nan_to_num(made.to_ndarray().astype(np.float64), posinf=0, neginf=0).mean(axis=0)
             if self._early:
                 self._early, samples_N = max(0, self._early - len(samples_N)), samples_N[self._early :]
             yield self._counted(samples_N)
@@ -129,8 +130,8 @@ class _Samples:
             self._early = round(-gap * RATE)
             return
         for _ in range(round(gap * RATE) // RATE):
-            yield self._counted(np.zeros(RATE, np.float32))
-        yield self._counted(np.zeros(round(gap * RATE) % RATE, np.float32))
+            yield self._counted(np.zeros(RATE))
+        yield self._counted(np.zeros(round(gap * RATE) % RATE))
 
     def _counted(self, samples_N: np.ndarray) -> np.ndarray:
         self.count += len(samples_N)

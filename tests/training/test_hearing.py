@@ -20,7 +20,7 @@ from emotion_gcn_jax.models.hearing import Hearing, Sound
 from emotion_gcn_jax.models.recurrent import Recurrent
 from emotion_gcn_jax.parallel import AXIS
 from emotion_gcn_jax.sound import mel
-from emotion_gcn_jax.training import datasets, loop
+from emotion_gcn_jax.training import checks, datasets, loop
 from tests.plain_trunk import Plain
 from tests.training import stepping
 from tests.training.stepping import largest_difference
@@ -147,3 +147,10 @@ def test_a_dataset_without_sound_is_refused_before_anything_is_written(hearing_c
     with pytest.raises(UserError, match=r"^The model hears \(config.model.hearing\), and Split.* has no sound: build"):
         loop.train_and_evaluate(config("plain"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_mixed_images_have_no_sound(hearing_config):
+    config = hearing_config[0]("plain")
+    config.clip.length, config.augmentation.mixup = 1, 0.2
+    with pytest.raises(UserError, match=r"^config.augmentation.mixup=0.2 mixes images and no sounds, and the model"):
+        checks.check_numbers(config)
