@@ -16,6 +16,7 @@ import grain
 import numpy as np
 
 from emotion_gcn_jax.data.clips import SINGLE_IMAGES, Clips, Windows
+from emotion_gcn_jax.data.features import Features, of_example
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
@@ -24,6 +25,9 @@ from emotion_gcn_jax.tasks.registry import Tasks, read_labels
 from emotion_gcn_jax.trees import Batch
 
 T = TypeVar("T")
+
+FEATURES = "features"
+"""What a batch has in the place of "image" if features are stored."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Loader:
         process_count: number of equal shares.
         hears: whether the batches have the sounds around the examples, too.
         clips: how tracks are cut where the loader evaluates; training's streams have their own.
+        features: where they are given, the batches have them in the place of images; `features.check` has found them
+            to be of every split.
         masked: what is said of training examples that cannot be read is put into it, and they stand in their batches as
             black images without labels; None raises instead.
     """
@@ -49,6 +55,7 @@ class Loader:
     process_count: int = 1
     hears: bool = False
     clips: Clips = SINGLE_IMAGES
+    features: tuple[Features, ...] = ()
     masked: set[str] | None = None
 
     def __post_init__(self) -> None:
@@ -69,17 +76,27 @@ class Loader:
     def example(self, split: Split, row: int) -> Batch:
         """What the network looks at, and listens to: an example's "image", and "sound" and "heard" if it `hears`.
 
+        With stored features there are these, float32 D, instead of the image.
+
         Raises:
             UserError: they cannot be read.
         """
-        image = self.input.fit(split.image(row))
-        return {"image": image, **(_sound(split.sound(row)) if self.hears else {})}
+        seen: Batch
+        if self.features:
+            seen = {FEATURES: of_example(self.features, split, row)}
+        else:
+            seen = {"image": self.input.fit(split.image(row))}
+        return {**seen, **(_sound(split.sound(row)) if self.hears else {})}
 
     @property
     def nothing(self) -> Batch:
         """What stands in the place of an example that is not there: a black image without sound."""
-        black = np.zeros((self.input.side, self.input.side, self.input.channels), np.uint8)
-        return {"image": black, **(_sound(None) if self.hears else {})}
+        seen: Batch
+        if self.features:
+            seen = {FEATURES: np.zeros(self.features[0].values_NxD.shape[1], np.float32)}
+        else:
+            seen = {"image": np.zeros((self.input.side, self.input.side, self.input.channels), np.uint8)}
+        return {**seen, **(_sound(None) if self.hears else {})}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

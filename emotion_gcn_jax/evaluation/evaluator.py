@@ -9,7 +9,7 @@ import numpy as np
 from flax import traverse_util
 from jax import lax
 
-from emotion_gcn_jax.data.batches import Loader, eval_batches, eval_rows
+from emotion_gcn_jax.data.batches import FEATURES, Loader, eval_batches, eval_rows
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
@@ -116,7 +116,7 @@ def predict_step(
 
     Args:
         variables: "params", "batch_stats" and "constants", the same on every device.
-        batch: "image" uint8 B x S x S x C and, for a model that hears, its sound.
+        batch: "image" uint8 B x S x S x C, or stored "features" float32 B x D, and, for a model that hears, its sound.
         model: the model.
         tasks: what it predicts.
         inputs: what the network sees of an image.
@@ -129,11 +129,13 @@ def predict_step(
         of the whole global batch on every device.
     """
 
-    def run(images: jax.Array) -> Any:
+    def run(images: jax.Array, forward: Any = model.__call__) -> Any:
         how: Any = {"clip_length": clip_length, "sound": Sound.of(batch), "mutable": [OBSERVED]}
-        return model.apply(variables, images, train=False, **how)
+        return model.apply(variables, images, train=False, method=forward, **how)
 
-    if ten_crop:
+    if FEATURES in batch:
+        outputs, shown = run(batch[FEATURES], model.judge)
+    elif ten_crop:
         of_views, _ = lax.map(run, inputs.ten_views(batch["image"], model.param_dtype))
         outputs, shown = jax.tree.map(lambda output_10xBxW: output_10xBxW.mean(0), of_views), {}
     else:

@@ -26,6 +26,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models.bregnext import BReGNeXt
@@ -88,7 +89,11 @@ DTYPES: dict[str, Dtype] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "f
 
 
 class EmotionNet(nn.Module):
-    """One face image, or each frame of a clip, perhaps with its sound, to the raw outputs of every task."""
+    """One face image, or each frame of a clip, perhaps with its sound, to the raw outputs of every task.
+
+    Attributes:
+        is_trunk_frozen: whether training leaves the trunk as it is.
+    """
 
     trunk: nn.Module
     head: nn.Module
@@ -97,6 +102,7 @@ class EmotionNet(nn.Module):
     neck: nn.Module | None = None
     time: Recurrent | None = None
     hearing: Hearing | None = None
+    is_trunk_frozen: bool = False
 
     def __call__(
         self, images_BxHxWxC: jax.Array, train: bool = False, clip_length: int = 1, sound: Sound | None = None
@@ -111,8 +117,19 @@ class EmotionNet(nn.Module):
                 images are clips of one frame.
             sound: around every image; for models with `hearing`, which cannot do without, alone.
         """
+        return self.judge(self.features(images_BxHxWxC, train), train, clip_length, sound)
+
+    def features(self, images_BxHxWxC: jax.Array, train: bool = False) -> jax.Array:
+        """Runs trunk and readout: B x D, in the parameters' dtype. A frozen trunk is as in evaluation, always."""
         trunk: Any = self.trunk
-        features_BxD = READOUTS[self.readout](trunk(images_BxHxWxC, train), getattr(trunk, "ACTIVATION", "none"))
+        map_BxHxWxD = trunk(images_BxHxWxC, train and not self.is_trunk_frozen)
+        features_BxD = READOUTS[self.readout](map_BxHxWxD, getattr(trunk, "ACTIVATION", "none"))
+        return (lax.stop_gradient(features_BxD) if self.is_trunk_frozen else features_BxD).astype(self.param_dtype)
+
+    def judge(
+        self, features_BxD: jax.Array, train: bool = False, clip_length: int = 1, sound: Sound | None = None
+    ) -> Outputs:
+        """Runs what follows on the features of images, or on stored ones; arguments are those of the whole."""
         features_BxD = features_BxD.astype(self.param_dtype)
         if self.neck is not None:
             features_BxD = self.neck(features_BxD, train)

@@ -12,6 +12,7 @@ import ml_collections
 import numpy as np
 
 from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax.data import features
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.data.batches import Loader
 from emotion_gcn_jax.data.clips import Clips
@@ -28,7 +29,7 @@ from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import checks, optimizer, parts, starting_point
 from emotion_gcn_jax.training.datasets import RunData, open_data
-from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step
+from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step, trained_of
 
 with extra("train", "training"):
     from clu import parameter_overview
@@ -118,7 +119,8 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     constants = starting_point.constants(checkpoints.read(last).variables if last else start)
     if config.model.head == "graph" and not constants:
         constants = graph_constants(config, tasks, data)
-    model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS)
+    frozen = config.model.frozen_trunk or bool(train_loader.features)
+    model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS).clone(is_trunk_frozen=frozen)
     variables = emotion_net.init_variables(
         model,
         config.training.seed,
@@ -127,6 +129,10 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         constants=constants,
     )
     variables = starting_point.replace(variables, start)
+    if train_loader.features:
+        used = checkpoints.read(last).variables if last else variables
+        trunk = features.trunk_of(config, train_loader.input.to_dict(), used)
+        features.check(train_loader.features, [*(stream.split for stream in data.streams), data.validation], trunk)
 
     steps_per_epoch = data.streams[0].steps_per_epoch
     total_steps = steps_per_epoch * config.training.epochs
@@ -134,7 +140,8 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     undecayed = [f"head/{task.name}" for task in tasks if task.takes_cosines]
     tx = optimizer.create_optimizer(config.optimizer, schedule, undecayed)
     l2 = parts.read(config.optimizer.l2, "optimizer.l2")
-    parts.sum_of_squares(variables["params"], l2)  # names unknown parts now, and not when the first step is compiled
+    # This names unknown parts now, and not when the first step is compiled.
+    parts.sum_of_squares(trained_of(variables["params"], frozen), l2)
     options = StepOptions(
         tasks=tasks,
         input=train_loader.input,
@@ -165,7 +172,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
             inputs=eval_loader.input,
             clip_length=config.clip.length,
         ),
-        initial_state=create_state(variables, tx, with_ema=config.training.ema_decay > 0),
+        initial_state=create_state(variables, tx, with_ema=config.training.ema_decay > 0, is_trunk_frozen=frozen),
     )
 
 
@@ -210,7 +217,8 @@ def _loaders(config: ml_collections.ConfigDict, device_count: int) -> tuple[Load
         checks.check_divisible(field, config.data[field], device_count, config.clip.length)
     inputs, clips = Input.from_dict(config.input), Clips(**config.clip)
     share = {"process_index": jax.process_index(), "process_count": jax.process_count()}
-    more: Any = {"hears": bool(config.model.hearing), "clips": clips, **share}
+    stored = tuple(features.read(folder.strip()) for folder in config.data.features.split(",") if folder.strip())
+    more: Any = {"hears": bool(config.model.hearing), "clips": clips, "features": stored, **share}
     sizes = config.data.batch_size, config.data.eval_batch_size
     of_training, of_evaluation = (Loader(inputs, size, config.data.threads, **more) for size in sizes)
     if config.data.mask_damaged:
