@@ -48,7 +48,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.data.eval_batch_size = 64
     config.data.threads = 4  # host threads that decode and resize
     config.data.features = ""  # folders of emotion-gcn features, with commas: train on them, and run no trunk
-    config.data.mask_damaged = False  # train without the images that cannot be read, instead of stopping at the first
+    config.data.mask_damaged = False  # leave out images that cannot be read, instead of stopping at the first
 
     config.clip = ml_collections.ConfigDict()
     config.clip.length = preset.clip_length  # successive frames of one track, as many rows of a batch; 1: single images

@@ -102,7 +102,7 @@ def test_configs_of_format_1_have_todays_fields(trunk, name, readout, head, task
     assert config["model"] == {**parts, "dtype": "float32", "remat": False}
     assert config["clip"]["length"] == 1
     assert (config["input"]["side"], config["input"]["resize"], config["input"]["channels"]) == (112, "area", 3)
-    assert config["data"] == {"threads": 4, "mask_damaged": False} and "loss" not in config
+    assert config["data"] == {"threads": 4, "mask_damaged": False, "features": ""} and "loss" not in config
     assert config["dataset"]["require"] == "all" and config["dataset"]["folds"] == 0
     assert list(config["tasks"]) == tasks
     assert config["tasks"]["expression"]["class_weights"] == "1,1,1,1,1,1,2"

@@ -29,6 +29,9 @@ T = TypeVar("T")
 FEATURES = "features"
 """What a batch has in the place of "image" if features are stored."""
 
+READABLE = "readable"
+"""Whether there is an image at all, in evaluation's batches where others are masked."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Loader:
@@ -44,8 +47,8 @@ class Loader:
         clips: how tracks are cut where the loader evaluates; training's streams have their own.
         features: where they are given, the batches have them in the place of images; `features.check` has found them
             to be of every split.
-        masked: what is said of training examples that cannot be read is put into it, and they stand in their batches as
-            black images without labels; None raises instead.
+        masked: what is said of examples that cannot be read is put into it, and they stand in their batches as black
+            images: in training without labels, in evaluation with READABLE false. None raises instead.
     """
 
     input: Input
@@ -220,7 +223,8 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[Batch]:
         loader: how batches are made.
 
     Returns:
-        "image" and, if the loader `hears`, "sound" and "heard", as `train_batch` has them.
+        "image" and, if the loader `hears`, "sound" and "heard", as `train_batch` has them; READABLE, bool B, if the
+        loader masks what cannot be read.
 
     Raises:
         UserError: the split is empty; while iterating, an image cannot be read.
@@ -231,8 +235,8 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[Batch]:
 
     def batch_at(step: int) -> Batch:
         places = loader.share(np.arange(step * loader.batch_size, (step + 1) * loader.batch_size))
-        examples = [loader.example(split, row) for row in rows_M[places[places < len(rows_M)]]]
-        return _stacked([*examples, *[loader.nothing] * (len(places) - len(examples))])
+        examples = [_judged(loader, split, row) for row in rows_M[places[places < len(rows_M)]]]
+        return _stacked([*examples, *[_judged(loader, split, None)] * (len(places) - len(examples))])
 
     return _compute_ahead(batch_at, range(-(-len(rows_M) // loader.batch_size)), loader.threads)
 
@@ -248,6 +252,19 @@ def eval_rows(split: Split, loader: Loader) -> Windows:
         return np.arange(len(split)), np.ones(len(split), bool)
     rows_KxT, fresh_KxT = loader.clips.of_evaluation(split)
     return rows_KxT.ravel(), fresh_KxT.ravel()
+
+
+def _judged(loader: Loader, split: Split, row: int | None) -> Batch:
+    """An example of evaluation; None is what fills a batch up."""
+    is_readable = row is not None
+    try:
+        example = loader.nothing if row is None else loader.example(split, row)
+    except UserError as error:
+        if loader.masked is None:
+            raise
+        loader.masked.add(str(error))
+        example, is_readable = loader.nothing, False
+    return example if loader.masked is None else {**example, READABLE: np.bool_(is_readable)}
 
 
 def _example(loader: Loader, stream: Stream, row: int, is_fresh: bool) -> Batch:

@@ -9,7 +9,7 @@ import numpy as np
 from flax import traverse_util
 from jax import lax
 
-from emotion_gcn_jax.data.batches import FEATURES, Loader, eval_batches, eval_rows
+from emotion_gcn_jax.data.batches import FEATURES, READABLE, Loader, eval_batches, eval_rows
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
@@ -141,6 +141,7 @@ def predict_step(
     else:
         outputs, shown = run(inputs.view(batch["image"], model.param_dtype))
     observed = traverse_util.flatten_dict(dict(shown.get(OBSERVED, {})), sep="/")
+    observed |= {name: batch[name] for name in (READABLE,) if name in batch}
     return lax.all_gather(engines.answers_of(outputs, tasks) | observed, AXIS, tiled=True)
 
 
@@ -157,15 +158,21 @@ def evaluate(
         loader: its batch must be one that `answers` takes.
 
     Returns:
-        Answers and labels of every example, in the split's order.
+        Answers and labels of every example, in the split's order; without those that the loader has masked.
 
     Raises:
-        UserError: an answer is not finite, or an image cannot be read.
+        UserError: an answer is not finite, or an image, or with masking every image, cannot be read.
     """
     collected = [answers(batch) for batch in eval_batches(split, loader)]
     rows_M, counts_M = eval_rows(split, loader)
     place_N = np.flatnonzero(counts_M)[np.argsort(rows_M[counts_M])]
     rows = {name: np.concatenate([part[name] for part in collected])[place_N] for name in collected[0]}
+    if READABLE in rows and not rows[READABLE].all():
+        split = split.select(rows[READABLE])
+        rows = {name: row[rows[READABLE]] for name, row in rows.items()}
+    rows.pop(READABLE, None)
+    if not len(split):
+        raise UserError(f"No image of {split!r} can be read: build it again, or choose another split.")
     if not all(np.isfinite(row).all() for row in rows.values()):
         raise UserError(
             f"The model's predictions on {split!r} are not finite: it diverged; train it with a lower "

@@ -129,6 +129,7 @@ def _train(
                 raise from_first(stopped) from None
             if epoch_ends:
                 _finish_epoch(run, saved, writer, state, progress, step)
+                log.say_masked()  # evaluation may have met some
             elif saves:
                 on_first(functools.partial(_save_last, run, saved, state, progress, {}))
             if asked_to_end:

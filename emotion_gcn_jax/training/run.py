@@ -222,7 +222,8 @@ def _loaders(config: ml_collections.ConfigDict, device_count: int) -> tuple[Load
     sizes = config.data.batch_size, config.data.eval_batch_size
     of_training, of_evaluation = (Loader(inputs, size, config.data.threads, **more) for size in sizes)
     if config.data.mask_damaged:
-        of_training = dataclasses.replace(of_training, masked=set())
+        masked: set[str] = set()
+        of_training, of_evaluation = (dataclasses.replace(one, masked=masked) for one in (of_training, of_evaluation))
     return of_training, of_evaluation
 
 
