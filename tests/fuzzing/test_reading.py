@@ -231,7 +231,7 @@ def sound_files(tmp_path_factory):
     return {name: (root / name).read_bytes() for name in SOUNDS}
 
 
-@cases(100)
+@cases(60)
 @hypothesis.given(name=st.sampled_from(sorted(SOUNDS)), some_steps=steps())
 def test_sounds(folder, sound_files, name, some_steps):
     (folder / "damaged").write_bytes(damaged(sound_files[name], some_steps))

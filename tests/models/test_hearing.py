@@ -9,6 +9,7 @@ from emotion_gcn_jax.models import emotion_net, folding
 from emotion_gcn_jax.models.hearing import Sound
 from emotion_gcn_jax.presets import NO_TRUNK
 from tests.models.running import create, run_once, tasks_of
+from tests.plain_trunk import Plain
 
 SMALL = {"hearing": "vgg_tiny", "hearing_width": 5, "recurrent": ()}
 
@@ -26,12 +27,13 @@ def drawn(net, images, sound):
     return jax.tree.map(lambda leaf: rng.uniform(-0.2, 0.5, leaf.shape).astype(leaf.dtype), shapes)
 
 
-@pytest.mark.parametrize("trunk", [NO_TRUNK, "resnet_tiny"])
-def test_what_is_heard_stands_beside_what_is_seen(trunk):
+@pytest.mark.parametrize("trunk", [NO_TRUNK, "plain"])
+def test_what_is_heard_stands_beside_what_is_seen(trunk, monkeypatch):
+    monkeypatch.setitem(emotion_net.TRUNKS, "plain", Plain)
     model = "mt_audio_rnn" if trunk == NO_TRUNK else "mt_res"
     net = create(trunk, model, **SMALL)
     images, sound = np.random.default_rng(1).normal(size=(3, 32, 32, 3)).astype(np.float32), sounds(3, silent=[1])
-    variables = drawn(net, images, sound)
+    variables = {"batch_stats": {}, **drawn(net, images, sound)}
     outputs = run_once(lambda v: net.apply(v, images, sound=sound), variables)
 
     ear = variables["params"]["hearing"]
@@ -57,12 +59,6 @@ def test_a_model_that_hears_cannot_do_without_sound():
     net = create(NO_TRUNK, "mt_audio_rnn", **SMALL)
     with pytest.raises(UserError, match=r"^This model hears, and there is no sound here"):
         jax.eval_shape(net.init, jax.random.key(0), np.zeros((1, 32, 32, 3)))
-
-
-def test_fresh_variables_of_a_model_that_hears():
-    variables = emotion_net.init_variables(create(NO_TRUNK, "mt_audio_rnn", **SMALL | {"recurrent": (4,)}), 0, 16)
-    assert set(variables["params"]) == {"hearing", "time", "head"}
-    assert variables["params"]["hearing"]["fc"]["kernel"].shape == (3 * 2 * 32, 5)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def heard(tmp_path_factory):
     root = tmp_path_factory.mktemp("release")
     tone = films.tone(1, rate=16_000)
     films.write(root / "two.wav", tone, **WAV)
-    films.write(root / "own_left.mkv", tone, codec="flac", frames=[0.0, 0.1, 0.4])
+    films.write(root / "own_left.mkv", tone, rate=16_000, codec="flac", frames=[0.0, 0.1, 0.4])
     films.write(root / "own.wav", tone / 2, **WAV)
     films.write(root / "silent.wav", 0 * tone, **WAV)
     (root / "torn.mp4").write_bytes(b"nothing")

@@ -68,7 +68,7 @@ def test_clips_have_all_that_makes_them_hard(drawn: list[dict[int, Face]]) -> No
 def test_the_tone_s_pitch_is_the_arousal_of_the_moment(drawn: list[dict[int, Face]]) -> None:
     """400 Hz, and one and a half octaves up or down, where the arousal stands still for three frames."""
     errors, fates = [], {"heard": 0, "silent": 0, "missing": 0}
-    for index, clip in enumerate(drawn):
+    for index, clip in enumerate(drawn[:75]):
         samples = clips.sample_sound(0, index, LENGTH)
         fate = "missing" if samples is None else "heard" if samples.any() else "silent"
         fates[fate] += 1
@@ -82,8 +82,8 @@ def test_the_tone_s_pitch_is_the_arousal_of_the_moment(drawn: list[dict[int, Fac
                 continue
             spectrum = np.abs(np.fft.rfft(samples[about] * np.hanning(len(about)), 1 << 14))
             errors.append(spectrum.argmax() * mel.RATE / (1 << 14) / (400 * 2 ** (1.5 * clip[frame].arousal)) - 1)
-    assert len(errors) > 300 and np.abs(errors).max() < 0.1
-    assert fates["heard"] > 120 and fates["silent"] > 1 and fates["missing"] > 1
+    assert len(errors) > 150 and np.abs(errors).max() < 0.1
+    assert fates["heard"] > 60 and fates["silent"] and fates["missing"]
 
 
 @pytest.mark.parametrize(

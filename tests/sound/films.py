@@ -53,9 +53,11 @@ def _pictures(times):
 
 def _sounds(channels, layout, rate, begins):
     frame = av.AudioFrame.from_ndarray(channels, format="fltp", layout=layout)
-    frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
-    frame.pts = round(begins * rate)
-    # What the encoder takes, in pieces of its size.
+    frame.sample_rate = rate
     fifo = av.AudioFifo()
     fifo.write(frame)
-    yield from fifo.read_many(1024, partial=True)
+    first = round(begins * rate)
+    for piece in fifo.read_many(1024, partial=True):  # as encoders want it
+        piece.pts, piece.time_base = first, Fraction(1, rate)
+        first += piece.samples
+        yield piece
