@@ -33,6 +33,16 @@ def test_a_photograph_is_answered_as_predict_does(served, model):
     )
 
 
+def test_a_frame_is_searched_at_half_the_resolution(served):
+    small = Image.new("RGB", (640, 480), (120, 120, 120))
+    small.paste(Image.open(ASTRONAUT).resize((50, 50)), (300, 200))  # its face has about 11 pixels: 5 of the halved frame
+    picture = pictures.encode_png(np.asarray(small))
+    found = [len(ask(served, "POST", path, picture)[2]["faces"]) for path in ("/faces", "/frames")]
+    assert found == [1, 0]
+    (face,), (frame,) = (ask(served, "POST", path, ASTRONAUT.read_bytes())[2]["faces"] for path in ("/faces", "/frames"))
+    assert frame["box"] == pytest.approx(face["box"], abs=0.03 * 110)  # the second look has the same window, of about 110
+
+
 def test_a_picture_without_faces_has_none(served):
     answer = ask(served, "POST", "/faces", pictures.encode_png(np.full((90, 70, 3), 120, np.uint8)))[2]
     assert answer == {"width": 70, "height": 90, "faces": []}
