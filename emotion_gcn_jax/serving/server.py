@@ -36,7 +36,7 @@ MOST_WAITING = 256  # posts at once; the next one is refused
 _HELD_AT_ONCE = 8  # posts that are in memory: the others are not read yet, and wait in the network's buffers
 _JUDGED_AT_ONCE = 2  # one picture is decoded while another is in the networks, which use all cores
 _LOOKED_AT = {"/faces": detection.LONGEST_SIDE, "/frames": detection.LONGEST_SIDE // 2}
-"""By where a picture is posted to, its longest side for the detector: of a camera's frames several a second are wanted."""
+"""By where a picture is posted to, its longest side for the detector: a camera's frames are to be several a second."""
 _SILENCE = 20  # seconds that a connection may be silent
 _SLOWEST_POST = 60  # seconds that a post may take
 
