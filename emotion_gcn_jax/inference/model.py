@@ -143,11 +143,14 @@ class EmotionModel:
         faces, cut = self.find_faces(picture)
         return tuple(placed(face, there) for face, there in zip(self.predict_faces(cut), faces, strict=True))
 
-    def find_faces(self, picture: Picture) -> tuple[list[detection.Detection], list[np.ndarray]]:
+    def find_faces(
+        self, picture: Picture, longest_side: int = detection.LONGEST_SIDE
+    ) -> tuple[list[detection.Detection], list[np.ndarray]]:
         """Finds the faces of a picture and cuts them out as the model's training faces were.
 
         Args:
             picture: as for `predict`.
+            longest_side: of the picture for the detector, see detection.detect.
 
         Returns:
             The faces from the left to the right, their boxes in the convention of the model's dataset; and what was
@@ -157,7 +160,8 @@ class EmotionModel:
             UserError: the picture cannot be read.
         """
         image_HxWx3 = pictures.read(picture)
-        faces = [detection.in_dataset(face, self.meta["dataset"]) for face in detection.detect(image_HxWx3)]
+        found = detection.detect(image_HxWx3, longest_side=longest_side)
+        faces = [detection.in_dataset(face, self.meta["dataset"]) for face in found]
         return faces, [self.cut(image_HxWx3, face) for face in faces]
 
     def cut(self, image_HxWx3: np.ndarray, face: detection.Detection | Place) -> np.ndarray:
