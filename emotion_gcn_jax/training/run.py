@@ -125,7 +125,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         channels=config.input.channels,
         constants=constants,
     )
-    variables = starting_point.replace(variables, start)
+    variables = starting_point.replace(variables, start, model)
 
     steps_per_epoch = data.streams[0].steps_per_epoch
     total_steps = steps_per_epoch * config.training.epochs
