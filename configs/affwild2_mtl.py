@@ -50,7 +50,7 @@ def get_config(arg: str = "mt_arcres") -> ml_collections.ConfigDict:
     face_networks.check("model", model, MODELS, file)
     face_networks.check("edition", edition, tuple(EDITIONS), file)
     config = common.get_config(f"{presets.preset(model).trunk},{model}")
-    face_networks.start_from(config, weights or "imagenet", file)
+    face_networks.start_from(config, weights, file)
 
     config.dataset.name = "affwild2"
     config.dataset.config = "frames"

@@ -31,9 +31,13 @@ def check(what: str, name: str, known: tuple[str, ...], file: str) -> None:
 def start_from(config: ml_collections.ConfigDict, weights: str, file: str) -> None:
     """Sets the trunk and the images' normalisation for weights; which file they are in is said by config.init.trunk.
 
+    Without a word it changes nothing, which is right for ImageNet's.
+
     Raises:
         UserError: there are no such weights for the config's trunk.
     """
+    if not weights:
+        return
     known = tuple(weights for trunk, weights in TRUNKS if trunk == config.model.trunk)
     check(f"weights for {config.model.trunk}", weights, known, file)
     config.model.trunk = TRUNKS[config.model.trunk, weights]
@@ -60,7 +64,7 @@ def retraining(arg: str, file: str) -> ml_collections.ConfigDict:
     model, _, weights = arg.partition(",")
     check("model", model, ON_IMAGES, file)
     config = common.get_config(f"{presets.preset(model).trunk},{model}")
-    start_from(config, weights or "imagenet", file)
+    start_from(config, weights, file)
     see_faces(config)
     with config.unlocked():
         del config.tasks.action_units
