@@ -134,8 +134,8 @@ NETWORKS = {
     "small_basic": lambda channels: ResNet(BasicBlock, (1, 2), channels, stem_width=8),
     "small_bottleneck": lambda channels: ResNet(Bottleneck, (1, 2), channels, stem_width=8),
     "small_vgg": lambda channels: VGG("8 8 M 12 M", channels),
-    "small_vggface2": lambda channels: ResNet(Bottleneck, (2, 2), channels, stem_width=8, kind="vggface2"),
-    "small_slim": lambda channels: ResNet(Bottleneck, (2, 2), channels, stem_width=8, kind="slim"),
+    "small_vggface2": lambda channels: ResNet(Bottleneck, (1, 1), channels, stem_width=8, kind="vggface2"),
+    "small_slim": lambda channels: ResNet(Bottleneck, (2, 1), channels, stem_width=8, kind="slim"),
     "small_vgg_same": lambda channels: VGG("8 8 M 12 M", channels, pools_odd_ends=True),
 }
 
