@@ -16,7 +16,6 @@ def add(subparsers: Subparsers) -> None:
         "turn PyTorch weights into a checkpoint, or a checkpoint into PyTorch weights",
         "emotion-gcn convert --weights emotion_gcn.pth --word-vectors emb.pkl --output weights/emotion_gcn\n"
         "  emotion-gcn convert --weights densenet121-a639ec97.pth --imagenet --output weights/imagenet\n"
-        "  emotion-gcn convert --weights resnet50_ft_weight.pkl --faces --output weights/vggface2\n"
         "  emotion-gcn convert --checkpoint runs/demo --to-torch demo.pth",
     )
     source = parser.add_mutually_exclusive_group(required=True)
