@@ -28,7 +28,8 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--label-order",
         metavar="O",
-        help=f"the file's class order: {', '.join(CLASS_ORDERS)} or class names (default affectnet; Deep-Emotion: fer2013)",
+        help=f"the file's class order: {', '.join(CLASS_ORDERS)} or class names (default affectnet; "
+        "Deep-Emotion: fer2013)",
     )
     published = parser.add_mutually_exclusive_group()
     published.add_argument("--imagenet", action="store_true", help="the file is torchvision's: trunk weights only")
