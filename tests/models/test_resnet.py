@@ -63,7 +63,7 @@ def test_any_sides_from_32_up_and_any_channels_give_a_map(height, width, channel
     ("trunk", "side", "stages"),
     [
         ("resnet50_vggface2", 112, (28, 14, 7, 4)),  # Aff-Wild2 spec, section 4
-        # 49 after the stem: a pool without a margin leaves the last row out; slim halves a stage earlier
+        # 49 after the stem: a pool without a margin has one window less; slim halves a stage earlier
         ("resnet50_vggface2", 98, (24, 12, 6, 3)),
         ("resnet50_slim", 98, (13, 7, 4, 4)),
     ],
