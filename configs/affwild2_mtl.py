@@ -14,8 +14,14 @@ An edition may follow, mt_arcres,first: first has 7 expressions and 8 action uni
 Other, and 12. The default is second. Models of 7 classes leave out frames of Other, which later editions have. The
 multi-task set of the fourth and the seventh edition is another data set, --config.dataset.config=mtl.
 
-The trunk starts from ImageNet's weights where --config.init.trunk=DIR names some (docs/weights.md); faces' would be
-better, and cannot be converted yet. The recipe is ours: the paper's cannot be had, see docs/affwild2_mtl.md.
+The trunk starts from ImageNet's weights where --config.init.trunk=DIR names some (docs/weights.md). For weights of
+faces, which should be better, a third word sets the trunk and the images: mt_arcres,second,vggface2 or
+mt_vgg,second,vgg_face. The recipe is ours: the paper's cannot be had, see docs/affwild2_mtl.md.
+
+With --config.dataset.streams=affectnet/csv=32,rafdb=16 images of AffectNet and RAF-DB have places in every batch, with
+what labels they have; Contempt is left out.
+
+configs/rafdb.py and configs/affectnet8.py train such a network on for other sets of expressions.
 
 Not run: Aff-Wild2 is licensed and could not be had. No number of these configs has been measured, and none of them may
 be called reproduced.
@@ -23,11 +29,10 @@ be called reproduced.
 
 import ml_collections
 
-from configs import common
+from configs import common, face_networks
 from emotion_gcn_jax import presets
-from emotion_gcn_jax.errors import UserError
 
-MODELS = ("mt_vgg", "mt_res", "mt_arcvgg", "mt_arcres", "mt_vgg_rnn", "mt_res_rnn", "mt_audio_rnn", "mt_av_rnn")
+MODELS = (*face_networks.ON_IMAGES, "mt_vgg_rnn", "mt_res_rnn", "mt_audio_rnn", "mt_av_rnn")
 EDITIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "first": ((), "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25"),
     "second": ((), presets.TASKS["action_units"]["names"]),
@@ -37,17 +42,17 @@ EDITIONS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def get_config(arg: str = "mt_arcres") -> ml_collections.ConfigDict:
-    """`arg` is "model" or "model,edition".
+    """`arg` is "model,edition,weights", of which the last ones may be left out.
 
     Raises:
-        UserError: an unknown model or edition.
+        UserError: an unknown model or edition, or weights that are not for the model's trunk.
     """
-    model, _, edition = arg.partition(",")
-    model, edition = model or "mt_arcres", edition or "second"
-    for what, name, known in (("model", model, MODELS), ("edition", edition, tuple(EDITIONS))):
-        if name not in known:
-            raise UserError(f"Unknown {what} {name!r} of configs/affwild2_mtl.py: choose one of {', '.join(known)}.")
+    model, edition, weights = (*arg.split(",", 2), "", "")[:3]
+    model, edition, file = model or "mt_arcres", edition or "second", "affwild2_mtl"
+    face_networks.check("model", model, MODELS, file)
+    face_networks.check("edition", edition, tuple(EDITIONS), file)
     config = common.get_config(f"{presets.preset(model).trunk},{model}")
+    face_networks.start_from(config, weights, file)
 
     config.dataset.name = "affwild2"
     config.dataset.config = "frames"
@@ -55,9 +60,7 @@ def get_config(arg: str = "mt_arcres") -> ml_collections.ConfigDict:
     classes, config.tasks.action_units.names = EDITIONS[edition]
     config.tasks.expression.vocabulary = ",".join((config.tasks.expression.vocabulary, *classes))
 
-    config.input.side, config.input.crop = 110, 96  # the authors' side, cut out of 1.15 times as much
-    config.augmentation.rotation_degrees = 0.0
-    config.augmentation.brightness = config.augmentation.contrast = config.augmentation.saturation = 0.2
+    face_networks.see_faces(config)
     # 4 clips of 80 frames; the authors' code has 2 or 10 (Aff-Wild2 spec, section 11).
     config.data.batch_size = config.data.eval_batch_size = 128 if config.clip.length == 1 else 4 * config.clip.length
 

@@ -94,7 +94,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.tasks = ml_collections.ConfigDict(presets.tasks(model))
 
     config.init = ml_collections.ConfigDict()
-    config.init.trunk = ""  # a checkpoint whose trunk's weights and statistics training starts from; "" is random ones
+    config.init.trunk = ""  # a checkpoint whose trunk, and neck as far as it is alike, training starts from; "": random
     config.init.checkpoint = ""  # one that training starts from as a whole: its graph replaces what config.graph says
 
     config.graph = ml_collections.ConfigDict()

@@ -1,13 +1,16 @@
 """The multi-task networks for Aff-Wild2: their sizes, and their recipe."""
 
 import functools
+import re
 
 import jax
 import numpy as np
 import pytest
 
-from configs import affwild2_mtl
+from configs import affectnet8, affwild2_mtl, rafdb
+from emotion_gcn_jax.data.inputs import NORMALISATIONS
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.hearing import Sound
 from emotion_gcn_jax.tasks import registry
@@ -62,6 +65,68 @@ def test_multi_task_networks_have_their_recipe(model):
     checks.check_numbers(config)
     assert checks.selection_metric(config, (expression, affect, units)) == ("expression", "macro_f1")
     assert f"affwild2_mtl.py:{model} " in affwild2_mtl.__doc__ and "Not run" in affwild2_mtl.__doc__
+
+
+@pytest.mark.parametrize(
+    ("arg", "trunk", "weights"),
+    [
+        ("mt_arcres", "resnet50", "imagenet"),
+        ("mt_res_rnn,first,vggface2", "resnet50_vggface2", "vggface2"),
+        ("mt_arcvgg,,vgg_face", "vgg16", "vgg_face"),
+    ],
+)
+def test_a_third_word_sets_trunk_and_images_for_weights(arg, trunk, weights):
+    config = affwild2_mtl.get_config(arg)
+    assert config.model.trunk == trunk
+    assert (config.input.mean, config.input.deviation) == NORMALISATIONS[weights]
+
+
+@pytest.mark.parametrize(
+    ("config", "vocabulary", "tasks", "image"),
+    [
+        (rafdb.get_config("mt_arcvgg,vgg_face"), EXPRESSIONS, ["expression"], (100, 96)),
+        (rafdb.get_config("mt_res"), EXPRESSIONS, ["expression"], (100, 96)),
+        (affectnet8.get_config(), (*EXPRESSIONS, "Contempt"), ["expression", "affect"], (110, 96)),
+        (affectnet8.get_config("mt_vgg,vgg_face"), (*EXPRESSIONS, "Contempt"), ["expression", "affect"], (110, 96)),
+    ],
+)
+def test_networks_are_trained_on_for_other_expressions(config, vocabulary, tasks, image):
+    """Aff-Wild2 spec, section 11."""
+    assert config.is_locked
+    found = registry.from_config(config.tasks)
+    assert [task.name for task in found] == tasks and found[0].outputs == vocabulary
+    assert found[0].class_weights == "inverse_frequency"
+    assert (config.input.side, config.input.crop, config.data.batch_size, config.training.epochs) == (*image, 64, 20)
+    recipe = config.optimizer
+    assert (recipe.name, recipe.learning_rate, recipe.weight_decay, recipe.schedule) == ("adamw", 1e-4, 0.0, "cosine")
+    assert recipe.rates == ""  # everything is trained alike
+    checks.check_numbers(config)
+    assert checks.selection_metric(config, found) == ("expression", "mean_class_accuracy")
+
+
+@pytest.mark.parametrize("module", [rafdb, affectnet8], ids=["rafdb", "affectnet8"])
+def test_every_retraining_has_its_partner_without_affwild2(module):
+    commands = [line for line in module.__doc__.splitlines() if "--config.init.trunk=" in line]
+    assert len(commands) == 2
+    with_it, without = (re.sub(r"--workdir=\S+", "", command) for command in commands)
+    assert re.sub(r"init.trunk=runs/\w+", "init.trunk=weights/imagenet", with_it) == without
+
+
+@pytest.mark.parametrize(
+    ("module", "arg", "sentence"),
+    [
+        (
+            affwild2_mtl,
+            "mt_res,second,vgg_face",
+            "weights for resnet50 'vgg_face' .*: choose one of imagenet, vggface2",
+        ),
+        (rafdb, "mt_arcvgg,vggface2", "weights for vgg16 'vggface2' of configs/rafdb.py: choose one of imagenet, vgg_"),
+        (affectnet8, "mt_res_rnn", "model 'mt_res_rnn' of configs/affectnet8.py: choose one of mt_vgg, mt_res, "),
+    ],
+)
+def test_a_word_that_does_not_do_is_answered_with_those_that_do(module, arg, sentence):
+    with pytest.raises(UserError, match=f"^Unknown {sentence}"):
+        module.get_config(arg)
 
 
 @pytest.mark.parametrize("arg", ["mt_cnn", "emotion_gcn", "mt_res,fourth"])

@@ -28,10 +28,12 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--label-order",
         metavar="O",
-        help=f"the file's class order: {', '.join(CLASS_ORDERS)} (affectnet is the default, fer2013 for Deep-Emotion), "
-        "or the class names with commas between them",
+        help=f"the file's class order: {', '.join(CLASS_ORDERS)} or class names (default affectnet; "
+        "Deep-Emotion: fer2013)",
     )
-    parser.add_argument("--imagenet", action="store_true", help="the file is torchvision's: trunk weights only")
+    published = parser.add_mutually_exclusive_group()
+    published.add_argument("--imagenet", action="store_true", help="the file is torchvision's: trunk weights only")
+    published.add_argument("--faces", action="store_true", help="likewise VGGFace2's (ResNet-50) or VGG-Face's")
     parser.add_argument("--to-torch", metavar="OUT", help="the official-layout file to write; or OUT.safetensors")
 
 
@@ -47,14 +49,15 @@ def _run(arguments: argparse.Namespace) -> int:
     given = {name: value for name, value in official.items() if value is not None}
     if bool(arguments.checkpoint) != bool(arguments.to_torch) or bool(arguments.weights) != bool(arguments.output):
         raise UserError("convert takes either --weights FILE --output DIR, or --checkpoint DIR --to-torch OUT.")
-    if arguments.checkpoint and arguments.imagenet:
-        raise UserError("--imagenet is for --weights alone.")
-    if (given and arguments.checkpoint) or (arguments.imagenet and given.keys() - {"trunk"}):
+    option = "--imagenet" if arguments.imagenet else "--faces" if arguments.faces else ""
+    if arguments.checkpoint and option:
+        raise UserError(f"{option} is for --weights alone.")
+    if (given and arguments.checkpoint) or (option and given.keys() - {"trunk"}):
         raise UserError("--trunk, --model, --word-vectors and --label-order are for official weights alone.")
     if arguments.checkpoint:
         print(convert.to_torch(arguments.checkpoint, arguments.to_torch))
-    elif arguments.imagenet:
-        print(convert.from_imagenet(arguments.weights, arguments.output, trunk=arguments.trunk))
+    elif option:
+        print(convert.from_published(arguments.weights, arguments.output, option, trunk=arguments.trunk))
     else:
         print(convert.from_official(arguments.weights, arguments.output, **given))
     return 0

@@ -1,1 +1,1 @@
-"""Weights in and out: the official PyTorch checkpoints, torchvision's ImageNet weights, and our checkpoints."""
+"""Weights in and out: the official PyTorch checkpoints, published weights of trunks, and our checkpoints."""

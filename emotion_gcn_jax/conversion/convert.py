@@ -1,4 +1,4 @@
-"""Official checkpoints and torchvision's ImageNet weights to checkpoints of ours, and ours to official state dicts.
+"""Official checkpoints and published weights of trunks to checkpoints of ours, and ours to official state dicts.
 
 A converted checkpoint is one that evaluate, predict and training take. Its meta says in `origin` what file it is from,
 that file's SHA-256, the licence of published weights, and the order that its classes had.
@@ -13,6 +13,7 @@ import numpy as np
 
 from emotion_gcn_jax import checkpoints, labels, model_file, presets
 from emotion_gcn_jax.conversion import names, recognition
+from emotion_gcn_jax.conversion.families import FAMILIES
 from emotion_gcn_jax.conversion.recognition import Recognised
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError, listed
@@ -27,7 +28,6 @@ from emotion_gcn_jax.trees import Tree
 
 OFFICIAL_LICENCE = "GPL-3.0, if these are the weights published with the official implementation of Emotion-GCN"
 UNKNOWN_LICENCE = "unknown: ask those who trained it"
-IMAGENET_LICENCE = "BSD-3-Clause, torchvision's"
 
 # The image sides of the official models (Emotion-GCN spec, section 5).
 _SMALL_SIDE, _LARGE_SIDE = 112, 227
@@ -96,12 +96,17 @@ def from_official(
     )
 
 
-def from_imagenet(weights: PathLike, output: PathLike, *, trunk: str | None = None) -> str:
-    """Turns torchvision's weights of ImageNet into trunk weights, for `--config.init.trunk`.
+def from_published(weights: PathLike, output: PathLike, option: str, *, trunk: str | None = None) -> str:
+    """Turns published weights of ImageNet or of faces into trunk weights, for `--config.init.trunk`.
+
+    What follows the trunk and is no classifier is kept, as hidden layers: VGG-Face's fc6 and fc7. Where the first
+    layer's images began with blue, its channels are put into our order.
 
     Args:
-        weights: the file, with the present or the older names; its classifier is ignored.
-        output: the new checkpoint's folder; no model can be loaded from it, since it has no head.
+        weights: the file; its classifier is ignored.
+        output: the new checkpoint's folder; no model can be loaded from it, since it has no head. Its meta has the
+            images that the weights learnt from.
+        option: "--imagenet" or "--faces", see families.FAMILIES.
         trunk: a key of TRUNKS; None goes by the tensors' names.
 
     Returns:
@@ -111,12 +116,26 @@ def from_imagenet(weights: PathLike, output: PathLike, *, trunk: str | None = No
         UserError: as `from_official`.
     """
     checkpoints.check_new(output)
-    found = recognition.imagenet(weights, trunk)
+    found = recognition.published(weights, option, trunk)
+    family = FAMILIES[found.family]
     variables, _ = names.to_variables(found.tensors, found.expected)
-    origin = _origin(weights, IMAGENET_LICENCE)
-    checkpoints.write(output, variables, {"config": {"model": {"trunk": found.trunk}}, "origin": origin})
-    report = _report(f"{weights}: {found.trunk}", variables, origin, found.left_out)
-    return "\n".join([*report, f"trunk weights: {output}"])
+    origin = _origin(weights, family.licence) | {"family": found.family}
+    hidden = [found.tensors[f"{layer}.bias"].size for layer in family.fully_connected]
+    model = {"trunk": found.trunk} | ({"readout": "flatten", "hidden": hidden} if hidden else {})
+    meta = {"config": {"model": model}, "input": family.input.to_dict(), "origin": origin}
+    checkpoints.write(output, variables, meta)
+    mean, deviation = (
+        [round(255 * number, 4) for number in numbers] for numbers in (family.input.mean, family.input.deviation)
+    )
+    report = _report(f"{weights}: {family.title}, {found.trunk}", variables, origin, found.left_out)
+    return "\n".join(
+        [
+            *report,
+            f"images: pixels of 0 to 255, red first, less {mean} and divided by {deviation}",
+            *(["the file's first layer takes blue first: its channels were turned round"] if family.is_bgr else []),
+            f"trunk weights: {output}",
+        ]
+    )
 
 
 def to_torch(checkpoint: PathLike, output: PathLike) -> str:

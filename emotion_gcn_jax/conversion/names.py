@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from emotion_gcn_jax.conversion.families import FAMILIES, MAP_SIDE
 from emotion_gcn_jax.conversion.state_dicts import convertible
 from emotion_gcn_jax.errors import listed, shown
 from emotion_gcn_jax.labels import EXPRESSIONS
@@ -36,6 +37,7 @@ class Layout(NamedTuple):
 AS_IS = Layout(lambda array: array, lambda array: array)
 LINEAR = Layout(np.transpose, np.transpose)
 CONV = Layout(lambda oihw: oihw.transpose(2, 3, 1, 0), lambda hwio: hwio.transpose(3, 2, 0, 1))
+BLUE_FIRST = Layout(lambda oihw: CONV.to_ours(oihw[:, ::-1]), lambda hwio: CONV.to_theirs(hwio)[:, ::-1])
 POINTWISE = Layout(lambda oi11: oi11[:, :, 0, 0].T, lambda io: io.T[:, :, None, None])
 
 
@@ -44,6 +46,15 @@ def flattened(height: int, width: int, channels: int, features: int) -> Layout:
     return Layout(
         lambda oi: CONV.to_ours(oi.reshape(features, channels, height, width)),
         lambda hwio: CONV.to_theirs(hwio).reshape(features, -1),
+    )
+
+
+def of_flattened(height: int, width: int, channels: int, features: int) -> Layout:
+    """A linear layer of a map flattened channels first there, and channels last here."""
+    conv = flattened(height, width, channels, features)
+    return Layout(
+        lambda oi: conv.to_ours(oi).reshape(-1, features),
+        lambda io: conv.to_theirs(io.reshape(height, width, channels, features)),
     )
 
 
@@ -159,21 +170,47 @@ def official_tensors(
     return (adjacency, *body, *unused, *layers)
 
 
-def trunk_tensors(trunk: str, prefix: str = "", channels: int = 3) -> tuple[TorchTensor, ...]:
+def trunk_tensors(trunk: str, prefix: str = "", channels: int = 3, family: str = "") -> tuple[TorchTensor, ...]:
     """A trunk's tensors, in the order of its state dict.
 
     Args:
         trunk: a key of models.emotion_net.TRUNKS, of a trunk with torch_names.
         prefix: stands before the names.
         channels: of the input, where the trunk leaves a choice.
+        family: one of the trunk's; "" is the one whose names the official models' trunks have.
     """
     module: Any = TRUNKS[trunk]()
     shapes, linear = _traced(trunk, channels).shapes, getattr(module, "FLATTENED", ())
-    return tuple(
+    layers = module.torch_names(family) if family else module.torch_names()
+    first, *others = (
         tensor
-        for theirs, ours in module.torch_names()
+        for theirs, ours in layers
         for tensor in _layer(f"{prefix}{theirs}", tuple(ours.split("/")), shapes, is_linear=ours in linear)
     )
+    if family and FAMILIES[family].is_bgr:
+        first = first._replace(layout=BLUE_FIRST)
+    return (first, *others)
+
+
+def neck_tensors(trunk: str, family: str, tensors: Arrays) -> tuple[TorchTensor, ...]:
+    """The linear layers after the flattened map that a family's weights have besides the trunk; often none.
+
+    Args:
+        trunk: a key of models.emotion_net.TRUNKS.
+        family: one of the trunk's.
+        tensors: the state dict, whose biases say how wide the layers are.
+    """
+    found: list[TorchTensor] = []
+    channels = _traced(trunk, 3).features
+    width = MAP_SIDE**2 * channels
+    for number, name in enumerate(FAMILIES[family].fully_connected, start=1):
+        features = max(np.size(tensors.get(f"{name}.bias", ())), 1)
+        layout = LINEAR if found else of_flattened(MAP_SIDE, MAP_SIDE, channels, features)
+        path = ("params", "neck", f"hidden{number}")
+        found.append(TorchTensor(f"{name}.weight", (features, width), (*path, "kernel"), layout))
+        found.append(TorchTensor(f"{name}.bias", (features,), (*path, "bias")))
+        width = features
+    return tuple(found)
 
 
 def class_count(tensors: Arrays, official: Sequence[TorchTensor]) -> int:

@@ -5,20 +5,18 @@ has to be built to know its shapes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from emotion_gcn_jax.conversion import names, state_dicts
+from emotion_gcn_jax.conversion.families import FAMILIES
 from emotion_gcn_jax.conversion.names import TorchTensor
 from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.files import PathLike
 from emotion_gcn_jax.models.emotion_net import TRUNKS
 
 _LEAST_LIKENESS = 0.5  # the share of names in common up to which a file is of no model that is known here
-
-_CLASSIFIERS = frozenset({"classifier", "fc"})  # torchvision's names of what comes after the trunk
-_IMAGENET_CLASSES = 1000
 
 
 class Recognised(NamedTuple):
@@ -30,6 +28,7 @@ class Recognised(NamedTuple):
         expected: the model's tensors, in the order of its state dict.
         tensors: the file's under the model's names, of the expected shapes and types; counters may be missing.
         left_out: what the file had besides.
+        family: whose weights they are, a key of families.FAMILIES; "" for an official model.
     """
 
     trunk: str
@@ -37,6 +36,7 @@ class Recognised(NamedTuple):
     expected: Sequence[TorchTensor]
     tensors: Mapping[str, np.ndarray]
     left_out: Sequence[str]
+    family: str = ""
 
 
 def official(path: PathLike, trunk: str | None = None, model: str | None = None) -> Recognised:
@@ -54,13 +54,9 @@ def official(path: PathLike, trunk: str | None = None, model: str | None = None)
     _check_known("--trunk", trunk, named_trunks)
     _check_known("--model", model, names.OFFICIAL_MODELS)
     tensors = state_dicts.read(path)
-    if any(_is_classifier(name) and np.shape(t)[:1] == (_IMAGENET_CLASSES,) for name, t in tensors.items()):
-        raise UserError(
-            f"{path} has a classifier of {_IMAGENET_CLASSES} classes, as torchvision's ImageNet files have: add "
-            f"--imagenet to take its trunk alone."
-        )
+    _check_classifier(path, tensors, "")
     if trunk is None or model is None:
-        trunk = trunk or _likeliest_trunk(tensors, named_trunks)[0]
+        trunk = trunk or _likeliest_trunk(tensors, [(name, "") for name in named_trunks])[0][0]
         model, share = _likeliest_model(tensors, trunk, [model] if model else names.OFFICIAL_MODELS)
         if share <= _LEAST_LIKENESS:
             raise UserError(
@@ -78,29 +74,39 @@ def official(path: PathLike, trunk: str | None = None, model: str | None = None)
     return Recognised(trunk, model, expected, _sound(path, matched.tensors, expected), matched.left_out)
 
 
-def imagenet(path: PathLike, trunk: str | None = None) -> Recognised:
-    """Recognises a network of torchvision's; its classifier is dropped.
+def published(path: PathLike, option: str, trunk: str | None = None) -> Recognised:
+    """Recognises published weights of a trunk; their classifier is dropped.
 
     Args:
         path: the weight file.
+        option: "--imagenet" or "--faces": one of families.FAMILIES that has it.
         trunk: a key of TRUNKS, if it is known.
 
     Raises:
-        UserError: as `official`.
+        UserError: as `official`, or it has the classifier of another option's weights.
     """
-    trunks = [name for name in TRUNKS if "torchvision" in getattr(TRUNKS[name](), "FAMILIES", ())]
-    _check_known("--trunk with --imagenet", trunk, trunks)
-    tensors = {name: tensor for name, tensor in state_dicts.read(path).items() if not _is_classifier(name)}
-    if trunk is None:
-        trunk, share = _likeliest_trunk(tensors, trunks)
-        if share <= _LEAST_LIKENESS:
-            raise UserError(
-                f"{path} is none of torchvision's networks that are known here ({', '.join(trunks)}): it has "
-                f"{len(tensors)} tensors such as {listed(tensors, 3)}; name --trunk to see what differs."
-            )
-    expected = names.trunk_tensors(trunk)
+    known = [
+        (name, family)
+        for name in TRUNKS
+        for family in getattr(TRUNKS[name](), "FAMILIES", ())
+        if family in FAMILIES and FAMILIES[family].option == option
+    ]
+    trunks = list(dict.fromkeys(name for name, _ in known))
+    _check_known(f"--trunk with {option}", trunk, trunks)
+    whole = state_dicts.read(path)
+    _check_classifier(path, whole, option)
+    classifiers = frozenset().union(*(FAMILIES[family].classifiers for _, family in known))
+    tensors = {name: tensor for name, tensor in whole.items() if classifiers.isdisjoint(name.split("."))}
+    (likeliest, family), share = _likeliest_trunk(tensors, [pair for pair in known if trunk in (None, pair[0])])
+    if trunk is None and share <= _LEAST_LIKENESS:
+        titles = " or ".join(dict.fromkeys(FAMILIES[family].title for _, family in known))
+        raise UserError(
+            f"{path} is none of {titles} networks that are known here ({', '.join(trunks)}): it has {len(tensors)} "
+            f"tensors such as {listed(tensors, 3)}; name --trunk to see what differs."
+        )
+    expected = (*names.trunk_tensors(likeliest, family=family), *names.neck_tensors(likeliest, family, tensors))
     matched = state_dicts.matched(tensors, {tensor.name for tensor in expected})
-    return Recognised(trunk, "", expected, _sound(path, matched.tensors, expected), matched.left_out)
+    return Recognised(likeliest, "", expected, _sound(path, matched.tensors, expected), matched.left_out, family)
 
 
 def _check_known(option: str, name: str | None, known: Collection[str]) -> None:
@@ -108,27 +114,46 @@ def _check_known(option: str, name: str | None, known: Collection[str]) -> None:
         raise UserError(f"Unknown {option} {name!r}: choose one of {', '.join(known)}.")
 
 
-def _is_classifier(name: str) -> bool:
-    return not _CLASSIFIERS.isdisjoint(name.split("."))
+def _check_classifier(path: PathLike, tensors: Mapping[str, np.ndarray], option: str) -> None:
+    """Raises UserError if the number of classes is that of weights which another option reads; "" is none of them."""
+    for family in FAMILIES.values():
+        rows = [np.shape(t)[:1] for name, t in tensors.items() if not family.classifiers.isdisjoint(name.split("."))]
+        if family.option != option and (family.classes,) in rows:
+            raise UserError(
+                f"{path} has a classifier of {family.classes} classes, as {family.title} networks have: "
+                f"{'add' if not option else f'instead of {option} give'} {family.option} to take its trunk alone."
+            )
 
 
-def _likeliest_trunk(tensors: Mapping[str, np.ndarray], trunks: Sequence[str]) -> tuple[str, float]:
-    """The trunk that has most layers' names in common with a state dict, and their share in [0, 1].
+def _likeliest_trunk(
+    tensors: Mapping[str, np.ndarray], known: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], float]:
+    """The trunk and family with most layers' names in common with a state dict, and their share in [0, 1].
 
-    Of several the one most of whose shapes are in the state dict too.
+    Of several it is the first whose shapes are all in the state dict, too, or else the one with most of them.
     """
     # A layer counts once, as if it had nothing but a weight: which tensors it has is known only of a built trunk.
     layers = {f"{name.rpartition('.')[0]}.weight": tensor for name, tensor in tensors.items() if "." in name}
     likeness = {
-        trunk: state_dicts.likeness(layers, [f"{theirs}.weight" for theirs, _ in TRUNKS[trunk]().torch_names()])
-        for trunk in trunks
+        (trunk, family): state_dicts.likeness(layers, [f"{theirs}.weight" for theirs, _ in _layers(trunk, family)])
+        for trunk, family in known
     }
     most = max(likeness.values())
-    best = [trunk for trunk in trunks if likeness[trunk] == most]
-    if len(best) > 1:  # variants of one network: their layers have the same names, and other shapes
-        shapes = {np.shape(tensor) for tensor in tensors.values()}
-        best.sort(key=lambda trunk: len({t.shape for t in names.trunk_tensors(trunk)} - shapes))
-    return best[0], most[0]
+    best = [pair for pair in known if likeness[pair] == most]
+    if len(best) == 1 or not most[0]:
+        return best[0], most[0]
+    # Variants of one network: their layers have the same names, and perhaps other shapes. Knowing them takes a while.
+    shapes, lacking = {np.shape(tensor) for tensor in tensors.values()}, {}
+    for pair in best:
+        lacking[pair] = len({tensor.shape for tensor in names.trunk_tensors(pair[0], family=pair[1])} - shapes)
+        if not lacking[pair]:
+            break
+    return min(lacking, key=lambda pair: lacking[pair]), most[0]
+
+
+def _layers(trunk: str, family: str) -> list[tuple[str, str]]:
+    module: Any = TRUNKS[trunk]()
+    return module.torch_names(family) if family else module.torch_names()
 
 
 def _likeliest_model(tensors: Mapping[str, np.ndarray], trunk: str, models: Sequence[str]) -> tuple[str, float]:

@@ -24,6 +24,15 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
+NORMALISATIONS: MappingProxyType[str, tuple[tuple[float, ...], tuple[float, ...]]] = MappingProxyType(
+    {
+        "imagenet": (IMAGENET_MEAN, IMAGENET_DEVIATION),
+        # These two had a mean of 0..255 subtracted and no more (Aff-Wild2 spec, section 3).
+        "vggface2": ((131.0912 / 255, 103.8827 / 255, 91.4953 / 255), (1 / 255,) * 3),
+        "vgg_face": ((129.1863 / 255, 104.7624 / 255, 93.5940 / 255), (1 / 255,) * 3),
+    }
+)
+"""Mean and deviation of red, green and blue in 0..1, by the weights that learnt with them."""
 
 _LONGEST = 16  # times the shorter side: what is further from the middle of an image is in no square
 

@@ -113,7 +113,7 @@ class DenseNet(nn.Module):
                 moments = moments_of(x)
         return BatchNorm(**types, name="final_norm")(x, moments)
 
-    def torch_names(self) -> list[tuple[str, str]]:
+    def torch_names(self, family: str = "official") -> list[tuple[str, str]]:
         """Torchvision's name of every layer, which the official models share, and ours; in torchvision's order."""
         names = [("conv0", "stem_conv"), ("norm0", "stem_norm")]
         for block, count in enumerate(self.blocks, start=1):

@@ -6,8 +6,9 @@ A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map
 - ACTIVATION: what an average takes of the map: "relu", "elu", or "none" (the default: the map has been through it);
 - FOLDS, and a field `folded`: by the name of a convolution the norm that directly follows it, both as in layers.py;
   with `folded` the convolution has a bias and the norm is left out (folding.py);
-- FAMILIES, torch_names() and FLATTENED: whose weight files fit, the layers' names there, and which of them are
-  convolutions as large as the map here and linear layers there (conversion/names.py);
+- FAMILIES, torch_names() and FLATTENED: whose weight files fit (conversion/families.py), the layers' names there (with
+  several families it takes one of them), and which of them are convolutions as large as the map here and linear layers
+  there (conversion/names.py);
 - INPUT: (side, channels) of the only images that it takes, which it says in a sentence where others come;
 - HEAD_DEVIATION: of the initial kernels of a linear head on it, drawn normal about 0, with biases 0;
 - diagnose(): what is logged, and warned of, of the values that it shows in evaluation (layers.observe).
@@ -50,7 +51,11 @@ TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "resnet18": functools.partial(ResNet, stages=(2, 2, 2, 2), bottleneck=False),
     "resnet34": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=False),
     "resnet50": functools.partial(ResNet, stages=(3, 4, 6, 3), bottleneck=True),
-    "vgg16": VGG,
+    # Of other makers, whose strides and pools differ: VGGFace2's, and TensorFlow's slim (no weights of it are read).
+    "resnet50_vggface2": functools.partial(ResNet, stages=(3, 4, 6, 3), stride_on="1x1", stem_pool="ceil"),
+    "resnet50_slim": functools.partial(ResNet, stages=(3, 4, 6, 3), stride_on="last_unit", stem_pool="same"),
+    "vgg16": VGG,  # torchvision's and VGG-Face's
+    "vgg16_same": functools.partial(VGG, pool="same"),
     # For faces of 40 to 64 pixels, such as FER2013's; 14 layers have 6.4 million parameters instead of 11.2.
     "fer_resnet18": functools.partial(ResNet, stages=(2, 2, 2, 2), bottleneck=False, small_images=True),
     "fer_resnet14": functools.partial(ResNet, stages=(1, 2, 2, 1), bottleneck=False, small_images=True),

@@ -259,12 +259,45 @@ def refuse_to_train_folded(folded: bool, train: bool) -> None:
 
 @jax.jit
 def max_pool_3x3(x_BxHxWxC: jax.Array) -> jax.Array:
-    """3x3 max pool with stride 2 and a margin of 1 (of -inf), as maxima of strided slices.
+    """3x3 max pool with stride 2 and a margin of 1 (of -inf), as torchvision's networks have it.
+
+    Returns:
+        B x ceil(H / 2) x ceil(W / 2) x C.
+    """
+    return _max_pool_3x3(x_BxHxWxC, [(1, (side + 1) // 2) for side in x_BxHxWxC.shape[1:3]])
+
+
+@jax.jit
+def max_pool_3x3_ceil(x_BxHxWxC: jax.Array) -> jax.Array:
+    """The same without a margin, whose last window may reach beyond the map: Caffe's, and torch's ceil_mode.
+
+    Returns:
+        B x floor(H / 2) x floor(W / 2) x C, for sides from 2 up.
+    """
+    return _max_pool_3x3(x_BxHxWxC, [(0, side // 2) for side in x_BxHxWxC.shape[1:3]])
+
+
+@jax.jit
+def max_pool_3x3_same(x_BxHxWxC: jax.Array) -> jax.Array:
+    """The same as TensorFlow's SAME places it: a margin of 1, but none before an even side.
+
+    Returns:
+        B x ceil(H / 2) x ceil(W / 2) x C.
+    """
+    return _max_pool_3x3(x_BxHxWxC, [(side % 2, (side + 1) // 2) for side in x_BxHxWxC.shape[1:3]])
+
+
+def _max_pool_3x3(x_BxHxWxC: jax.Array, sides: Sequence[tuple[int, int]]) -> jax.Array:
+    """Maxima of strided slices; `sides` has the margin before each side, and how many windows it has.
 
     The gradient of a windowed reduction (select-and-scatter) runs on one thread of a CPU; that of maxima does not.
     """
-    x = jnp.pad(x_BxHxWxC, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    rows, columns = ((side - 1) // 2 + 1 for side in x_BxHxWxC.shape[1:3])
+    ends = [
+        (before, max(2 * count + 1 - side - before, 0))
+        for (before, count), side in zip(sides, x_BxHxWxC.shape[1:3], strict=True)
+    ]
+    x = jnp.pad(x_BxHxWxC, ((0, 0), *ends, (0, 0)), constant_values=-jnp.inf)
+    rows, columns = (count for _, count in sides)
     x = functools.reduce(jnp.maximum, [x[:, i : i + 2 * rows - 1 : 2] for i in range(3)])
     return functools.reduce(jnp.maximum, [x[:, :, i : i + 2 * columns - 1 : 2] for i in range(3)])
 

@@ -31,6 +31,12 @@ class Neck(nn.Module):
     axis_name: str | None = None
     param_dtype: Dtype = jnp.float32
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers that have parameters, each of which takes what the one before it makes."""
+        hidden = (f"hidden{number}" for number in range(1, len(self.hidden) + 1))
+        return (*hidden, *(("embedding", "norm") if self.embedding else ()))
+
     @nn.compact
     def __call__(self, features_BxD: jax.Array, train: bool) -> jax.Array:
         """Returns B x the width of the last part.

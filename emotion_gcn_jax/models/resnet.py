@@ -1,9 +1,13 @@
 """ResNet (He et al., CVPR 2016) as torchvision builds it: 18 and 34 layers of basic blocks, 50 of bottlenecks.
 
+Others build the 50 layers a little differently: where a stage halves the sides, and how the stem's pool is placed
+(Aff-Wild2 spec, sections 3 and 4). Weights of one kind give other answers in another.
+
 Two things keep it fast on a CPU. A 1x1 convolution is a matrix product; a strided one first drops the positions that it
 would skip. The stem's ReLU comes after its max pool: the two commute, and the ReLU has a quarter of the work.
 """
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +22,13 @@ from emotion_gcn_jax.trees import Dtype
 
 EXPANSION = 4  # He et al., table 1: a bottleneck's last convolution has four times the channels of the others
 
+STEM_POOLS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "pad1": layers.max_pool_3x3,
+    "ceil": layers.max_pool_3x3_ceil,
+    "same": layers.max_pool_3x3_same,
+}
+_FAMILIES = {("3x3", "pad1"): ("torchvision",), ("1x1", "ceil"): ("vggface2", "vggface2_bgr")}
+
 
 class Block(nn.Module):
     """A residual block: two 3x3 convolutions, or a bottleneck of a 1x1, a 3x3 and a 1x1, plus the block's input.
@@ -26,6 +37,7 @@ class Block(nn.Module):
         width: channels of the 3x3 convolutions.
         stride: of the first 3x3 convolution and of the shortcut.
         bottleneck: which of the two kinds.
+        strides_first: a bottleneck's stride is on its first 1x1 convolution instead.
         projects: whether the shortcut is a 1x1 convolution with a norm rather than the input as it is.
         folded: as in ResNet, like all that follow.
         axis_name: the mapped axis, or None.
@@ -36,6 +48,7 @@ class Block(nn.Module):
     width: int
     stride: int
     bottleneck: bool
+    strides_first: bool
     projects: bool
     folded: bool
     axis_name: str | None
@@ -46,8 +59,9 @@ class Block(nn.Module):
     def __call__(self, x_BxHxWxC: jax.Array, train: bool) -> jax.Array:
         """Returns B x ceil(H / stride) x ceil(W / stride) x width (4 width for a bottleneck)."""
         if self.bottleneck:
-            y = nn.relu(_conv_and_norm(self, "conv1", x_BxHxWxC, train, self.width, 1))
-            y = nn.relu(_conv_and_norm(self, "conv2", y, train, self.width, 3, self.stride))
+            first, second = (self.stride, 1) if self.strides_first else (1, self.stride)
+            y = nn.relu(_conv_and_norm(self, "conv1", x_BxHxWxC, train, self.width, 1, first))
+            y = nn.relu(_conv_and_norm(self, "conv2", y, train, self.width, 3, second))
             y = _conv_and_norm(self, "conv3", y, train, EXPANSION * self.width, 1)
         else:
             y = nn.relu(_conv_and_norm(self, "conv1", x_BxHxWxC, train, self.width, 3, self.stride))
@@ -55,6 +69,8 @@ class Block(nn.Module):
         shortcut = x_BxHxWxC
         if self.projects:
             shortcut = _conv_and_norm(self, "shortcut_conv", x_BxHxWxC, train, y.shape[-1], 1, self.stride)
+        elif self.stride > 1:
+            shortcut = x_BxHxWxC[:, :: self.stride, :: self.stride]
         return nn.relu(y + shortcut)
 
 
@@ -63,8 +79,12 @@ class ResNet(nn.Module):
 
     Attributes:
         stages: the number of blocks in each stage: (2, 2, 2, 2) for 18 layers, (3, 4, 6, 3) for 34 and 50. Each stage
-            after the first halves the sides and doubles the channels.
+            after the first has half the sides and twice the channels.
         bottleneck: bottleneck blocks (50 layers) rather than basic ones (18 and 34).
+        stride_on: what halves the sides: in the first block of a stage the "3x3" convolution (torchvision), or the
+            first "1x1" (bottlenecks only: the paper, Caffe, VGGFace2); or the 3x3 in the "last_unit" of the stage
+            before (TensorFlow's slim).
+        stem_pool: a key of STEM_POOLS: torchvision's "pad1", Caffe's and VGGFace2's "ceil", TensorFlow's "same".
         stem_width: channels after the stem, and of the 3x3 convolutions in the first stage.
         small_images: the stem is a 3x3 convolution at full resolution, without a pool, as for CIFAR's images (He et
             al., section 4.2): for faces of some 40 to 64 pixels. torchvision's stem quarters the sides.
@@ -77,6 +97,8 @@ class ResNet(nn.Module):
 
     stages: tuple[int, ...] = (3, 4, 6, 3)
     bottleneck: bool = True
+    stride_on: str = "3x3"
+    stem_pool: str = "pad1"
     stem_width: int = 64
     small_images: bool = False
     folded: bool = False
@@ -95,7 +117,11 @@ class ResNet(nn.Module):
         }
     )
     ACTIVATION = "none"  # the map has passed the last block's ReLU
-    FAMILIES = ("torchvision",)
+
+    @property
+    def FAMILIES(self) -> tuple[str, ...]:
+        """Whose weights are for just this kind."""
+        return _FAMILIES.get((self.stride_on, self.stem_pool), ())
 
     @nn.compact
     def __call__(self, images_BxHxWxC: jax.Array, train: bool) -> jax.Array:
@@ -107,7 +133,8 @@ class ResNet(nn.Module):
 
         Returns:
             The map, B x ceil(H / 32) x ceil(W / 32) x D, with D = 2048 for 50 layers and 512 otherwise; with
-            small_images ceil(H / 8) x ceil(W / 8). No value is negative.
+            small_images ceil(H / 8) x ceil(W / 8). (The stem's pool "ceil" rounds its own half down.) No value is
+            negative.
 
         Raises:
             UserError: an image side is below 32 (8 with small_images).
@@ -124,12 +151,13 @@ class ResNet(nn.Module):
             x = nn.relu(_conv_and_norm(self, "stem_conv", images_BxHxWxC, train, self.stem_width, 3))
         else:
             x = _conv_and_norm(self, "stem_conv", images_BxHxWxC, train, self.stem_width, 7, stride=2)
-            x = nn.relu(layers.max_pool_3x3(x))
+            x = nn.relu(STEM_POOLS[self.stem_pool](x))
         for stage, block, projects in self._blocks():
             x = block_class(
                 width=self.stem_width * 2 ** (stage - 1),
-                stride=2 if stage > 1 and block == 1 else 1,
+                stride=self._stride(stage, block),
                 bottleneck=self.bottleneck,
+                strides_first=self.stride_on == "1x1",
                 projects=projects,
                 folded=self.folded,
                 axis_name=self.axis_name,
@@ -139,22 +167,31 @@ class ResNet(nn.Module):
             )(x, train)
         return x
 
-    def torch_names(self) -> list[tuple[str, str]]:
+    def torch_names(self, family: str = "torchvision") -> list[tuple[str, str]]:
         """The modules of the unfolded trunk.
 
+        Args:
+            family: "vggface2" has names of its own, all others have torchvision's.
+
         Returns:
-            (torchvision's name, our path) of every convolution and norm, in the order of torchvision's state dict.
+            (the family's name, our path) of every convolution and norm, in the order of its state dict.
         """
-        names = [("conv1", "stem_conv"), ("bn1", "stem_norm")]
+        stem = ("conv1_7x7_s2", "conv1_7x7_s2_bn") if family == "vggface2" else ("conv1", "bn1")
+        names = list(zip(stem, ("stem_conv", "stem_norm"), strict=True))
         for stage, block, projects in self._blocks():
-            theirs, ours = f"layer{stage}.{block - 1}", f"stage{stage}_block{block}"
-            for number in range(1, 4 if self.bottleneck else 3):
-                names.append((f"{theirs}.conv{number}", f"{ours}/conv{number}"))
-                names.append((f"{theirs}.bn{number}", f"{ours}/norm{number}"))
-            if projects:
-                names.append((f"{theirs}.downsample.0", f"{ours}/shortcut_conv"))
-                names.append((f"{theirs}.downsample.1", f"{ours}/shortcut_norm"))
+            convs = ["conv1", "conv2", "conv3"] if self.bottleneck else ["conv1", "conv2"]
+            for conv in [*convs, "shortcut_conv"] if projects else convs:
+                ours = f"stage{stage}_block{block}"
+                theirs = _vggface2_names if family == "vggface2" else _torchvision_names
+                paths = f"{ours}/{conv}", f"{ours}/{self.FOLDS[conv]}"
+                names += zip(theirs(stage, block, conv), paths, strict=True)
         return names
+
+    def _stride(self, stage: int, block: int) -> int:
+        """Of a block; both count from 1."""
+        if self.stride_on == "last_unit":
+            return 2 if stage < len(self.stages) and block == self.stages[stage - 1] else 1
+        return 2 if stage > 1 and block == 1 else 1
 
     def _blocks(self) -> list[tuple[int, int, bool]]:
         """(stage, block, whether the shortcut projects) of every block; stages and blocks count from 1.
@@ -166,6 +203,20 @@ class ResNet(nn.Module):
             for stage, count in enumerate(self.stages, start=1)
             for block in range(1, count + 1)
         ]
+
+
+def _torchvision_names(stage: int, block: int, conv: str) -> tuple[str, str]:
+    """Of a block's convolution and its norm."""
+    names = ("downsample.0", "downsample.1") if conv == "shortcut_conv" else (conv, conv.replace("conv", "bn"))
+    first, second = (f"layer{stage}.{block - 1}.{name}" for name in names)
+    return first, second
+
+
+def _vggface2_names(stage: int, block: int, conv: str) -> tuple[str, str]:
+    """Likewise; the paper counts the stem as the first stage."""
+    part = {"conv1": "1x1_reduce", "conv2": "3x3", "conv3": "1x1_increase", "shortcut_conv": "1x1_proj"}[conv]
+    name = f"conv{stage + 1}_{block}_{part}"
+    return name, f"{name}_bn"
 
 
 def _conv_and_norm(

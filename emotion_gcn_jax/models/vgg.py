@@ -1,8 +1,9 @@
-"""VGG-16 (Simonyan and Zisserman, ICLR 2015) as torchvision builds it, without its fully connected layers.
+"""VGG-16 (Simonyan and Zisserman, ICLR 2015) as torchvision and VGG-Face build it, without its fully connected layers.
 
 A block's last ReLU comes after the block's max pool: the two commute, and the ReLU has a quarter of the work.
 """
 
+from collections.abc import Callable
 from types import MappingProxyType
 
 import flax.linen as nn
@@ -23,6 +24,8 @@ class VGG(nn.Module):
 
     Attributes:
         blocks: for each block its number of 3x3 convolutions and their channels; a max pool ends the block.
+        pool: "valid", torch's, drops an odd last row or column; "same", TensorFlow's, pools it alone. At sides that are
+            multiples of 32 they are one.
         folded: for inference only (models/folding.py).
         remat: recompute each block in the backward pass instead of keeping its inner maps.
         axis_name: the mapped axis over which one global batch is spread; None on a single device.
@@ -31,6 +34,7 @@ class VGG(nn.Module):
     """
 
     blocks: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
+    pool: str = "valid"
     folded: bool = False
     remat: bool = False
     axis_name: str | None = None
@@ -39,7 +43,7 @@ class VGG(nn.Module):
 
     FOLDS = MappingProxyType[str, str]({})
     ACTIVATION = "none"  # the map has passed the last block's ReLU
-    FAMILIES = ("torchvision",)
+    FAMILIES = ("torchvision", "vgg_face")
 
     @nn.compact
     def __call__(self, images_BxHxWxC: jax.Array, train: bool) -> jax.Array:
@@ -50,7 +54,8 @@ class VGG(nn.Module):
             train: changes nothing, but a folded trunk refuses it.
 
         Returns:
-            The map after the last max pool, B x floor(H / 32) x floor(W / 32) x 512. No value is negative.
+            The map after the last max pool, B x floor(H / 32) x floor(W / 32) x 512, rounded up with the pool "same".
+            No value is negative.
 
         Raises:
             UserError: an image side is below 32.
@@ -67,17 +72,20 @@ class VGG(nn.Module):
             x = run_block(self, x, block)
         return x
 
-    def torch_names(self) -> list[tuple[str, str]]:
+    def torch_names(self, family: str = "torchvision") -> list[tuple[str, str]]:
         """The modules of the trunk.
 
+        Args:
+            family: one of FAMILIES. VGG-Face's names are ours; torchvision's numbers count the ReLUs and pools too.
+
         Returns:
-            (torchvision's name, our path) of every convolution, in the order of torchvision's state dict. Its numbers
-            count the ReLUs and pools too.
+            (the family's name, our path) of every convolution, in the order of its state dict.
         """
         names, number = [], 0
         for block, (count, _) in enumerate(self.blocks, start=1):
             for conv in range(1, count + 1):
-                names.append((f"features.{number}", f"conv{block}_{conv}"))
+                ours = f"conv{block}_{conv}"
+                names.append((ours if family == "vgg_face" else f"features.{number}", ours))
                 number += 2  # the convolution and its ReLU
             number += 1  # the block's pool
         return names
@@ -96,7 +104,7 @@ class VGG(nn.Module):
                 param_dtype=self.param_dtype,
                 name=f"conv{block}_{number}",
             )(x)
-            x = nn.relu(max_pool_2x2(x) if number == count else x)
+            x = nn.relu(POOLS[self.pool](x) if number == count else x)
         return x
 
 
@@ -109,3 +117,13 @@ def max_pool_2x2(x_BxHxWxC: jax.Array) -> jax.Array:
     rows, columns = (side // 2 * 2 for side in x_BxHxWxC.shape[1:3])
     x = jnp.maximum(x_BxHxWxC[:, 0:rows:2], x_BxHxWxC[:, 1:rows:2])
     return jnp.maximum(x[:, :, 0:columns:2], x[:, :, 1:columns:2])
+
+
+@jax.jit
+def max_pool_2x2_same(x_BxHxWxC: jax.Array) -> jax.Array:
+    """The same, but an odd last row or column is pooled alone, as by TensorFlow's SAME."""
+    margins = [(0, side % 2) for side in x_BxHxWxC.shape[1:3]]
+    return max_pool_2x2(jnp.pad(x_BxHxWxC, ((0, 0), *margins, (0, 0)), constant_values=-jnp.inf))
+
+
+POOLS: dict[str, Callable[[jax.Array], jax.Array]] = {"valid": max_pool_2x2, "same": max_pool_2x2_same}

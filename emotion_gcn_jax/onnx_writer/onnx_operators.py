@@ -256,10 +256,23 @@ PRIMITIVES: dict[str, Callable[..., Value | Rows]] = {
 """Writers by the primitive's name: of the graph, the result's shape, the equation's parameters and its inputs."""
 
 
-def _pool(kind: str, side: int, pads: int) -> Callable[..., Tensor]:
+def _pool(kind: str) -> Callable[..., Tensor]:
     def write_pool(graph: Graph, shape: Sequence[int], x: Any) -> Tensor:
-        sides: dict[str, Any] = {"kernel_shape": [side] * 2, "strides": [2, 2], "pads": [pads] * 4}
+        sides: dict[str, Any] = {"kernel_shape": [2, 2], "strides": [2, 2]}
         return graph.node(kind, [graph.written(x).name], shape, **sides)
+
+    return write_pool
+
+
+def _max_pool_3x3(before: Callable[[int], int]) -> Callable[..., Tensor]:
+    """By the margin before a side; the one after it is what the windows need."""
+
+    def write_pool(graph: Graph, shape: Sequence[int], x: Any) -> Tensor:
+        sides = x.shape[1:3]
+        first = [before(side) for side in sides]
+        last = [max(2 * n + 1 - side - start, 0) for n, side, start in zip(shape[1:3], sides, first, strict=True)]
+        options: dict[str, Any] = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": first + last}
+        return graph.node("MaxPool", [graph.written(x).name], shape, **options)
 
     return write_pool
 
@@ -312,9 +325,11 @@ class Function(NamedTuple):
 
 FUNCTIONS: dict[Any, Function] = {
     "elu": Function(jax.nn.elu, _elu),
-    "max_pool_3x3": Function(layers.max_pool_3x3, _pool("MaxPool", 3, 1)),
-    "max_pool_2x2": Function(vgg.max_pool_2x2, _pool("MaxPool", 2, 0)),
-    "average_pool_2x2": Function(layers.average_pool_2x2, _pool("AveragePool", 2, 0)),
+    "max_pool_3x3": Function(layers.max_pool_3x3, _max_pool_3x3(lambda side: 1)),
+    "max_pool_3x3_ceil": Function(layers.max_pool_3x3_ceil, _max_pool_3x3(lambda side: 0)),
+    "max_pool_3x3_same": Function(layers.max_pool_3x3_same, _max_pool_3x3(lambda side: side % 2)),
+    "max_pool_2x2": Function(vgg.max_pool_2x2, _pool("MaxPool")),
+    "average_pool_2x2": Function(layers.average_pool_2x2, _pool("AveragePool")),
     "shortcut": Function(bregnext.shortcut, _shortcut),
     "warp": Function(spatial_transformer.warp, _warp, values=2),  # without align_corners, as its default is
 }

@@ -128,7 +128,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         channels=config.input.channels,
         constants=constants,
     )
-    variables = starting_point.replace(variables, start)
+    variables = starting_point.replace(variables, start, model)
     if train_loader.features:
         used = checkpoints.read(last).variables if last else variables
         trunk = features.trunk_of(config, train_loader.input.to_dict(), used)

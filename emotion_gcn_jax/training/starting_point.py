@@ -1,17 +1,25 @@
-"""What training starts from besides random parameters: a trunk's weights, or a whole checkpoint (config.init)."""
+"""What training starts from besides random parameters (config.init): a whole checkpoint, or all but its head.
 
+`config.init.trunk` takes the trunk, and of the neck the layers up to the first that is not alike here, so that a model
+of other tasks can start from it. What it takes and what starts anew is printed.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from flax import traverse_util
 
 from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.checkpoints import Checkpoint
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
+from emotion_gcn_jax.trees import Tree
 
 _PARTS = ("trunk", "readout", "hidden", "embedding", "head")  # of config.model: what a checkpoint's weights are for
 
@@ -20,7 +28,7 @@ def read(config: ml_collections.ConfigDict, tasks: Tasks) -> dict[str, Any]:
     """Reads the variables that config.init names.
 
     Returns:
-        A part of a model's variables: nothing, the trunk's "params" and "batch_stats", or everything.
+        A part of a model's variables: nothing, "params" and "batch_stats" of trunk and neck, or everything.
 
     Raises:
         UserError: there is no such checkpoint, or it does not fit config.model or the tasks.
@@ -40,37 +48,97 @@ def constants(start: dict[str, Any]) -> dict[str, np.ndarray]:
     return dict(start.get("constants", {}).get("head", {}))
 
 
-def replace(variables: dict[str, Any], start: dict[str, Any]) -> dict[str, Any]:
-    """Puts what was read in the place of fresh variables.
+def replace(variables: dict[str, Any], start: dict[str, Any], model: EmotionNet) -> dict[str, Any]:
+    """Puts what was read in the place of fresh variables; where it is no whole checkpoint, says what.
 
     Args:
         variables: from models.emotion_net.init_variables.
         start: from `read`.
+        model: whose variables they are.
 
     Raises:
-        UserError: an array is missing or has another shape.
+        UserError: an array of a trunk, or of a whole checkpoint, is missing or has another shape.
     """
+    is_whole = "head" in start.get("params", {})
     for collection, parts in start.items():
         for part, tree in parts.items():
+            if part == "neck" and not is_whole:
+                continue
             fresh = variables[collection].get(part)
             if jax.tree.map(np.shape, fresh) != jax.tree.map(np.shape, tree):
                 raise UserError(
                     f"The {part} that config.init names has other {collection} than config.model's: it was made for "
                     f"other input.channels or by another version, or its folder is damaged."
                 )
-            variables[collection][part] = jax.tree.map(lambda old, new: jnp.asarray(new, old.dtype), fresh, tree)
+            variables[collection][part] = _as(fresh, tree)
+    if start and not is_whole:
+        taken = _replace_neck(variables, start, model.neck.layers if model.neck else ())
+        params = traverse_util.flatten_dict(variables["params"], sep="/")
+        layers = dict.fromkeys("/".join(path.split("/")[:2]) for path in params if not path.startswith("trunk/"))
+        fresh_layers = [layer for layer in layers if layer not in taken]
+        print(f"config.init.trunk gives {', '.join(['trunk', *taken])}; new are {', '.join(fresh_layers)}")
     return variables
 
 
+def _replace_neck(variables: dict[str, Any], start: dict[str, Any], layers: Sequence[str]) -> list[str]:
+    """Replaces the neck's layers up to the first that differs, which is named; returns the paths of those replaced."""
+    taken: list[str] = []
+    theirs = {name: start[name].get("neck", {}) for name in ("params", "batch_stats")}
+    hidden = {name for name in theirs["params"] if name.startswith("hidden")}
+    for layer in layers if theirs["params"] else ():
+        ours = {name: variables[name].get("neck", {}).get(layer) for name in theirs}
+        found = {name: tree.get(layer) for name, tree in theirs.items()}
+        has_gap = layer == "embedding" and len(hidden) != len(taken)  # it took what another layer made
+        if has_gap or jax.tree.map(np.shape, ours) != jax.tree.map(np.shape, found):
+            shapes = [_kernel_shape(trees["params"]) for trees in (found, ours)]
+            after = f", after {len(hidden)} hidden layers," if has_gap else ""
+            print(
+                f"config.init.trunk: neck/{layer} is {shapes[0]}{after} there and {shapes[1]} here, so it and what "
+                f"follows it start anew"
+            )
+            break
+        for name, tree in found.items():
+            if tree is not None:
+                variables[name]["neck"][layer] = _as(ours[name], tree)
+        taken.append(layer)
+    return [f"neck/{layer}" for layer in taken]
+
+
+def _kernel_shape(layer: Tree | None) -> str:
+    """Such as "4608 x 4096"."""
+    return " x ".join(map(str, np.shape(layer["kernel"]))) if layer and "kernel" in layer else "absent"
+
+
+def _as(fresh: Tree, tree: Tree) -> Tree:
+    """Arrays in the types of fresh ones."""
+    return jax.tree.map(lambda old, new: jnp.asarray(new, old.dtype), fresh, tree)
+
+
 def _trunk(config: ml_collections.ConfigDict, found: Checkpoint) -> dict[str, Any]:
-    trunk = found.meta["config"]["model"]["trunk"]
-    if trunk != config.model.trunk:
+    where, model = f"config.init.trunk={config.init.trunk}", found.meta["config"]["model"]
+    if model["trunk"] != config.model.trunk:
         raise UserError(
-            f"config.init.trunk={config.init.trunk} holds a {trunk}, and config.model.trunk is {config.model.trunk}: "
-            f"choose another, or train a {trunk}."
+            f"{where} holds a {model['trunk']}, and config.model.trunk is {config.model.trunk}: "
+            f"choose another, or train a {model['trunk']}."
         )
-    parts = {collection: found.variables[collection].get("trunk") for collection in ("params", "batch_stats")}
-    return {collection: {"trunk": tree} for collection, tree in parts.items() if tree}
+    _check_input(config, found.meta.get("input") or {}, where)
+    # A neck learnt from features that were read out in another way.
+    parts = ("trunk", "neck") if model.get("readout") == config.model.readout else ("trunk",)
+    return {
+        collection: {part: found.variables[collection][part] for part in parts if part in found.variables[collection]}
+        for collection in ("params", "batch_stats")
+    }
+
+
+def _check_input(config: ml_collections.ConfigDict, theirs: Mapping[str, Any], where: str) -> None:
+    """Raises UserError for images that are normalised otherwise than those which the weights learnt from."""
+    numbers = {field: tuple(theirs[field]) for field in ("mean", "deviation") if field in theirs}
+    if any(value != tuple(config.input[field]) for field, value in numbers.items()):
+        flags = " ".join(f"--config.input.{field}='{value}'" for field, value in numbers.items())
+        raise UserError(
+            f"{where} learnt from images that were normalised otherwise (config.input.mean is "
+            f"{tuple(config.input.mean)}, config.input.deviation {tuple(config.input.deviation)}): give {flags}."
+        )
 
 
 def _whole(config: ml_collections.ConfigDict, tasks: Tasks, found: Checkpoint) -> dict[str, Any]:

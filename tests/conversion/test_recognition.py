@@ -1,5 +1,6 @@
 """Files of other people's training are recognised by their names, whatever training has put round the state dict."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.conversion.conftest import SIX, described, identical, listed, random_
 from tests.torch_files import handmade
 
 FEW = np.zeros(2, np.float32)
+imagenet = functools.partial(recognition.published, option="--imagenet")
 
 
 def saved(folder, tensors, suffix=".pth"):
@@ -172,7 +174,7 @@ def test_something_else_is_no_model(case, tmp_path):
     path = saved(tmp_path, NO_MODEL[case])
     assert "is no official Emotion-GCN model: it has" in refusal(path)
     assert "missing: " in refusal(path, trunk="densenet_tiny", model="single_task")
-    assert "is none of torchvision's networks that are known here (densenet121, " in refusal(path, recognition.imagenet)
+    assert "is none of torchvision's networks that are known here (densenet121, " in refusal(path, imagenet)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_something_else_is_no_model(case, tmp_path):
     [
         (recognition.official, {"trunk": "vgg"}, "Unknown --trunk 'vgg': choose one of densenet121, "),
         (recognition.official, {"model": "gcn"}, "Unknown --model 'gcn': choose one of single_task, multi_task, "),
-        (recognition.imagenet, {"trunk": "bregnext50"}, "Unknown --trunk with --imagenet 'bregnext50': choose one of "),
+        (imagenet, {"trunk": "bregnext50"}, "Unknown --trunk with --imagenet 'bregnext50': choose one of "),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(recognise, options, message, tmp_path):
@@ -218,14 +220,14 @@ def torchvision(trunk):
 def test_networks_of_torchvision_are_told_by_their_names(trunk, prefix, tmp_path):
     tensors = torchvision(trunk)
     path = saved(tmp_path, {prefix + name: tensor for name, tensor in tensors.items()})
-    found = recognition.imagenet(path)
+    found = imagenet(path)
     assert (found.trunk, found.model, found.left_out) == (trunk, "", ())
     before, classifiers, _ = TORCHVISION[trunk]
     kept = {n.removeprefix(before): t for n, t in tensors.items() if not n.startswith(classifiers)}
     assert identical(dict(found.tensors), kept)
-    assert "a classifier of 1000 classes, as torchvision's ImageNet files have: add --imagenet" in refusal(path)
+    assert "a classifier of 1000 classes, as torchvision's networks have: add --imagenet to take its" in refusal(path)
 
 
 def test_the_names_of_another_network_are_named(tmp_path):
-    found = refusal(saved(tmp_path, torchvision("resnet18")), recognition.imagenet, trunk="resnet34")
+    found = refusal(saved(tmp_path, torchvision("resnet18")), imagenet, trunk="resnet34")
     assert "missing: layer1.2.conv1.weight, layer1.2.bn1.weight, " in found

@@ -1,3 +1,5 @@
+import math
+
 import flax
 import flax.linen as nn
 import jax
@@ -56,6 +58,15 @@ def test_max_pool_equals_the_windowed_reduction_and_its_gradient(side):
     np.testing.assert_array_equal(layers.max_pool_3x3(x), reference(x))
     ours, theirs = (jax.grad(lambda x, f=f: (f(x) ** 2).sum())(x) for f in (layers.max_pool_3x3, reference))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [2, 3, 16, 57])
+def test_the_max_pools_of_other_frameworks_equal_their_windowed_reduction(side):
+    x = jax.random.normal(jax.random.key(side), (2, side, side + 1, 3))
+    # torch's ceil_mode: (side - 3) / 2 rounded up, plus one, windows from 0 on
+    ends = [(0, max(2 * math.ceil((side - 3) / 2) + 3 - side, 0)) for side in x.shape[1:3]]
+    np.testing.assert_array_equal(layers.max_pool_3x3_ceil(x), nn.max_pool(x, (3, 3), (2, 2), padding=ends))
+    np.testing.assert_array_equal(layers.max_pool_3x3_same(x), nn.max_pool(x, (3, 3), (2, 2), padding="SAME"))
 
 
 @pytest.mark.parametrize("side", [2, 7, 8])

@@ -59,6 +59,54 @@ def test_any_sides_from_32_up_and_any_channels_give_a_map(height, width, channel
     assert last.shape == (2, *shape)
 
 
+@pytest.mark.parametrize(
+    ("trunk", "side", "stages"),
+    [
+        ("resnet50_vggface2", 112, (28, 14, 7, 4)),  # Aff-Wild2 spec, section 4
+        # 49 after the stem: a pool without a margin has one window less; slim halves a stage earlier
+        ("resnet50_vggface2", 98, (24, 12, 6, 3)),
+        ("resnet50_slim", 98, (13, 7, 4, 4)),
+    ],
+)
+def test_the_kinds_of_50_layers_have_their_maps_and_one_number_of_parameters(trunk, side, stages):
+    model = emotion_net.TRUNKS[trunk](axis_name=None)
+
+    def run(images):
+        return model.init_with_output(jax.random.key(0), images, False, capture_intermediates=True)[1]
+
+    variables = jax.eval_shape(run, jnp.zeros((1, side, side, 3)))
+    ends = [f"stage{stage}_block{count}" for stage, count in enumerate(model.stages, start=1)]
+    shapes = [variables["intermediates"][name]["__call__"][0].shape[1:3] for name in ends]
+    assert shapes == [(end, end) for end in stages]
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 23_508_032
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["batch_stats"])) == 2 * 26_560
+
+
+@pytest.mark.parametrize(
+    ("options", "families"),
+    [
+        ({}, ("torchvision",)),
+        ({"stride_on": "1x1", "stem_pool": "ceil"}, ("vggface2", "vggface2_bgr")),
+        ({"stride_on": "1x1"}, ()),
+        ({"stride_on": "last_unit", "stem_pool": "same"}, ()),
+    ],
+)
+def test_weights_are_for_the_kind_that_they_were_made_with(options, families):
+    found = ResNet(**options).FAMILIES
+    assert found == families
+
+
+def test_vggface2s_names_count_the_stem_as_a_stage():
+    layers = ["conv1_7x7_s2"]  # Aff-Wild2 spec, section 13
+    for stage, count in enumerate((3, 4, 6, 3), start=2):
+        for block in range(1, count + 1):
+            parts = ["1x1_reduce", "3x3", "1x1_increase", *(["1x1_proj"] if block == 1 else [])]
+            layers += [f"conv{stage}_{block}_{part}" for part in parts]
+    names = ResNet().torch_names("vggface2")
+    assert [theirs for theirs, _ in names] == [name for layer in layers for name in (layer, f"{layer}_bn")]
+    assert [ours for _, ours in names] == [ours for _, ours in ResNet().torch_names()]
+
+
 @pytest.mark.parametrize(("height", "width", "shape"), [(8, 8, (1, 1, 8)), (44, 48, (6, 6, 8)), (9, 33, (2, 5, 8))])
 def test_for_small_images_the_map_has_an_eighth_of_each_side(height, width, shape):
     model, images = ResNet((1, 1, 1, 1), False, stem_width=1, small_images=True), jnp.zeros((2, height, width, 1))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.models.vgg import VGG, max_pool_2x2
+from emotion_gcn_jax.models.vgg import POOLS, VGG
 from tests.models.running import random_variables, run_once
 
 SMALL = {"blocks": ((2, 4), (1, 6))}
@@ -36,24 +36,39 @@ def test_a_side_below_32_is_refused_with_both_sides(height, width):
         jax.eval_shape(lambda: VGG().init(jax.random.key(0), jnp.zeros((1, height, width, 3)), False))
 
 
+@pytest.mark.parametrize(
+    ("side", "pool", "end"),
+    [(96, "valid", 3), (96, "same", 3), (112, "valid", 3), (112, "same", 4)],  # Aff-Wild2 spec, section 4
+)
+def test_a_same_pool_keeps_odd_ends(side, pool, end):
+    images = jnp.zeros((1, side, side, 3))
+    last, _ = jax.eval_shape(lambda: VGG(pool=pool).init_with_output(jax.random.key(0), images, False))
+    assert last.shape == (1, end, end, 512)
+
+
+def test_vgg_faces_names_are_ours():
+    assert VGG().torch_names("vgg_face") == [(name, name) for _, name in VGG().torch_names()]
+
+
 def test_torch_names_are_torchvisions_in_its_order():
     theirs = [f"features.{number}" for number in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)]
     ours = "conv1_1 conv1_2 conv2_1 conv2_2 conv3_1 conv3_2 conv3_3 conv4_1 conv4_2 conv4_3 conv5_1 conv5_2 conv5_3"
     assert VGG().torch_names() == list(zip(theirs, ours.split(), strict=True))
 
 
+@pytest.mark.parametrize("kind", ["valid", "same"])
 @pytest.mark.parametrize(("height", "width"), [(2, 3), (7, 8)])
-def test_max_pool_equals_the_windowed_reduction_and_its_gradient(height, width):
+def test_max_pool_equals_the_windowed_reduction_and_its_gradient(height, width, kind):
     x = np.random.default_rng(0).normal(size=(2, height, width, 3)).astype(np.float32)
 
     def reference(x):
-        return nn.max_pool(x, (2, 2), (2, 2))
+        return nn.max_pool(x, (2, 2), (2, 2), padding=kind.upper())
 
     def pooled_and_gradient(pool):
         pooled, pull_back = jax.vjp(pool, x)
         return pooled, pull_back(pooled)
 
-    ours, theirs = run_once(lambda: (pooled_and_gradient(max_pool_2x2), pooled_and_gradient(reference)))
+    ours, theirs = run_once(lambda: (pooled_and_gradient(POOLS[kind]), pooled_and_gradient(reference)))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 

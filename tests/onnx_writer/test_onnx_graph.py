@@ -13,6 +13,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import bregnext, layers, spatial_transformer, vgg
 from emotion_gcn_jax.models.emotion_net import TRUNKS, create_model
 from emotion_gcn_jax.models.resnet import ResNet
+from emotion_gcn_jax.models.vgg import VGG
 from emotion_gcn_jax.onnx_session import cpu_session
 from emotion_gcn_jax.onnx_writer.onnx_graph import NotWritableError, write
 from emotion_gcn_jax.tasks import registry
@@ -79,6 +80,9 @@ def flat(x):
         ("bregnext_tiny", "graph", "average", 32, 1, np.float32),
         ("resnet18", "linear", "average", 35, 3, np.float32),
         ("bottlenecks", "linear", "average", 33, 3, np.float32),
+        ("as_vggface2", "linear", "average", 35, 3, np.float32),
+        ("as_slim", "linear", "average", 35, 3, np.float32),
+        ("with_same_pool", "linear", "average", 39, 3, np.float32),
         ("bregnext50", "graph", "average", 32, 3, np.uint8),
         ("vgg16", "linear", "average", 33, 3, np.float32),
         ("deep_emotion", "linear", "average", 48, 1, np.uint8),
@@ -89,6 +93,10 @@ def flat(x):
 )
 def test_a_models_graph_says_what_the_model_says(trunk, head, readout, side, channels, dtype, monkeypatch):
     monkeypatch.setitem(TRUNKS, "bottlenecks", functools.partial(ResNet, stages=(1, 2, 1, 1), stem_width=8))
+    small = functools.partial(ResNet, stages=(2, 2), stem_width=8)
+    monkeypatch.setitem(TRUNKS, "as_vggface2", functools.partial(small, stride_on="1x1", stem_pool="ceil"))
+    monkeypatch.setitem(TRUNKS, "as_slim", functools.partial(small, stride_on="last_unit", stem_pool="same"))
+    monkeypatch.setitem(TRUNKS, "with_same_pool", functools.partial(VGG, blocks=((1, 8), (1, 8)), pool="same"))
     net = create_model(trunk, TASKS, head=head, readout=readout, word_vector_width=100)
     variables = drawn(net, channels)
     if head == "graph":

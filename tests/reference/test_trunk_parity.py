@@ -26,12 +26,15 @@ TRUNKS = {
     "small_basic": ResNet((1, 2), bottleneck=False, stem_width=8, **FLOAT64),
     "small_bottleneck": ResNet((1, 2), bottleneck=True, stem_width=8, **FLOAT64),
     "small_vgg": VGG(((2, 8), (1, 12)), **FLOAT64),
+    "small_vggface2": ResNet((1, 1), stride_on="1x1", stem_pool="ceil", stem_width=8, **FLOAT64),
+    "small_slim": ResNet((2, 1), stride_on="last_unit", stem_pool="same", stem_width=8, **FLOAT64),
+    "small_vgg_same": VGG(((2, 8), (1, 12)), pool="same", **FLOAT64),
 }
 GROUPS = [
     f"{case}/{kind}"
     for case, (*_, trains) in trunk_cases.CASES.items()
     for kind in ("map", "gradients", "statistics")
-    if kind == "map" or (trains and (case, kind) != ("small_vgg", "statistics"))  # VGG has no norms
+    if kind == "map" or (trains and (kind != "statistics" or case not in ("small_vgg", "small_vgg_same")))  # no norms
 ]
 
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}

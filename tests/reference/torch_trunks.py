@@ -1,4 +1,7 @@
-"""torchvision's trunks in PyTorch, written from the papers and torchvision's parameter names, to compare with.
+"""ResNets and VGGs in PyTorch, written from the papers and torchvision's parameter names, to compare with.
+
+Three kinds of ResNet differ in where they halve a map, and in the stem's pool: torchvision's, VGGFace2's (as Caffe's)
+and that of TensorFlow's slim (Aff-Wild2 spec, sections 3 and 4).
 
 Nothing is shared with emotion_gcn_jax. For the tests only. Run as a program it writes the digests of the answers, which
 stand in for them where there is no torch:
@@ -31,17 +34,20 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """He et al., figure 5, right, with the stride on the 3x3 convolution."""
+    """He et al., figure 5, right, with the stride on the 3x3 convolution or on the one before it."""
 
-    def __init__(self, channels, width, stride):
+    def __init__(self, channels, width, stride, kind):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        reducing, middle = (stride, 1) if kind == "vggface2" else (1, stride)
+        self.conv1 = nn.Conv2d(channels, width, 1, reducing, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, middle, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(4 * width)
-        self.downsample = downsample(channels, 4 * width, stride)
+        # slim thins a block's input out where it needs no projection
+        keeps_channels = kind == "slim" and channels == 4 * width
+        self.downsample = nn.MaxPool2d(1, stride) if keeps_channels else downsample(channels, 4 * width, stride)
 
     def forward(self, x):
         y = F.relu(self.bn1(self.conv1(x)))
@@ -56,26 +62,45 @@ def downsample(channels, features, stride):
     return nn.Sequential(nn.Conv2d(channels, features, 1, stride, bias=False), nn.BatchNorm2d(features))
 
 
+def stem_pool(x, kind):
+    """The max pool of a kind's stem."""
+    if kind == "vggface2":
+        return F.max_pool2d(x, 3, stride=2, padding=0, ceil_mode=True)
+    if kind == "slim":  # SAME: as many windows as half the side, rounded up; the larger half of the margin at the end
+        margins = []
+        for side in reversed(x.shape[2:]):
+            total = max((-(-side // 2) - 1) * 2 + 3 - side, 0)
+            margins += [total // 2, total - total // 2]
+        return F.max_pool2d(F.pad(x, margins, value=-torch.inf), 3, stride=2)
+    return F.max_pool2d(x, 3, stride=2, padding=1)
+
+
 class ResNet(nn.Module):
     """From images to the last feature map."""
 
-    def __init__(self, block, counts, image_channels, stem_width=64):
+    def __init__(self, block, counts, image_channels, stem_width=64, kind="torchvision"):
         super().__init__()
+        self.kind = kind
         self.conv1 = nn.Conv2d(image_channels, stem_width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(stem_width)
         channels = width = stem_width
+        options = {"kind": kind} if block is Bottleneck else {}
         stages = []
         for count in counts:
             blocks = []
             for _ in range(count):
-                blocks.append(block(channels, width, 2 if stages and not blocks else 1))
+                if kind == "slim":
+                    halves = len(blocks) == count - 1 and len(stages) < len(counts) - 1
+                else:
+                    halves = stages and not blocks
+                blocks.append(block(channels, width, 2 if halves else 1, **options))
                 channels = 4 * width if block is Bottleneck else width
             stages.append(nn.Sequential(*blocks))
             self.add_module(f"layer{len(stages)}", stages[-1])
             width = 2 * width
 
     def forward(self, images):
-        x = F.max_pool2d(F.relu(self.bn1(self.conv1(images))), 3, stride=2, padding=1)
+        x = stem_pool(F.relu(self.bn1(self.conv1(images))), self.kind)
         for name, stage in self.named_children():
             if name.startswith("layer"):
                 x = stage(x)
@@ -85,12 +110,12 @@ class ResNet(nn.Module):
 class VGG(nn.Module):
     """From images to the last feature map; `layers` is written as in Simonyan and Zisserman's table 1, M a max pool."""
 
-    def __init__(self, layers, image_channels):
+    def __init__(self, layers, image_channels, pools_odd_ends=False):
         super().__init__()
         modules, channels = [], image_channels
         for layer in layers.split():
             if layer == "M":
-                modules.append(nn.MaxPool2d(2))
+                modules.append(nn.MaxPool2d(2, ceil_mode=pools_odd_ends))
             else:
                 modules += [nn.Conv2d(channels, int(layer), 3, padding=1), nn.ReLU()]
                 channels = int(layer)
@@ -109,6 +134,9 @@ NETWORKS = {
     "small_basic": lambda channels: ResNet(BasicBlock, (1, 2), channels, stem_width=8),
     "small_bottleneck": lambda channels: ResNet(Bottleneck, (1, 2), channels, stem_width=8),
     "small_vgg": lambda channels: VGG("8 8 M 12 M", channels),
+    "small_vggface2": lambda channels: ResNet(Bottleneck, (1, 1), channels, stem_width=8, kind="vggface2"),
+    "small_slim": lambda channels: ResNet(Bottleneck, (2, 1), channels, stem_width=8, kind="slim"),
+    "small_vgg_same": lambda channels: VGG("8 8 M 12 M", channels, pools_odd_ends=True),
 }
 
 

@@ -8,7 +8,9 @@ from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.conversion import convert, names
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.torch_files import writing
-from emotion_gcn_jax.training import run
+from emotion_gcn_jax.training import run, starting_point
+from tests.models.running import create, random_variables
+from tests.untrained import write_checkpoint
 
 
 @pytest.fixture
@@ -71,6 +73,62 @@ def test_trunk_alone(config, converted):
     assert equal(state.params["trunk"], read["params"]["trunk"])
     assert equal(state.batch_stats["trunk"], read["batch_stats"]["trunk"])
     assert equal(state.params["head"], fresh.params["head"]) and equal(state.constants, fresh.constants)
+
+
+def net_of(hidden, embedding):
+    return create("plain", "single_task", readout="flatten", hidden=hidden, embedding=embedding)
+
+
+# Of a network there and of one here: hidden layers, embedding, the images' side; what is taken, and what is said.
+NECKS = {
+    "alike": (((6, 5), 4, 64), ((6, 5), 4, 64), ["hidden1", "hidden2", "embedding", "norm"], ""),
+    "another side": (
+        ((6, 5), 4, 64),
+        ((6, 5), 4, 32),
+        [],
+        "neck/hidden1 is 4096 x 6 there and 1024 x 6 here, so",
+    ),
+    "a narrower second": (((6, 5), 4, 32), ((6, 3), 4, 32), ["hidden1"], "neck/hidden2 is 6 x 5 there and 6 x 3 here"),
+    "a longer one": (((6,), 0, 32), ((6, 5), 4, 32), ["hidden1"], "neck/hidden2 is absent there and 6 x 5 here"),
+    "a shorter one": (((6, 6), 4, 32), ((6,), 4, 32), ["hidden1"], "neck/embedding is 6 x 4, after 2 hidden layers, t"),
+    "none there": (((), 0, 32), ((6,), 0, 32), [], ""),
+    "none here": (((6,), 0, 32), ((), 0, 32), [], ""),
+}
+
+
+@pytest.mark.parametrize("case", NECKS)
+def test_a_neck_is_taken_up_to_its_first_layer_that_differs(case, capsys):
+    (*there, side_there), (*here, side_here), taken, said = NECKS[case]
+    theirs = random_variables(net_of(*there), np.zeros((1, side_there, side_there, 3), np.float32))
+    theirs = jax.tree.map(lambda array: array + 1, theirs)
+    net = net_of(*here)
+    fresh = random_variables(net, np.zeros((1, side_here, side_here, 3), np.float32))
+    parts = ("trunk", "neck")
+    start = {name: {part: theirs[name][part] for part in parts if part in theirs[name]} for name in theirs}
+    found = starting_point.replace(jax.tree.map(lambda array: array, fresh), start, net)
+    assert equal(found["params"]["trunk"], theirs["params"]["trunk"])
+    for name in ("params", "batch_stats"):
+        for layer, tree in found[name].get("neck", {}).items():
+            assert equal(tree, (theirs if layer in taken else fresh)[name]["neck"][layer])
+    printed = capsys.readouterr().out
+    assert said in printed and printed.count("\n") == 1 + bool(said)
+    assert f"gives {', '.join(['trunk', *(f'neck/{layer}' for layer in taken)])}; new are " in printed
+
+
+def test_a_neck_of_features_that_were_read_out_otherwise_is_not_taken(config_of, tmp_path):
+    write_checkpoint(tmp_path, "mt_arcres", embedding=16, readout="max")
+    config = config_of("densenet_tiny,mt_arcres")
+    config.init.trunk = str(tmp_path)
+    assert starting_point.read(config, ())["params"].keys() == {"trunk"}
+
+
+def test_images_are_normalised_as_the_weights_learnt(config_of, converted):
+    config = config_of("densenet_tiny,single_task")
+    config.init.trunk = str(converted / "single_task")
+    config.input.mean = (0.5, 0.5, 0.5)
+    sentence = r"give --config.input.mean='\(0.485, 0.456, 0.406\)' --config.input.deviation='\(0.229, 0.224, 0.225\)'"
+    with pytest.raises(UserError, match=sentence):
+        starting_point.read(config, ())
 
 
 @pytest.mark.parametrize(
