@@ -61,7 +61,7 @@ def extended(tmp_path_factory):
 
 def run(root, *words):
     """Runs a command of the project's copy; what it printed."""
-    one_device = "--xla_backend_optimization_level=0"
+    one_device = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"
     environment = {**os.environ, "PYTHONPATH": str(root), "TFDS_DATA_DIR": str(root / "data"), "XLA_FLAGS": one_device}
     done = subprocess.run([sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
