@@ -23,6 +23,14 @@ MAPS = pathlib.Path("/proc/self/maps")  # there on Linux alone
 MANY_MAPS = 20_000
 
 
+LONG = ("tests/fuzzing/", "tests/reference/", "tests/test_benchmarks.py", "tests/test_extending.py", "tests/training/")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files come first, so that at the end no worker waits long for another."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
     """Drops the compiled programs between modules, once they are many.

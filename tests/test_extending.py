@@ -12,6 +12,8 @@ import pytest
 
 from emotion_gcn_jax.faces.pictures import encode_png
 
+pytestmark = pytest.mark.once
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n# ([^\n,]+)(?:, ([^\n]+))?\n(.*?)```", PAGE, re.DOTALL)

@@ -30,6 +30,8 @@ from tests.fuzzing.damage import cases, changed, changes, damaged, steps
 from tests.fuzzing.limits import answered, bounds, captured
 from tests.labelled_folders import write_table
 
+pytestmark = pytest.mark.once
+
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
 PICTURES = {
     **{name: encoded(COLOURS, name) for name in ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "GIF", "PPM", "TGA", "BMP")},

@@ -25,17 +25,20 @@ def measured(*words):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.once
 def test_five_kills_change_nothing():
     found = measured("benchmarks.kill_and_resume", "--kills=5")
     assert found["bit_identical"] and sum(found["stages"].values()) == 5
 
 
+@pytest.mark.once
 def test_two_processes_of_which_one_is_killed_lose_nothing_either():
     found = measured("benchmarks.kill_and_resume", "--kills=1", "--processes=2")
     assert found["bit_identical"] and sum(found["stages"].values()) == 1
     assert found["others_ended_within_seconds"] < 60
 
 
+@pytest.mark.once
 def test_two_processes_of_the_command_end_together_where_one_is_asked_to(shades, tmp_path):
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
