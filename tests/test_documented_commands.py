@@ -24,6 +24,8 @@ from emotion_gcn_jax.presets import NO_TRUNK
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import checks
 
+pytestmark = pytest.mark.once
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 PAGES = [page for place in (".", "docs", "tfds_builders/*") for page in sorted(REPOSITORY.glob(f"{place}/*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

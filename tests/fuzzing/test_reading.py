@@ -33,6 +33,8 @@ from tests.fuzzing.limits import answered, bounds, captured
 from tests.labelled_folders import write_table
 from tests.sound import films
 
+pytestmark = pytest.mark.once
+
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
 PICTURES = {
     **{name: encoded(COLOURS, name) for name in ("PNG", "JPEG", "TIFF", "WEBP", "AVIF", "GIF", "PPM", "TGA", "BMP")},

@@ -156,6 +156,7 @@ def test_report_names_every_entry_that_became_no_example(data_dir: pathlib.Path)
     assert torn["where"] == "6th ABAW Annotations/EXPR_Recognition_Challenge/Train_Set/broken.txt line 3"
 
 
+@pytest.mark.once
 def test_command_line(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Too many losses stop the build with one sentence; what was found is in the report, and no half build is left."""
     command = [sys.executable, "-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/affwild2", "--config=expr_va"]

@@ -138,6 +138,7 @@ def test_a_mistake_in_the_set_is_one_sentence(tmp_path: pathlib.Path) -> None:
         prepared(tmp_path / "raw", tmp_path / "data")
 
 
+@pytest.mark.once
 def test_command_line(tmp_path: pathlib.Path) -> None:
     """With ~, which bash leaves as it is after an equals sign."""
     write(tmp_path / "raw")
