@@ -21,6 +21,7 @@ from emotion_gcn_jax.sound import mel
 from emotion_gcn_jax.training import checks, datasets, loop
 from tests.plain_trunk import Plain
 from tests.training import stepping
+from tests.training.conftest import killed_after
 from tests.training.stepping import largest_difference
 from tests.training.test_clips import tracks
 
@@ -91,10 +92,6 @@ def hearing_config(config_of, monkeypatch):
     return config, splits
 
 
-class Killed(BaseException):
-    """As a process that is gone."""
-
-
 @pytest.fixture
 def quick():
     """Programs that are compiled in a third of the time."""
@@ -102,24 +99,13 @@ def quick():
         yield
 
 
-def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(
-    hearing_config, tmp_path, monkeypatch, capsys, quick
-):
+def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(hearing_config, tmp_path, capsys, quick):
     config, splits = hearing_config
     config = config("none")
     config.training.update(devices=1, epochs=1, checkpoint_every_steps=2)
     metrics = loop.train_and_evaluate(config, tmp_path / "straight")
-    save_last = checkpoints.Checkpoints.save_last
-
-    def save_and_die(self, step, *rest):
-        save_last(self, step, *rest)
-        if step == 2:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "save_last", save_and_die)
-        with pytest.raises(Killed):
-            loop.train_and_evaluate(config, tmp_path / "broken")
+    with killed_after("save_last", 2):
+        loop.train_and_evaluate(config, tmp_path / "broken")
     loop.train_and_evaluate(config, tmp_path / "broken", resume=True)
     straight, broken = (checkpoints.read(tmp_path / name).variables for name in ("straight", "broken"))
     jax.tree.map(np.testing.assert_array_equal, straight, broken)
