@@ -60,7 +60,10 @@ def main(argv: list[str]) -> None:
                 name = f"{kind} {quantize or 'float32'}"
                 runs[name], sizes[name] = _RUNTIMES[kind](path), path.stat().st_size
         loader = Loader(model.input, batch_size=32, threads=2)
-        predictions = {name: evaluate(run, split, model.tasks, loader=loader) for name, run in runs.items()}
+        predictions = {
+            name: evaluate(lambda batch, run=run: run(batch["image"]), split, model.tasks, loader=loader)
+            for name, run in runs.items()
+        }
         seconds = _take_turns(runs, faces[:1])
     task = model.tasks[0]
     expected = predictions["the model (onnxruntime)"].answers[task.name]

@@ -2,7 +2,8 @@
 
     python -m benchmarks.rendered_release --output=raw --edition=3rd
 
-It goes through `tfds build tfds_builders/affwild2` as a release does. The sets divide the videos differently, as the
+It goes through `tfds build tfds_builders/affwild2` as a release does. In batch1 are the videos, with the sounds of
+rendered clips (rendering/clips.py) and nothing to see. The sets divide the videos differently, as the
 real ones do: of every four the first is in all validation sets, the second in that of valence and arousal alone; and
 in every third action units are not annotated.
 """
@@ -14,9 +15,12 @@ from absl import app, flags
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.rendering.actions import ACTION_UNITS
-from emotion_gcn_jax.rendering.synthetic import StoredFace, stored_clips
+from emotion_gcn_jax.rendering.clips import sample_sound
+from emotion_gcn_jax.rendering.synthetic import StoredFace, seconds, stored_clips
+from emotion_gcn_jax.sound import mel
 from tests import raw_affwild2
 from tests.raw_affwild2 import EDITIONS, OUR_ID, SIZE, UNITS_12, Row, Video
+from tests.sound import films
 
 _OUTPUT = flags.DEFINE_string("output", None, "The folder to write.", required=True)
 _EDITION = flags.DEFINE_enum("edition", "3rd", list(EDITIONS), "Of the annotations.")
@@ -31,7 +35,13 @@ def main(_: object) -> None:
     crop = Crop(side=1.05, size=SIZE, enlarge=True)
     clips = stored_clips(0, range(_VIDEOS.value), _FRAMES.value, crop=crop)
     release = [_video(number, faces) for number, faces in enumerate(clips)]
-    raw_affwild2.write(pathlib.Path(_OUTPUT.value).expanduser(), _EDITION.value, release)
+    root = pathlib.Path(_OUTPUT.value).expanduser()
+    raw_affwild2.write(root, _EDITION.value, release)
+    (root / "batch1").mkdir(exist_ok=True)
+    shown = [seconds(frame) for frame in range(1, _FRAMES.value + 1)]
+    for number, video in enumerate(release):
+        samples_N = sample_sound(0, number, _FRAMES.value)
+        films.write(root / "batch1" / f"{video.name}.mp4", samples_N, rate=mel.RATE, frames=shown)
     images = sum(row.image is not None for video in release for row in video.rows)
     print(f"{len(release)} videos of {_FRAMES.value} frames, {images} of them with a face, in {_OUTPUT.value}")
 

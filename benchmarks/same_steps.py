@@ -1,6 +1,7 @@
 """Trains one run on several layouts of devices and processes in float64, and compares what comes out.
 
     python -m benchmarks.same_steps --layouts=1x1,1x2,1x4,1x8,2x2,4x1
+    python -m benchmarks.same_steps --layouts=1x1,1x4,2x2,4x1 --clip=2
 
 A layout is PROCESSESxDEVICES, with so many simulated devices each. Batches have two streams, faces are turned and
 mirrored, and an average is kept. Colours are left as they are: that is float32 in every run, and each layout's program
@@ -21,6 +22,7 @@ from benchmarks.small_runs import wait
 from emotion_gcn_jax import runtime
 
 _LAYOUTS = flags.DEFINE_list("layouts", ["1x1", "1x2", "1x4", "1x8", "2x2", "4x1"], "The first is compared with.")
+_CLIP = flags.DEFINE_integer("clip", 1, "Frames of a clip, which a recurrent layer goes through; 1 is single images.")
 
 
 def main(argv: list[str]) -> None:
@@ -29,11 +31,11 @@ def main(argv: list[str]) -> None:
     runtime.set_up()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        config = small_runs.built(folder)
-        config.dataset.streams = "folders:train=2"
+        config = small_runs.built(folder, _CLIP.value)
+        config.dataset.streams = f"folders:train={2 * _CLIP.value}"
         config.model.dtype = "float64"
         config.augmentation.update(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
-        config.training.update(epochs=2, checkpoint_every_steps=0)
+        config.training.update(epochs=2 * _CLIP.value, checkpoint_every_steps=0)
         ends = {}
         for layout in _LAYOUTS.value:
             processes, devices = map(int, layout.split("x"))

@@ -27,14 +27,20 @@ SIDE = 48
 ENDED_WITH_A_SENTENCE = 2
 
 
-def built(folder: pathlib.Path) -> ml_collections.ConfigDict:
-    """Builds 120 faces of noise in three classes, and returns the config of three epochs of 15 steps on them."""
+def built(folder: pathlib.Path, clip_length: int = 1) -> ml_collections.ConfigDict:
+    """Builds 120 faces of noise in three classes, and returns the config of three epochs on them.
+
+    They are frames of twelve videos, in each of which two frames are not there; with clips there is a recurrent layer.
+    """
     rng = np.random.default_rng(0)
-    for word in ("Neutral", "Happy", "Sad"):
-        (folder / "faces" / word).mkdir(parents=True)
-        for number in range(40):
-            image = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-            (folder / "faces" / word / f"{number}.png").write_bytes(encode_png(image))
+    rows = ["path,expression,video,frame"]
+    (folder / "faces").mkdir()
+    for number in range(120):
+        image, video, place = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8), number // 10, number % 10
+        (folder / "faces" / f"{number}.png").write_bytes(encode_png(image))
+        frame = 1 + place + (place >= 3) + (place >= 7)
+        rows.append(f"{number}.png,{('Neutral', 'Happy', 'Sad')[number % 3]},video{video},{frame}")
+    (folder / "faces" / "labels.csv").write_text("\n".join(rows))
 
     def build() -> None:
         builder = folders_dataset_builder.Builder(data_dir=folder / "built", file_format="array_record")
@@ -46,8 +52,10 @@ def built(folder: pathlib.Path) -> ml_collections.ConfigDict:
     config.dataset.data_dir = str(folder / "built")
     config.tasks.expression.vocabulary = "Neutral,Happy,Sad"
     config.input.update(side=SIDE, channels=1, mean=(0.5,), deviation=(0.25,))
-    config.data.update(batch_size=8, eval_batch_size=32)
-    config.training.update(epochs=3, ema_decay=0.9, checkpoint_every_steps=5)
+    config.data.update(batch_size=8 * clip_length, eval_batch_size=32)
+    config.training.update(epochs=3 * clip_length, ema_decay=0.9, checkpoint_every_steps=5)
+    config.clip.length = clip_length
+    config.model.recurrent = (8,) if clip_length > 1 else ()
     return config
 
 

@@ -7,6 +7,8 @@
     python train.py --config=configs/affwild2_mtl.py:mt_arcres --workdir=runs/mt_arcres
     python train.py --config=configs/affwild2_mtl.py:mt_vgg_rnn --workdir=runs/mt_vgg_rnn
     python train.py --config=configs/affwild2_mtl.py:mt_res_rnn --workdir=runs/mt_res_rnn
+    python train.py --config=configs/affwild2_mtl.py:mt_audio_rnn --workdir=runs/mt_audio_rnn
+    python train.py --config=configs/affwild2_mtl.py:mt_av_rnn --workdir=runs/mt_av_rnn
 
 An edition may follow, mt_arcres,first: first has 7 expressions and 8 action units, second 7 and 12, third 8, with
 Other, and 12. The default is second. Models of 7 classes leave out frames of Other, which later editions have. The
@@ -30,7 +32,7 @@ import ml_collections
 from configs import common, face_networks
 from emotion_gcn_jax import presets
 
-MODELS = (*face_networks.ON_IMAGES, "mt_vgg_rnn", "mt_res_rnn")
+MODELS = (*face_networks.ON_IMAGES, "mt_vgg_rnn", "mt_res_rnn", "mt_audio_rnn", "mt_av_rnn")
 EDITIONS: dict[str, tuple[tuple[str, ...], str]] = {
     "first": ((), "AU1,AU2,AU4,AU6,AU12,AU15,AU20,AU25"),
     "second": ((), presets.TASKS["action_units"]["names"]),
@@ -66,6 +68,7 @@ def get_config(arg: str = "mt_arcres") -> ml_collections.ConfigDict:
     new_parts = {
         "head": True,
         "neck": model_config.hidden or model_config.embedding,
+        "hearing/fc": model_config.hearing,
         "time": model_config.recurrent,
     }
     config.optimizer.name = "adamw"

@@ -14,7 +14,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
 
     Args:
         arg: "trunk,model": what a config file is given as `configs/NAME.py:TRUNK,MODEL`. The model is one of
-            presets.PRESETS, and sets the tasks, the readout, the neck, what it knows of time, and the head.
+            presets.PRESETS, and sets the tasks, the readout, the neck, what it hears and knows of time, and the head.
     """
     trunk, _, model = arg.partition(",")
     trunk, model = trunk or "densenet121", model or "emotion_gcn"
@@ -47,7 +47,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.data.batch_size = 35  # of the global batch, over all devices
     config.data.eval_batch_size = 64
     config.data.threads = 4  # host threads that decode and resize
-    config.data.mask_damaged = False  # train without the images that cannot be read, instead of stopping at the first
+    config.data.features = ""  # folders of emotion-gcn features, with commas: train on them, and run no trunk
+    config.data.mask_damaged = False  # leave out images that cannot be read, instead of stopping at the first
 
     config.clip = ml_collections.ConfigDict()
     config.clip.length = preset.clip_length  # successive frames of one track, as many rows of a batch; 1: single images
@@ -77,7 +78,10 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.recurrent = preset.recurrent  # units of recurrent layers over the frames of clips; () is none
     config.model.reset = "after"  # where their reset gate acts: after the product, as in torch, or before it
     config.model.bidirectional = False  # whether they look ahead, too
+    config.model.hearing = preset.hearing  # a trunk of its own for the sound around a frame; "" hears nothing
+    config.model.hearing_width = 512  # of the fully connected layer after it, beside what is seen
     config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
+    config.model.frozen_trunk = False  # the trunk stays as config.init.trunk gives it; only what follows is trained
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 

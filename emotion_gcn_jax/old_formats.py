@@ -42,6 +42,9 @@ _LATER: dict[str, dict[str, Any]] = {
         "recurrent": [],
         "reset": "after",
         "bidirectional": False,
+        "hearing": "",
+        "hearing_width": 512,
+        "frozen_trunk": False,
     },
     "augmentation": {
         "grey_probability": 0.0,
@@ -53,7 +56,7 @@ _LATER: dict[str, dict[str, Any]] = {
     },
     "optimizer": {"nesterov": False, "decay_only_kernels": False, "l2": "", "rates": ""},
     "training": {"skip_non_finite": False},
-    "data": {"mask_damaged": False},
+    "data": {"mask_damaged": False, "features": ""},
 }
 _LATER_GROUPS: dict[str, dict[str, Any]] = {"clip": {"length": 1, "min_present": 0.75}}
 _LATER_OF_TASKS: dict[str, dict[str, Any]] = {  # by the kind

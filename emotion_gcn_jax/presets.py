@@ -1,4 +1,4 @@
-"""Models by name: which tasks, which readout, neck, time and head each of them has.
+"""Models by name: which tasks, which readout, neck, hearing, time and head each of them has.
 
 The first three are Emotion-GCN's, those from mt_vgg on are of multi-task learning on Aff-Wild2 (docs/affwild2_mtl.md).
 A preset is no more than a way to fill a config; whatever it sets can be changed there.
@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import EXPRESSIONS
+
+NO_TRUNK = "none"
+"""In the place of a trunk's name: the model hears, and does not see."""
 
 
 class Preset(NamedTuple):
@@ -25,9 +28,10 @@ class Preset(NamedTuple):
         dropout: of what they make.
         embedding: its width; 0 is none.
         recurrent: units of the recurrent layers after them, see models/recurrent.py; () is none.
+        hearing: the trunk of the sound around a frame, see models/hearing.py; "" is none.
         clip_length: frames of the clips that it is trained on; 1 is single images.
         changed: by a task's name what differs from TASKS.
-        trunk: the one that the name stands for; "" where it stands on any.
+        trunk: the one that the name stands for, NO_TRUNK where it does not see; "" where it stands on any.
     """
 
     tasks: tuple[str, ...]
@@ -38,6 +42,7 @@ class Preset(NamedTuple):
     dropout: float = 0.0
     embedding: int = 0
     recurrent: tuple[int, ...] = ()
+    hearing: str = ""
     clip_length: int = 1
     changed: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     trunk: str = ""
@@ -90,6 +95,10 @@ PRESETS: dict[str, Preset] = {
     "mt_res": Preset(_ALL, "linear", **_MULTI_TASK, trunk="resnet50"),
     "mt_vgg_rnn": Preset(_ALL, "linear", **_MULTI_TASK, **_FULLY_CONNECTED | {"hidden": (4096,)}, **_IN_TIME),
     "mt_res_rnn": Preset(_ALL, "linear", **_MULTI_TASK, trunk="resnet50", **_IN_TIME),
+    "mt_audio_rnn": Preset(_ALL, "linear", **_MULTI_TASK, **_IN_TIME, hearing="vgg16", trunk=NO_TRUNK),
+    "mt_av_rnn": Preset(
+        _ALL, "linear", **_MULTI_TASK, **_FULLY_CONNECTED | {"hidden": (4096,)}, **_IN_TIME, hearing="vgg16"
+    ),
     "mt_arcvgg": Preset(_ALL, "linear", **_ARCFACE, **_FULLY_CONNECTED),
     "mt_arcres": Preset(_ALL, "linear", **_ARCFACE, trunk="resnet50"),
 }

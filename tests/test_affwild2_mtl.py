@@ -12,8 +12,9 @@ from emotion_gcn_jax.data.inputs import NORMALISATIONS
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.models.hearing import Sound
 from emotion_gcn_jax.tasks import registry
-from emotion_gcn_jax.training import checks
+from emotion_gcn_jax.training import checks, parts
 
 
 @pytest.mark.parametrize(
@@ -26,22 +27,28 @@ from emotion_gcn_jax.training import checks
         ("mt_arcres", "first", 24_566_346),
         ("mt_vgg_rnn", "first", 35_316_689),
         ("mt_res_rnn", "first", 24_445_137),
+        ("mt_audio_rnn", "first", 16_634_193),
+        ("mt_av_rnn", "first", 51_800_209),
         ("mt_vgg", "third", 50_464_598),
         ("mt_res", "third", 23_553_110),
         ("mt_arcvgg", "third", 52_483_918),
         ("mt_arcres", "third", 24_568_910),
         ("mt_vgg_rnn", "third", 35_317_334),
         ("mt_res_rnn", "third", 24_445_782),
+        ("mt_audio_rnn", "third", 16_634_838),
+        ("mt_av_rnn", "third", 51_800_854),
     ],
 )
 def test_multi_task_networks_have_the_specified_numbers_of_parameters(model, edition, count):
     config = affwild2_mtl.get_config(f"{model},{edition}")
     net = emotion_net.from_config(config, registry.from_config(config.tasks), {})
     images = jax.ShapeDtypeStruct((1, config.input.crop, config.input.crop, 3), np.float32)
-    variables = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images)
+    sound = Sound(jax.ShapeDtypeStruct((1, 96, 64), np.float32), jax.ShapeDtypeStruct((1,), bool))
+    sound = sound if config.model.hearing else None
+    variables = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images, sound=sound)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
-    for rate in config.optimizer.rates.split(","):
-        assert rate.partition("=")[0] in variables["params"]
+    for part, _ in parts.read(config.optimizer.rates, "optimizer.rates"):
+        assert any(jax.tree.leaves(parts.mask(variables["params"], part, "optimizer.rates")))
 
 
 @pytest.mark.parametrize("model", affwild2_mtl.MODELS)

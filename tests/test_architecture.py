@@ -8,6 +8,8 @@ import pytest
 
 import emotion_gcn_jax
 
+pytestmark = pytest.mark.once
+
 PACKAGE = pathlib.Path(emotion_gcn_jax.__file__).parent
 FLOORS = [
     {"errors", "files", "trees"},

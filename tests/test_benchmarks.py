@@ -3,6 +3,10 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.once
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
 

@@ -19,6 +19,8 @@ META = {
             "recurrent": [],
             "reset": "after",
             "bidirectional": False,
+            "hearing": "",
+            "hearing_width": 512,
         },
         "clip": {"length": 1, "min_present": 0.75},
     }

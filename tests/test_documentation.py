@@ -12,6 +12,8 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from PIL import Image
 
+pytestmark = pytest.mark.once
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 NOTEBOOK = REPOSITORY / "docs" / "photograph.ipynb"
 

@@ -12,6 +12,8 @@ import pytest
 
 from emotion_gcn_jax.faces.pictures import encode_png
 
+pytestmark = pytest.mark.once
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```python\n# ([^\n,]+)(?:, ([^\n]+))?\n(.*?)```", PAGE, re.DOTALL)
@@ -61,7 +63,7 @@ def extended(tmp_path_factory):
 
 def run(root, *words):
     """Runs a command of the project's copy; what it printed."""
-    one_device = "--xla_backend_optimization_level=0"
+    one_device = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"
     environment = {**os.environ, "PYTHONPATH": str(root), "TFDS_DATA_DIR": str(root / "data"), "XLA_FLAGS": one_device}
     done = subprocess.run([sys.executable, *words], cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

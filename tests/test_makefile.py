@@ -3,6 +3,8 @@ import subprocess
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 REPOSITORY = pathlib.Path(__file__).parents[1]
 
 

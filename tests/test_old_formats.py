@@ -15,7 +15,10 @@ from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import starting_point
 from tests.stored_runs import FORMATS, expected_of, run_of
 
-LATER_PARTS = {"hidden": [], "dropout": 0.0, "embedding": 0, "recurrent": [], "reset": "after", "bidirectional": False}
+LATER_PARTS = {
+    **{"hidden": [], "dropout": 0.0, "embedding": 0, "recurrent": [], "reset": "after", "bidirectional": False},
+    **{"hearing": "", "hearing_width": 512},
+}
 """Of a model: fields that format 2 has got since."""
 
 SIZES = [(32, 32), (40, 36), (64, 80)]
@@ -99,7 +102,7 @@ def test_configs_of_format_1_have_todays_fields(trunk, name, readout, head, task
     assert config["model"] == {**parts, "dtype": "float32", "remat": False}
     assert config["clip"]["length"] == 1
     assert (config["input"]["side"], config["input"]["resize"], config["input"]["channels"]) == (112, "area", 3)
-    assert config["data"] == {"threads": 4, "mask_damaged": False} and "loss" not in config
+    assert config["data"] == {"threads": 4, "mask_damaged": False, "features": ""} and "loss" not in config
     assert config["dataset"]["require"] == "all" and config["dataset"]["folds"] == 0
     assert list(config["tasks"]) == tasks
     assert config["tasks"]["expression"]["class_weights"] == "1,1,1,1,1,1,2"

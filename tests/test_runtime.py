@@ -64,6 +64,6 @@ def test_the_dataset_command_builds_by_json_config_without_chatter(tmp_path):
     options = (f"--config={config}", f"--data_dir={tmp_path}")
     result = run("-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/synthetic_faces", *options)
     assert result.returncode == 0
-    assert (tmp_path / "synthetic_faces" / "small" / "1.1.0" / "dataset_info.json").exists()
+    assert (tmp_path / "synthetic_faces" / "small" / "1.2.0" / "dataset_info.json").exists()
     for chatter in ("oneDNN", "absl::InitializeLog", "cpu_feature_guard", "apitools"):
         assert chatter not in result.stderr

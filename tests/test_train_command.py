@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
 import train
 from configs import synthetic_faces
@@ -24,6 +25,21 @@ def run_train(home, *words):
     return subprocess.run(
         [sys.executable, "train.py", *words], capture_output=True, text=True, cwd=REPOSITORY, env=environment
     )
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A function that does in this process, which has loaded everything, what the program does with its flags."""
+
+    def run_train(*words):
+        monkeypatch.setattr(sys, "argv", ["train.py", *words])  # where ml_collections reads the overrides
+        with flagsaver.flagsaver():  # or the next flags could not set the same fields
+            train.main(train.parse_flags(sys.argv))
+
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    return run_train
 
 
 @pytest.mark.parametrize(
@@ -80,21 +96,35 @@ def test_the_sentence_is_all_that_is_printed(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_fields_of_the_chosen_models_tasks_are_known(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--config.data.batch_size=many"], "The flags cannot be read .*batch_size=many"),
+        (["surplus"], "Unexpected argument 'surplus'"),
+        (["--coordinator=node1:8476"], "--coordinator, --processes and --process belong together: give all three"),
+    ],
+)
+def test_a_mistake_in_a_value_or_beside_the_fields(here, tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
+        here(SYNTHETIC, f"--workdir={tmp_path}/run", *words)
+
+
+def test_fields_of_the_chosen_models_tasks_are_known(here, tmp_path):
     words = ["--config=configs/synthetic_faces.py:densenet_tiny,emotion_gcn_au", "--config.tasks.action_units.weight=2"]
-    done = run_train(tmp_path, *words, f"--workdir={tmp_path}/run", "--config.dataset.name=nothing")
-    assert "There is no dataset 'nothing'" in done.stderr  # and nothing before it was amiss
+    with pytest.raises(UserError, match="There is no dataset 'nothing'"):  # and nothing before it was amiss
+        here(*words, f"--workdir={tmp_path}/run", "--config.dataset.name=nothing")
 
 
-def test_a_tilde_is_the_home_folder(tmp_path):
+def test_a_tilde_is_the_home_folder(here, tmp_path):
     text = (REPOSITORY / "configs" / "synthetic_faces.py").read_text()
     (tmp_path / "mine.py").write_text(text)
     words = ["--config=~/mine.py:densenet_tiny,single_task", "--workdir=~/run", "--config.dataset.data_dir=~/built"]
-    done = run_train(tmp_path, *words)
-    assert done.returncode == 2 and f"is not built in {tmp_path}/built" in done.stderr
+    with pytest.raises(UserError, match=f"is not built in {tmp_path}/built"):
+        here(*words)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text("{}")
-    assert f"{tmp_path}/run already holds a run: pass --resume" in run_train(tmp_path, *words).stderr
+    with pytest.raises(UserError, match=f"{tmp_path}/run already holds a run: pass --resume"):
+        here(*words)
     assert not (REPOSITORY / "~").exists()
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from emotion_gcn_jax.cli import convert, evaluate, explain, export, graph, pack, predict, serve, summarise
+from emotion_gcn_jax.cli import convert, evaluate, explain, export, features, graph, pack, predict, serve, summarise
 from emotion_gcn_jax.cli.arguments import SOME_FAILED, Subparsers
 from emotion_gcn_jax.errors import UserError
 
@@ -15,7 +15,7 @@ MISTAKE = 2  # the exit status of a user's mistake, argparse's own
 STOPPED = 130  # that of a run which the user interrupted
 
 SHELLS = ("bash", "zsh")
-SUBCOMMANDS = (predict, evaluate, explain, export, summarise, graph, convert, pack, serve)
+SUBCOMMANDS = (predict, evaluate, explain, export, summarise, features, graph, convert, pack, serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -211,6 +211,10 @@ def _official_layout(checkpoint: PathLike, read: checkpoints.Checkpoint) -> _Off
 def _official_model(checkpoint: PathLike, config: Mapping[str, Any], tasks: Tasks) -> str:
     """The official model that a checkpoint's is; raises UserError if it is none, or would give other answers there."""
     trunk, head, readout = (config["model"][field] for field in ("trunk", "head", "readout"))
+    if config["model"]["hearing"]:
+        raise UserError(
+            f"{checkpoint} hears, and the official layout has images alone: it cannot be written for PyTorch."
+        )
     if not hasattr(TRUNKS[trunk](), "torch_names"):
         raise UserError(f"{checkpoint} is on {trunk}, which has no names in PyTorch: such a model cannot be written.")
     ours = tuple(task.name for task in tasks), head
@@ -286,6 +290,8 @@ def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Map
                 "recurrent": list(preset.recurrent),
                 "reset": "after",
                 "bidirectional": False,
+                "hearing": preset.hearing,
+                "hearing_width": 512,
                 "head": preset.head,
                 "dtype": "float32",
                 "remat": False,

@@ -16,13 +16,21 @@ import grain
 import numpy as np
 
 from emotion_gcn_jax.data.clips import SINGLE_IMAGES, Clips, Windows
+from emotion_gcn_jax.data.features import Features, of_example
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.sound import mel
 from emotion_gcn_jax.tasks.registry import Tasks, read_labels
 from emotion_gcn_jax.trees import Batch
 
 T = TypeVar("T")
+
+FEATURES = "features"
+"""What a batch has in the place of "image" if features are stored."""
+
+READABLE = "readable"
+"""Whether there is an image at all, in evaluation's batches where others are masked."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +43,12 @@ class Loader:
         threads: batches decoded at once; 0 decodes each when it is asked for.
         process_index: which share of the global batch, from 0.
         process_count: number of equal shares.
+        hears: whether the batches have the sounds around the examples, too.
         clips: how tracks are cut where the loader evaluates; training's streams have their own.
-        masked: what is said of training examples that cannot be read is put into it, and they stand in their batches as
-            black images without labels; None raises instead.
+        features: where they are given, the batches have them in the place of images; `features.check` has found them
+            to be of every split.
+        masked: what is said of examples that cannot be read is put into it, and they stand in their batches as black
+            images: in training without labels, in evaluation with READABLE false. None raises instead.
     """
 
     input: Input
@@ -45,7 +56,9 @@ class Loader:
     threads: int = 2
     process_index: int = 0
     process_count: int = 1
+    hears: bool = False
     clips: Clips = SINGLE_IMAGES
+    features: tuple[Features, ...] = ()
     masked: set[str] | None = None
 
     def __post_init__(self) -> None:
@@ -63,10 +76,30 @@ class Loader:
         part = self.batch_size // self.process_count
         return rows[self.process_index * part : (self.process_index + 1) * part]
 
+    def example(self, split: Split, row: int) -> Batch:
+        """What the network looks at, and listens to: an example's "image", and "sound" and "heard" if it `hears`.
+
+        With stored features there are these, float32 D, instead of the image.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        seen: Batch
+        if self.features:
+            seen = {FEATURES: of_example(self.features, split, row)}
+        else:
+            seen = {"image": self.input.fit(split.image(row))}
+        return {**seen, **(_sound(split.sound(row)) if self.hears else {})}
+
     @property
-    def black(self) -> np.ndarray:
-        """An image in the place of one that is not there."""
-        return np.zeros((self.input.side, self.input.side, self.input.channels), np.uint8)
+    def nothing(self) -> Batch:
+        """What stands in the place of an example that is not there: a black image without sound."""
+        seen: Batch
+        if self.features:
+            seen = {FEATURES: np.zeros(self.features[0].values_NxD.shape[1], np.float32)}
+        else:
+            seen = {"image": np.zeros((self.input.side, self.input.side, self.input.channels), np.uint8)}
+        return {**seen, **(_sound(None) if self.hears else {})}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,7 +191,9 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
         seed: decides the order of the examples.
 
     Returns:
-        "image", uint8 B x side x side x channels, and every task's labels by its name.
+        "image", uint8 B x side x side x channels, and every task's labels by its name. If the loader `hears`, also
+        "sound", float32 B x STEPS x BANDS (sound.mel), and "heard", bool B: whether there is any. A frame that a clip
+        repeats has the sound of where it was taken.
 
     Raises:
         UserError: a stream has fewer examples than its count, or an image cannot be read.
@@ -166,7 +201,7 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     places = _places(streams, step, seed)
     mine = [places[place] for place in loader.share(np.arange(loader.batch_size))]
     examples = [_example(loader, *place) for place in mine]
-    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+    return _stacked(examples)
 
 
 def examples_at(streams: Sequence[Stream], step: int, *, seed: int) -> list[str]:
@@ -178,8 +213,8 @@ def examples_at(streams: Sequence[Stream], step: int, *, seed: int) -> list[str]
     return [f"{stream.split.dataset} {stream.split.name} {stream.split.ids[row]}" for stream, row, _ in places]
 
 
-def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
-    """Yields the process's share of every global batch's images: those of `eval_rows`.
+def eval_batches(split: Split, loader: Loader) -> Iterator[Batch]:
+    """Yields the process's share of every global batch of what is to be judged: the examples of `eval_rows`.
 
     The last global batch is filled up with black images.
 
@@ -188,7 +223,8 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
         loader: how batches are made.
 
     Returns:
-        uint8 B x side x side x channels each.
+        "image" and, if the loader `hears`, "sound" and "heard", as `train_batch` has them; READABLE, bool B, if the
+        loader masks what cannot be read.
 
     Raises:
         UserError: the split is empty; while iterating, an image cannot be read.
@@ -197,10 +233,10 @@ def eval_batches(split: Split, loader: Loader) -> Iterator[np.ndarray]:
         raise UserError(f"No example is left of {split!r}: choose another split, or choose less narrowly from it.")
     rows_M, _ = eval_rows(split, loader)
 
-    def batch_at(step: int) -> np.ndarray:
+    def batch_at(step: int) -> Batch:
         places = loader.share(np.arange(step * loader.batch_size, (step + 1) * loader.batch_size))
-        fitted = [loader.input.fit(split.image(row)) for row in rows_M[places[places < len(rows_M)]]]
-        return np.stack([*fitted, *[loader.black] * (len(places) - len(fitted))])
+        examples = [_judged(loader, split, row) for row in rows_M[places[places < len(rows_M)]]]
+        return _stacked([*examples, *[_judged(loader, split, None)] * (len(places) - len(examples))])
 
     return _compute_ahead(batch_at, range(-(-len(rows_M) // loader.batch_size)), loader.threads)
 
@@ -218,16 +254,39 @@ def eval_rows(split: Split, loader: Loader) -> Windows:
     return rows_KxT.ravel(), fresh_KxT.ravel()
 
 
-def _example(loader: Loader, stream: Stream, row: int, is_fresh: bool) -> Batch:
+def _judged(loader: Loader, split: Split, row: int | None) -> Batch:
+    """An example of evaluation; None is what fills a batch up."""
+    is_readable = row is not None
     try:
-        image = loader.input.fit(stream.split.image(row))
+        example = loader.nothing if row is None else loader.example(split, row)
     except UserError as error:
         if loader.masked is None:
             raise
         loader.masked.add(str(error))
-        image, is_fresh = loader.black, False
+        example, is_readable = loader.nothing, False
+    return example if loader.masked is None else {**example, READABLE: np.bool_(is_readable)}
+
+
+def _example(loader: Loader, stream: Stream, row: int, is_fresh: bool) -> Batch:
+    try:
+        example = loader.example(stream.split, row)
+    except UserError as error:
+        if loader.masked is None:
+            raise
+        loader.masked.add(str(error))
+        example, is_fresh = loader.nothing, False
     own_labels = {name: labels[row] for name, labels in stream.training_labels.items()}
-    return {"image": image, **(own_labels if is_fresh else stream.no_labels)}
+    return {**example, **(own_labels if is_fresh else stream.no_labels)}
+
+
+def _sound(patch_SxM: np.ndarray | None) -> Batch:
+    silence_0xM = np.zeros((0, mel.BANDS), np.float16)
+    heard = patch_SxM is not None
+    return {"sound": patch_SxM if heard else mel.patch(silence_0xM, 0.0), "heard": np.bool_(heard)}
+
+
+def _stacked(examples: Sequence[Batch]) -> Batch:
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
 def _places(streams: Sequence[Stream], step: int, seed: int) -> list[tuple[Stream, int, bool]]:

@@ -18,6 +18,7 @@ from emotion_gcn_jax.data.label_index import indexed_columns
 from emotion_gcn_jax.data.source import Split, join
 from emotion_gcn_jax.errors import UserError, extra, shown
 from emotion_gcn_jax.files import user_path
+from emotion_gcn_jax.sound import stored
 
 with extra("train", "a built dataset"):
     import tensorflow_datasets as tfds
@@ -59,6 +60,7 @@ def open_split(name: str, split: str, *, config: str | None = None, data_dir: st
                 columns=columns,
                 read_image=functools.partial(_read_image, records, columns["id"], broken),
                 rows=np.arange(len(records)),
+                read_sound=functools.partial(stored.read, build) if {"sound", "seconds"} <= columns.keys() else None,
             )
         )
     return join(parts, split)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, shown
+from emotion_gcn_jax.sound import mel
 
 LARGEST_NUMBER = 10_000_000  # of a frame: four days of video; what is above would fill the memory with holes
 
@@ -34,6 +35,9 @@ class Split:
             always there.
         read_image: returns the image of a row of the whole split; safe to call from several threads.
         rows: which rows of the whole split these examples are: int N.
+        read_sound: returns a recording's spectrogram, from sound.mel, by its name in the column `sound`, which is empty
+            for an example without sound; the column `seconds` says when in it the example is. None where the dataset
+            has no sounds. Safe to call from several threads.
     """
 
     dataset: str
@@ -43,6 +47,7 @@ class Split:
     columns: Mapping[str, np.ndarray]
     read_image: Callable[[int], np.ndarray]
     rows: np.ndarray
+    read_sound: Callable[[str], np.ndarray] | None = None
 
     @functools.cached_property
     def ids(self) -> np.ndarray:
@@ -84,6 +89,16 @@ class Split:
     def image(self, index: int) -> np.ndarray:
         """Returns an example's image, uint8 RGB [H, W, 3]; raises UserError if it cannot be read."""
         return self.read_image(int(self.rows[index]))
+
+    def sound(self, index: int) -> np.ndarray | None:
+        """Returns what is heard around an example, float32 [STEPS, BANDS], see sound.mel.patch; None where nothing is.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        if self.read_sound is None or not (name := self.columns["sound"][index]):
+            return None
+        return mel.patch(self.read_sound(name.decode()), float(self.columns["seconds"][index]))
 
 
 def join(parts: Sequence[Split], name: str) -> Split:

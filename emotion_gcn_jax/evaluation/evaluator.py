@@ -9,7 +9,7 @@ import numpy as np
 from flax import traverse_util
 from jax import lax
 
-from emotion_gcn_jax.data.batches import Loader, eval_batches, eval_rows
+from emotion_gcn_jax.data.batches import FEATURES, READABLE, Loader, eval_batches, eval_rows
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
@@ -19,6 +19,7 @@ from emotion_gcn_jax.inference import engines
 from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.models import folding
 from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.models.hearing import Sound
 from emotion_gcn_jax.models.layers import OBSERVED
 from emotion_gcn_jax.parallel import AXIS, own, pmap_step, replicate, spread
 from emotion_gcn_jax.tasks import registry
@@ -35,14 +36,16 @@ def evaluate_model(model: EmotionModel, split: Split, *, ten_crop: bool = False)
         ten_crop: judge ten crops of every image, by JAX whatever the engine; see `predict_step`.
 
     Raises:
-        UserError: as `evaluate` and, with ten_crop, as `check_ten_crop`.
+        UserError: as `evaluate`; with ten_crop, as `check_ten_crop`; of a model that hears, as `check_sound`.
     """
     data, clips = model.config.data, Clips(**model.config.clip)
-    loader = Loader(model.input, data.eval_batch_size, data.threads, clips=clips)
+    loader = Loader(model.input, data.eval_batch_size, data.threads, hears=model.hears, clips=clips)
     if ten_crop:
         check_ten_crop(model.input)
-    elif clips.length == 1 and model.engine != "jax":
-        return evaluate(model.answers, split, model.tasks, loader=loader)
+    if model.hears:
+        check_sound(split)
+    elif not ten_crop and clips.length == 1 and model.engine != "jax":
+        return evaluate(lambda batch: model.answers(batch["image"]), split, model.tasks, loader=loader)
     devices = jax.local_devices()
     unit = len(devices) * clips.length
     batch_size = -(-data.eval_batch_size // unit) * unit
@@ -70,12 +73,21 @@ def check_ten_crop(inputs: Input) -> None:
         )
 
 
+def check_sound(split: Split) -> None:
+    """Raises UserError for a split without sound, which a model that hears cannot learn from or be judged by."""
+    if split.read_sound is None:
+        raise UserError(
+            f"The model hears (config.model.hearing), and {split!r} has no sound: build it with the videos beside it "
+            f"(tfds_builders/affwild2/README.md), or choose a dataset that has, such as synthetic_faces/clips."
+        )
+
+
 def on_devices(
     predict: Callable[..., dict[str, jax.Array]], variables: Tree, devices: Sequence[jax.Device]
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Makes a function of uint8 images, as many as divide over the devices, to what `predict` returns of them all.
+) -> Callable[[Batch], dict[str, np.ndarray]]:
+    """Makes a function of a batch of as many images as divide over the devices to what `predict` returns of them all.
 
-    With several processes each hands over its own images, and all get what is returned of those of all.
+    With several processes each hands over its own batch, and all get what is returned of those of all.
 
     Args:
         predict: `predict_step` under pmap.
@@ -83,8 +95,8 @@ def on_devices(
         devices: those that `predict` maps over.
     """
 
-    def answers(images: np.ndarray) -> dict[str, np.ndarray]:
-        gathered = predict(variables, spread({"image": images}, len(own(devices))))
+    def answers(batch: Batch) -> dict[str, np.ndarray]:
+        gathered = predict(variables, spread(batch, len(own(devices))))
         return {name: _first_device(array) for name, array in gathered.items()}
 
     return answers
@@ -104,7 +116,7 @@ def predict_step(
 
     Args:
         variables: "params", "batch_stats" and "constants", the same on every device.
-        batch: "image" uint8 B x S x S x C.
+        batch: "image" uint8 B x S x S x C, or stored "features" float32 B x D, and, for a model that hears, its sound.
         model: the model.
         tasks: what it predicts.
         inputs: what the network sees of an image.
@@ -117,40 +129,50 @@ def predict_step(
         of the whole global batch on every device.
     """
 
-    def run(images: jax.Array) -> Any:
-        return model.apply(variables, images, train=False, clip_length=clip_length, mutable=[OBSERVED])
+    def run(images: jax.Array, forward: Any = model.__call__) -> Any:
+        how: Any = {"clip_length": clip_length, "sound": Sound.of(batch), "mutable": [OBSERVED]}
+        return model.apply(variables, images, train=False, method=forward, **how)
 
-    if ten_crop:
+    if FEATURES in batch:
+        outputs, shown = run(batch[FEATURES], model.judge)
+    elif ten_crop:
         of_views, _ = lax.map(run, inputs.ten_views(batch["image"], model.param_dtype))
         outputs, shown = jax.tree.map(lambda output_10xBxW: output_10xBxW.mean(0), of_views), {}
     else:
         outputs, shown = run(inputs.view(batch["image"], model.param_dtype))
     observed = traverse_util.flatten_dict(dict(shown.get(OBSERVED, {})), sep="/")
+    observed |= {name: batch[name] for name in (READABLE,) if name in batch}
     return lax.all_gather(engines.answers_of(outputs, tasks) | observed, AXIS, tiled=True)
 
 
 def evaluate(
-    answers: Callable[[np.ndarray], dict[str, np.ndarray]], split: Split, tasks: Tasks, *, loader: Loader
+    answers: Callable[[Batch], dict[str, np.ndarray]], split: Split, tasks: Tasks, *, loader: Loader
 ) -> Predictions:
     """Predicts a whole split.
 
     Args:
-        answers: from uint8 images to every task's answers: a model's own, or `on_devices`. What it returns under other
-            names than the tasks' is kept as observed.
+        answers: from a batch of `eval_batches` to every task's answers: a model's own, or `on_devices`. What it returns
+            under other names than the tasks' is kept as observed.
         split: the examples; missing labels are allowed.
         tasks: what the model predicts.
         loader: its batch must be one that `answers` takes.
 
     Returns:
-        Answers and labels of every example, in the split's order.
+        Answers and labels of every example, in the split's order; without those that the loader has masked.
 
     Raises:
-        UserError: an answer is not finite, or an image cannot be read.
+        UserError: an answer is not finite, or an image, or with masking every image, cannot be read.
     """
-    collected = [answers(images) for images in eval_batches(split, loader)]
+    collected = [answers(batch) for batch in eval_batches(split, loader)]
     rows_M, counts_M = eval_rows(split, loader)
     place_N = np.flatnonzero(counts_M)[np.argsort(rows_M[counts_M])]
     rows = {name: np.concatenate([part[name] for part in collected])[place_N] for name in collected[0]}
+    if READABLE in rows and not rows[READABLE].all():
+        split = split.select(rows[READABLE])
+        rows = {name: row[rows[READABLE]] for name, row in rows.items()}
+    rows.pop(READABLE, None)
+    if not len(split):
+        raise UserError(f"No image of {split!r} can be read: build it again, or choose another split.")
     if not all(np.isfinite(row).all() for row in rows.values()):
         raise UserError(
             f"The model's predictions on {split!r} are not finite: it diverged; train it with a lower "

@@ -17,8 +17,9 @@ from PIL import Image
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import folding
-from emotion_gcn_jax.models.emotion_net import ACTIVATIONS, EmotionNet
+from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.models.heads import LinearHead
+from emotion_gcn_jax.models.layers import ACTIVATIONS
 
 Mapper = Callable[[np.ndarray], dict[str, np.ndarray]]
 """From a uint8 face S x S x C to every task's maps by its name, float32 H' x W' x W: see `mapper`."""

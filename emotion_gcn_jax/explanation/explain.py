@@ -89,6 +89,7 @@ class Explainer:
 
     def __init__(self, model: EmotionModel, patch: Patch | None = None) -> None:
         """Takes a model from `inference.model.load`, and a patch; None takes the usual one."""
+        model.check_judges_images()
         self.model = model
         self.patch = patch or Patch.usual(model.input.network_side)
         self._judge = occlusion.judge(

@@ -69,8 +69,9 @@ def export(
         The files that were written.
 
     Raises:
-        UserError: the format cannot be as asked, or the file cannot be written; then nothing is.
+        UserError: the format cannot be as asked, the model hears, or the file cannot be written; then nothing is.
     """
+    model.check_judges_images()
     form, path = FORMATS[kind], user_path(path)
     sidecar = path.with_name(f"{path.name}.json")
     _check(kind, form, path, batch, quantize, calibrate)

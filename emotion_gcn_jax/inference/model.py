@@ -69,8 +69,22 @@ class EmotionModel:
 
     @functools.cached_property
     def _started(self) -> tuple[str, engines.Engine]:
+        self.check_judges_images()
         with model_file.description(self._name):
             return engines.start(self._asked_for, self.module, self.variables, self.tasks, self.input)
+
+    @property
+    def hears(self) -> bool:
+        """Whether it takes sound with every image."""
+        return self.module.hearing is not None
+
+    def check_judges_images(self) -> None:
+        """Raises UserError for a model that hears: without its sound no image can be judged, exported or explained."""
+        if self.hears:
+            raise UserError(
+                f"{self._name} hears (config.model.hearing), and predict, explain, export and serve have images alone: "
+                f"judge it by emotion-gcn evaluate on a dataset with sound, or use a model that only sees."
+            )
 
     @property
     def engine(self) -> str:
@@ -89,8 +103,9 @@ class EmotionModel:
             `model(images).expression`. task.answer makes probabilities of classes' and flags'.
 
         Raises:
-            UserError: the images are not such an array.
+            UserError: the images are not such an array, or the model hears.
         """
+        self.check_judges_images()
         shape: tuple[int, ...] = getattr(images_BxHxWxC, "shape", ())
         dtype = getattr(images_BxHxWxC, "dtype", np.dtype(object))
         channels = self.input.channels
@@ -128,11 +143,14 @@ class EmotionModel:
         faces, cut = self.find_faces(picture)
         return tuple(placed(face, there) for face, there in zip(self.predict_faces(cut), faces, strict=True))
 
-    def find_faces(self, picture: Picture) -> tuple[list[detection.Detection], list[np.ndarray]]:
+    def find_faces(
+        self, picture: Picture, longest_side: int = detection.LONGEST_SIDE
+    ) -> tuple[list[detection.Detection], list[np.ndarray]]:
         """Finds the faces of a picture and cuts them out as the model's training faces were.
 
         Args:
             picture: as for `predict`.
+            longest_side: of the picture for the detector, see detection.detect.
 
         Returns:
             The faces from the left to the right, their boxes in the convention of the model's dataset; and what was
@@ -142,7 +160,8 @@ class EmotionModel:
             UserError: the picture cannot be read.
         """
         image_HxWx3 = pictures.read(picture)
-        faces = [detection.in_dataset(face, self.meta["dataset"]) for face in detection.detect(image_HxWx3)]
+        found = detection.detect(image_HxWx3, longest_side=longest_side)
+        faces = [detection.in_dataset(face, self.meta["dataset"]) for face in found]
         return faces, [self.cut(image_HxWx3, face) for face in faces]
 
     def cut(self, image_HxWx3: np.ndarray, face: detection.Detection | Place) -> np.ndarray:

@@ -72,6 +72,7 @@ def run(
     if boxes is not None:
         settings = dataclasses.replace(settings, boxes=own_boxes.read(boxes))
     model = load(checkpoint)
+    model.check_judges_images()
     with contextlib.ExitStack() as stack:
         work = _Run(model, inputs, settings, outputs, every, boxes)
         stack.callback(work.close)

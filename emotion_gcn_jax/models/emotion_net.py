@@ -1,4 +1,4 @@
-"""A model: trunk, readout, neck, time and head; trunk, readout and head are chosen by their names.
+"""A model: trunk, readout, neck, hearing, time and head; trunks, readout and head are chosen by their names.
 
 A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map. It is a Linen module of
 `__call__(images_BxHxWxC, train) -> map_BxH'xW'xD` with the fields remat, axis_name, dtype and param_dtype. It may have
@@ -27,16 +27,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models.bregnext import BReGNeXt
 from emotion_gcn_jax.models.deep_emotion import DeepEmotion
 from emotion_gcn_jax.models.densenet import DenseNet
 from emotion_gcn_jax.models.heads import GraphHead, LinearHead, Outputs
+from emotion_gcn_jax.models.hearing import Blind, Hearing, Sound
+from emotion_gcn_jax.models.layers import ACTIVATIONS
 from emotion_gcn_jax.models.neck import Neck
 from emotion_gcn_jax.models.recurrent import CELLS, Recurrent
 from emotion_gcn_jax.models.resnet import ResNet
 from emotion_gcn_jax.models.vgg import VGG
+from emotion_gcn_jax.presets import NO_TRUNK
+from emotion_gcn_jax.sound.mel import BANDS, STEPS
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.trees import Dtype, Variables
 
@@ -65,6 +70,7 @@ TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "densenet_tiny": functools.partial(DenseNet, blocks=(1, 2, 2, 1), growth=8, stem_width=8),
     "resnet_tiny": functools.partial(ResNet, stages=(1, 1, 1, 1), bottleneck=False, stem_width=8),
     "bregnext_tiny": functools.partial(BReGNeXt, stages=((1, 8), (1, 16), (1, 16), (1, 32)), stem_width=8),
+    "vgg_tiny": functools.partial(VGG, blocks=((1, 8), (1, 16), (1, 16), (1, 32), (1, 32))),
 }
 
 Widths = tuple[tuple[str, int], ...]
@@ -74,8 +80,6 @@ HEADS: dict[str, Callable[[Widths, Dtype, Mapping[str, Any]], nn.Module]] = {
     "graph": lambda widths, dtype, graph: GraphHead(widths, **graph, param_dtype=dtype),
 }
 """From (task, number of outputs) pairs, the parameters' dtype and the graph's options to a head; see heads.py."""
-
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"relu": nn.relu, "elu": nn.elu, "none": lambda x: x}
 
 READOUTS: dict[str, Callable[[jax.Array, str], jax.Array]] = {
     # The official models read DenseNet's last map in both ways (Emotion-GCN spec, section 1).
@@ -90,7 +94,11 @@ DTYPES: dict[str, Dtype] = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "f
 
 
 class EmotionNet(nn.Module):
-    """One face image, or each frame of a clip, to the raw outputs of every task."""
+    """One face image, or each frame of a clip, perhaps with its sound, to the raw outputs of every task.
+
+    Attributes:
+        is_trunk_frozen: whether training leaves the trunk as it is.
+    """
 
     trunk: nn.Module
     head: nn.Module
@@ -98,9 +106,13 @@ class EmotionNet(nn.Module):
     param_dtype: Dtype = jnp.float32
     neck: nn.Module | None = None
     time: Recurrent | None = None
+    hearing: Hearing | None = None
+    is_trunk_frozen: bool = False
 
-    def __call__(self, images_BxHxWxC: jax.Array, train: bool = False, clip_length: int = 1) -> Outputs:
-        """Runs trunk, readout, neck, time and head; all but the trunk compute in the parameters' dtype.
+    def __call__(
+        self, images_BxHxWxC: jax.Array, train: bool = False, clip_length: int = 1, sound: Sound | None = None
+    ) -> Outputs:
+        """Runs trunk, readout, neck, hearing, time and head; all but the trunks compute in the parameters' dtype.
 
         Args:
             images_BxHxWxC: normalised images.
@@ -108,12 +120,28 @@ class EmotionNet(nn.Module):
                 and there must be the stream of random numbers layers.EXAMPLES for what is dropped.
             clip_length: so many successive images are one clip. Without `time` it changes nothing; with it, single
                 images are clips of one frame.
+            sound: around every image; for models with `hearing`, which cannot do without, alone.
         """
+        return self.judge(self.features(images_BxHxWxC, train), train, clip_length, sound)
+
+    def features(self, images_BxHxWxC: jax.Array, train: bool = False) -> jax.Array:
+        """Runs trunk and readout: B x D, in the parameters' dtype. A frozen trunk is as in evaluation, always."""
         trunk: Any = self.trunk
-        features_BxD = READOUTS[self.readout](trunk(images_BxHxWxC, train), getattr(trunk, "ACTIVATION", "none"))
+        map_BxHxWxD = trunk(images_BxHxWxC, train and not self.is_trunk_frozen)
+        features_BxD = READOUTS[self.readout](map_BxHxWxD, getattr(trunk, "ACTIVATION", "none"))
+        return (lax.stop_gradient(features_BxD) if self.is_trunk_frozen else features_BxD).astype(self.param_dtype)
+
+    def judge(
+        self, features_BxD: jax.Array, train: bool = False, clip_length: int = 1, sound: Sound | None = None
+    ) -> Outputs:
+        """Runs what follows on the features of images, or on stored ones; arguments are those of the whole."""
         features_BxD = features_BxD.astype(self.param_dtype)
         if self.neck is not None:
             features_BxD = self.neck(features_BxD, train)
+        if self.hearing is not None:
+            if sound is None:
+                raise UserError("This model hears, and there is no sound here: give it videos' frames with theirs.")
+            features_BxD = jnp.concatenate([features_BxD, self.hearing(sound, train)], axis=1)
         if self.time is not None:
             features_BxD = self.time(features_BxD, clip_length)
         return self.head(features_BxD)
@@ -146,6 +174,8 @@ def create_model(
     recurrent: Sequence[int] = (),
     reset: str = "after",
     bidirectional: bool = False,
+    hearing: str = "",
+    hearing_width: int = 512,
     word_vector_width: int = 0,
     propagation: str = "transposed",
     dtype: str = "float32",
@@ -155,7 +185,7 @@ def create_model(
     """Builds a model by the names of its parts.
 
     Args:
-        trunk: a key of TRUNKS.
+        trunk: a key of TRUNKS; or presets.NO_TRUNK, of a model that hears.
         tasks: what it predicts.
         head: a key of HEADS.
         readout: a key of READOUTS.
@@ -165,6 +195,8 @@ def create_model(
         recurrent: the units of recurrent layers before the head, see recurrent.py, like the next two; () for none.
         reset: a key of recurrent.CELLS.
         bidirectional: whether they look ahead, too.
+        hearing: the trunk of the sound, a key of TRUNKS; "" for a model that hears nothing.
+        hearing_width: of what is heard, beside the features of the image.
         word_vector_width: F, for the graph.
         propagation: how the graph mixes its nodes, see graph.adjacency.propagation_matrix.
         dtype: of the trunk's computation; parameters are float64 for "float64", float32 otherwise.
@@ -172,13 +204,14 @@ def create_model(
         axis_name: the mapped axis over which one global batch is spread.
 
     Raises:
-        UserError: an unknown name, or a head that does not make what the tasks take.
+        UserError: an unknown name, a model without any trunk, or a head that does not make what the tasks take.
     """
-    check_names(trunk, head, readout, dtype, reset)
+    check_names(trunk, head, readout, dtype, reset, hearing)
     param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
     widths = tuple((task.name, len(task.outputs)) for task in tasks)
     graph = {"word_vector_width": word_vector_width, "propagation": propagation}
-    body = TRUNKS[trunk](remat=remat, axis_name=axis_name, dtype=DTYPES[dtype], param_dtype=param_dtype)
+    of_trunk: Any = {"remat": remat, "axis_name": axis_name, "dtype": DTYPES[dtype], "param_dtype": param_dtype}
+    body = (Blind if trunk == NO_TRUNK else TRUNKS[trunk])(**of_trunk)
     top = HEADS[head](widths, param_dtype, graph)
     cosines = tuple(task.name for task in tasks if task.takes_cosines)
     if isinstance(top, LinearHead):
@@ -192,20 +225,22 @@ def create_model(
     if hidden or dropout or embedding:
         neck = Neck(tuple(hidden), dropout, embedding, axis_name=axis_name, param_dtype=param_dtype)
     time = Recurrent(tuple(recurrent), reset, bidirectional, param_dtype=param_dtype) if recurrent else None
-    return EmotionNet(body, top, readout, param_dtype, neck, time)
+    ear = Hearing(TRUNKS[hearing](**of_trunk), hearing_width, param_dtype) if hearing else None
+    return EmotionNet(body, top, readout, param_dtype, neck, time, ear)
 
 
-def check_names(trunk: str, head: str, readout: str, dtype: str, reset: str) -> None:
+def check_names(trunk: str, head: str, readout: str, dtype: str, reset: str, hearing: str = "") -> None:
     """Raises UserError, with the known ones, for an unknown name of a part of `create_model`'s."""
     for what, name, known in (
-        ("trunk", trunk, TRUNKS),
+        ("trunk", trunk, (*TRUNKS, *([NO_TRUNK] if hearing else []))),
+        ("trunk of config.model.hearing", hearing, ("", *TRUNKS)),
         ("head", head, HEADS),
         ("readout", readout, READOUTS),
         ("dtype", dtype, DTYPES),
         ("reset", reset, CELLS),
     ):
         if name not in known:
-            raise UserError(f"Unknown {what} {name!r}: choose one of {', '.join(known)}.")
+            raise UserError(f"Unknown {what} {name!r}: choose one of {', '.join(filter(None, known))}.")
     if dtype == "float64" and jnp.result_type(float) != jnp.float64:
         raise UserError("dtype float64 needs JAX's 64-bit mode: set JAX_ENABLE_X64=1 in the environment.")
 
@@ -236,6 +271,8 @@ def from_config(
         recurrent=model["recurrent"],
         reset=model["reset"],
         bidirectional=model["bidirectional"],
+        hearing=model["hearing"],
+        hearing_width=model["hearing_width"],
         word_vector_width=constants["word_vectors"].shape[1] if constants else 0,
         propagation=config["graph"]["propagation"],
         dtype=model["dtype"],
@@ -261,9 +298,10 @@ def init_variables(
         The collections "params", "batch_stats" and "constants".
     """
     images = jnp.zeros((1, side, side, channels), model.param_dtype)
+    sound = Sound(jnp.zeros((1, STEPS, BANDS), model.param_dtype), jnp.ones(1, bool)) if model.hearing else None
     # JAX's default generator takes three times as long to compile for the hundreds of arrays of a DenseNet-121.
     key = jax.random.key(seed, impl="rbg")
-    drawn: Variables = jax.jit(functools.partial(model.init, train=False))(key, images)
+    drawn: Variables = jax.jit(functools.partial(model.init, train=False))(key, images, sound=sound)
     head: dict[str, Any] = {}
     if "constants" in drawn:
         if not constants:

@@ -26,7 +26,8 @@ def fold(model: EmotionNet, variables: Variables) -> tuple[EmotionNet, dict[str,
     Returns:
         A model for inference only (it refuses train=True where norms were folded), and its variables.
     """
-    trunk, params, batch_stats = model.trunk, variables["params"]["trunk"], variables["batch_stats"].get("trunk", {})
+    trunk = model.trunk
+    params, batch_stats = (variables[collection].get("trunk", {}) for collection in ("params", "batch_stats"))
     if folds := getattr(trunk, "FOLDS", {}):
         trunk = trunk.clone(folded=True)
         params, batch_stats = _fold_norms(params, batch_stats, folds)

@@ -49,6 +49,10 @@ class Moments(NamedTuple):
     bessel: jax.Array
 
 
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"relu": nn.relu, "elu": nn.elu, "none": lambda x: x}
+"""By a trunk's ACTIVATION what its last map goes through (emotion_net.py)."""
+
+
 def uniform(bound: float) -> nn.initializers.Initializer:
     """An initialiser that draws from U(-bound, bound)."""
 

@@ -7,7 +7,6 @@ They are joined video by video, by the frame's number, in one pass over each. A 
 import collections
 import functools
 import pathlib
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from typing import Literal, NamedTuple, get_args
 
@@ -21,6 +20,7 @@ from emotion_gcn_jax.releases.affwild2_annotations import Table
 from emotion_gcn_jax.releases.affwild2_layout import IMAGE_ROOT, NEEDED_SETS, SPLITS, Images, Release, Task, list_frames
 from emotion_gcn_jax.releases.building import Entry, Example, ReleaseSplit, Skip
 from emotion_gcn_jax.releases.images import read_image
+from emotion_gcn_jax.releases.recordings import Recordings, recording_of
 
 _AFFECT = ("valence", "arousal")
 COLUMNS: Mapping[Task, tuple[str, ...]] = {
@@ -52,7 +52,6 @@ _READERS: Mapping[str, Callable[[pathlib.Path], Table]] = {
     "va": annotations.read_affect,
     "au": annotations.read_action_units,
 }
-_PERSON = re.compile(r"_(left|right)$")
 
 
 class Frame(NamedTuple):
@@ -66,7 +65,13 @@ class Frame(NamedTuple):
 
 
 def read_split(
-    release: Release, task: Task, split: str, *, merge_va: bool = False, split_by: SplitBy = "recording"
+    release: Release,
+    task: Task,
+    split: str,
+    *,
+    merge_va: bool = False,
+    split_by: SplitBy = "recording",
+    recordings: Recordings | None = None,
 ) -> ReleaseSplit:
     """Joins a split's annotations with the frames.
 
@@ -83,9 +88,10 @@ def read_split(
             does: frames of the valence/arousal validation set are then trained on.
         split_by: for frames, since the three sets divide the videos differently. "recording" trains on no recording
             that is in any validation set; "task" does, by those labels that are in a training set.
+        recordings: whose sounds are stored now, and named in the examples; None leaves them out.
 
     Raises:
-        UserError: if an annotation file cannot be read or is of an unknown kind.
+        UserError: if an annotation file cannot be read or is of an unknown kind, or as `Recordings.hear`.
     """
     kinds = collections.Counter[str]()
     videos = []
@@ -102,12 +108,13 @@ def read_split(
         shifted = task != "mtl" and 0 in images.numbers
         last = max([0, *table.frames_N.tolist(), *images.numbers.tolist()])
         videos.append(_Video(name, table.rows(chosen_N), images, tuple(beyond), len(table), shifted, last))
+    heard = recordings.hear(video.name for video in videos if len(video.table)) if recordings else ()
     return ReleaseSplit(
         entries=_entries(release, videos),
         total=sum(len(video.table) + len(video.beyond) + len(video.images.strays) for video in videos),
-        make=functools.partial(_make, columns=COLUMNS[task]),
+        make=functools.partial(_make, columns=COLUMNS[task], recordings=recordings),
         not_examples=dict(kinds),
-        warnings=(*_unlikely(release, task, split, videos), *_overlap(shared - kept_out, split, videos)),
+        warnings=(*_unlikely(release, task, split, videos), *_overlap(shared - kept_out, split, videos), *heard),
     )
 
 
@@ -239,7 +246,7 @@ def _frame(video: _Video, row: int, number: int, line: int, present: Set[int], s
     return Frame(video.images.path(number), video.name, video.table, row, video.last)
 
 
-def _make(frame: Frame, columns: Collection[str]) -> Example:
+def _make(frame: Frame, columns: Collection[str], recordings: Recordings | None) -> Example:
     """The features of a frame; its image is decoded and encoded again, so that all are plain 8-bit RGB."""
     table, row = frame.table, frame.row
     valence, arousal = table.affect_Nx2[row]
@@ -255,13 +262,9 @@ def _make(frame: Frame, columns: Collection[str]) -> Example:
         "frame": int(table.frames_N[row]),
         "recording": recording_of(frame.video),
         "video_frames": frame.video_frames,
+        **(recordings.columns(frame.video, int(table.frames_N[row])) if recordings else {}),
         **{name: labels[name] for name in columns},
     }
-
-
-def recording_of(video: str) -> str:
-    """The recording of a person of a video: its name without _left or _right."""
-    return _PERSON.sub("", video)
 
 
 def _overlap(shared: Set[str], split: str, videos: list[_Video]) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ COLUMNS: Mapping[str, Any] = MappingProxyType(
         "frame": np.int64,
         "recording": tfds.features.Text(),
         "video_frames": np.int64,
+        "sound": tfds.features.Text(),
+        "seconds": np.float32,
     }
 )
 """The columns that a dataset may have beside `image` and `id`, and `action_units`, whose length differs."""

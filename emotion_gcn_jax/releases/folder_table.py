@@ -13,13 +13,15 @@ from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
 
 _AFFECT = ("valence", "arousal")
 _TEXTS = ("subject", "video", "recording")
+_FRAMES = ("frame", "video_frames")  # of a video: numbers only where the column video says of which
+_MOST_DIGITS = 9
 _UNITS = tuple(f"AU{unit}" for unit in range(1, 27))
 _KNOWN = {
-    **{name: name for name in ("path", "expression", "split", *_AFFECT, *_TEXTS)},
+    **{name: name for name in ("path", "expression", "split", *_AFFECT, *_TEXTS, *_FRAMES)},
     **{name.lower(): name for name in _UNITS},
     **{f"au{unit:02d}": f"AU{unit}" for unit in range(1, 10)},
 }
-_RESERVED = {*_KNOWN.values(), "id", "image", "action_units"}  # what is no other column
+_RESERVED = {*_KNOWN.values(), "id", "image", "action_units"} - set(_FRAMES)  # what is no other column
 _LONGEST_WORD = 100  # characters of a class word; what is longer is a stray quote's work
 _EMPTY = frozenset({"", "nan", "na", "none", "null"})  # a cell without a label, in lower case
 
@@ -63,16 +65,18 @@ def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
             f"{', '.join(table.columns)[:200]}: name at least one of these in the first line."
         )
     rows = list(table.rows())
+    counted = [name for name in _FRAMES if name in table.columns and "video" in table.columns]
     columns = {
         **{name: _affect(table, rows, name) for name in _AFFECT if name in table.columns},
         **{name: np.asarray([row.cells.get(name, "") for row in rows]) for name in _TEXTS if name in table.columns},
+        **{name: _whole_numbers(table, rows, name) for name in counted},
         **({"action_units": _action_units(table, rows, units)} if units else {}),
     }
     words = [_word(row.cells.get("expression", "")) for row in rows] if "expression" in table.columns else []
     others = {
         name: np.asarray([row.cells.get(name, "") for row in rows])
         for name in table.columns
-        if name and name not in _RESERVED and table.columns.count(name) == 1
+        if name and name not in {*_RESERVED, *counted} and table.columns.count(name) == 1
     }
     return Labels(_paths(table, rows), list(_splits(table, rows, splits)), words, columns, units, others)
 
@@ -123,6 +127,15 @@ def _affect(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarray:
             raise _wrong(table, row, f"a number from -1 to 1, or nothing, for {name}", repr(cell))
         values_N[place] = number(cell)
     return values_N
+
+
+def _whole_numbers(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarray:
+    """Frames' numbers or counts: int64 N."""
+    for row in rows:
+        cell = row.cells.get(name, "")
+        if not (cell.isdecimal() and len(cell) <= _MOST_DIGITS):
+            raise _wrong(table, row, f"a whole number of at most {_MOST_DIGITS} digits for {name}", repr(cell))
+    return np.asarray([int(row.cells[name]) for row in rows], np.int64)
 
 
 def _action_units(table: TextTable, rows: Sequence[Row], units: Sequence[str]) -> np.ndarray:

@@ -50,7 +50,8 @@ class FolderSplit:
         paths: the image files.
         columns: by name, arrays whose first axis is N: `expression` (int64, places in label_names, -1 for none),
             `valence` and `arousal` (float32, -1 to 1, NaN for none), `action_units` (int8 [N, A], 0 or 1, -1 for
-            none), `subject`, `video` and `recording` (str). Only those that the set has.
+            none), `subject`, `video` and `recording` (str), `frame` and `video_frames` (int64). Only those that the set
+            has.
         others: a table's further columns by name, str N: nothing is learnt from them.
     """
 

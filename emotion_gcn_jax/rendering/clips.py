@@ -4,6 +4,8 @@ Time matters in them by construction. What is felt comes and goes at once; the f
 0.4 s. So a half-shown smile belongs to a pleasure that is there already (it grows), or to one that is over (it fades):
 a single frame cannot tell which, two can. Valence and arousal are those of what is felt, expression and action units
 of what is shown. Closed lids are a blink in time, and look calm or sad in a single frame.
+
+Most clips have a sound: a tone whose pitch is the arousal of the moment, which no picture of that moment shows.
 """
 
 import dataclasses
@@ -15,6 +17,7 @@ import numpy as np
 from emotion_gcn_jax.labels import Expression
 from emotion_gcn_jax.rendering.actions import AFFECT_ANCHORS, draw_muscles, mix
 from emotion_gcn_jax.rendering.sampling import FACES_PER_SUBJECT, Face, sample_face
+from emotion_gcn_jax.sound import mel
 
 RATE = 10
 """Frames a second."""
@@ -27,6 +30,8 @@ SHOWN_FROM = 0.3
 
 _BEFORE = 2 * RATE  # frames before the clip: it begins in the middle of what happens
 _BLINK = {"fu_eyeBlinkLeft": 1.0, "fu_eyeBlinkRight": 1.0}
+_PITCH, _OCTAVES = 400.0, 1.5  # hertz at an arousal of 0, and octaves from there to an arousal of 1
+_WITHOUT_SOUND = 0.1  # of the clips: half of them have no track, half a silent one
 _MISSING_SHARE = 0.06  # of the frames, in runs of one to three: no face was found in them
 
 
@@ -58,12 +63,8 @@ def sample_clip(seed: int, index: int, length: int) -> dict[int, Face]:
         length: T, frames.
     """
     rng = np.random.default_rng((seed, 2, index))
-    base = sample_face(seed, index * FACES_PER_SUBJECT, expression=Expression.NEUTRAL)
-    episodes = _episodes(rng, _BEFORE + length)
+    base, episodes, affect_Tx2 = _felt(rng, seed, index, length)
     shown_ExT = np.stack([episode.shown() for episode in episodes])[:, _BEFORE:]
-    anchors_Ex2 = np.array([AFFECT_ANCHORS[episode.expression] for episode in episodes])
-    felt_TxE = np.stack([episode.felt_T for episode in episodes], axis=1)[_BEFORE:]
-    affect_Tx2 = np.clip(np.array([base.valence, base.arousal]) + felt_TxE @ anchors_Ex2, -1, 1)
     lids_T, turns_Tx3, present_T = _blinks(rng, length), _turns(rng, length), _present(rng, length)
     noise_seeds_T = rng.integers(1 << 31, size=length)
     faces = {}
@@ -85,6 +86,40 @@ def sample_clip(seed: int, index: int, length: int) -> dict[int, Face]:
             noise_seed=int(noise_seeds_T[frame]),
         )
     return faces
+
+
+def sample_sound(seed: int, index: int, length: int) -> np.ndarray | None:
+    """Draws what is heard in the same clip.
+
+    The tone's pitch goes from 141 Hz, at an arousal of -1, to 1131 Hz, at 1, evenly in octaves. Its loudness, its
+    timbre and the noise behind it are the clip's, and say nothing.
+
+    Returns:
+        float64, length / RATE seconds of samples at sound.mel.RATE; frame f is shown at the time (f - 1) / RATE. None
+        where there is no track; zeros where it is silent.
+    """
+    _, _, affect_Tx2 = _felt(np.random.default_rng((seed, 2, index)), seed, index, length)
+    rng = np.random.default_rng((seed, 3, index))
+    fate = rng.random()
+    if fate < _WITHOUT_SOUND / 2:
+        return None
+    times_N = np.arange(length * mel.RATE // RATE) / mel.RATE
+    if fate < _WITHOUT_SOUND:
+        return np.zeros(len(times_N))
+    arousal_N = np.interp(times_N, np.arange(length) / RATE, affect_Tx2[:, 1])
+    phases_N = 2 * math.pi * np.cumsum(_PITCH * 2 ** (_OCTAVES * arousal_N)) / mel.RATE
+    tone_N = sum(strength * np.sin(n * phases_N) for n, strength in enumerate((1, *rng.uniform(0, 0.5, 2)), start=1))
+    noise_N = rng.uniform(0.01, 0.1) * rng.normal(size=len(times_N))
+    return rng.uniform(0.03, 0.3) * (tone_N + noise_N)
+
+
+def _felt(rng: np.random.Generator, seed: int, index: int, length: int) -> tuple[Face, list[_Episode], np.ndarray]:
+    """A clip's neutral face, what happens in it, and the valence and arousal that are felt in every frame, T x 2."""
+    base = sample_face(seed, index * FACES_PER_SUBJECT, expression=Expression.NEUTRAL)
+    episodes = _episodes(rng, _BEFORE + length)
+    anchors_Ex2 = np.array([AFFECT_ANCHORS[episode.expression] for episode in episodes])
+    felt_TxE = np.stack([episode.felt_T for episode in episodes], axis=1)[_BEFORE:]
+    return base, episodes, np.clip(np.array([base.valence, base.arousal]) + felt_TxE @ anchors_Ex2, -1, 1)
 
 
 def _episodes(rng: np.random.Generator, length: int) -> list[_Episode]:

@@ -1,7 +1,8 @@
-"""The faces of the data set synthetic_faces: rendered, cut out as photographs would be, and encoded."""
+"""The faces of the data set synthetic_faces, rendered, cut out as photographs would be, and encoded; and its sounds."""
 
 import io
 import os
+import pathlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -12,9 +13,10 @@ from PIL import Image
 from emotion_gcn_jax.faces.alignment import Box, Crop, Point, align_and_crop, crop_transform, transform_points
 from emotion_gcn_jax.labels import Expression
 from emotion_gcn_jax.rendering.actions import action_units
-from emotion_gcn_jax.rendering.clips import sample_clip
+from emotion_gcn_jax.rendering.clips import RATE, sample_clip, sample_sound
 from emotion_gcn_jax.rendering.sampling import Face, sample_face
 from emotion_gcn_jax.rendering.scene import RenderedFace, render
+from emotion_gcn_jax.sound import mel, stored
 
 
 class StoredFace(NamedTuple):
@@ -46,6 +48,17 @@ def stored_clips(seed: int, indices: Iterable[int], length: int, *, crop: Crop) 
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(stored_clip, indices)
+
+
+def store_sound(build: pathlib.Path, name: str, seed: int, index: int, length: int) -> str:
+    """Stores the sound of clip `index` beside a data set; returns its name, or "" where there is none to hear."""
+    samples_N = sample_sound(seed, index, length)
+    return "" if samples_N is None else stored.write(build, name, mel.log_mel(samples_N))
+
+
+def seconds(frame: int) -> float:
+    """When in its clip a frame is shown, counted from 1."""
+    return (frame - 1) / RATE
 
 
 def stored_face(seed: int, index: int, *, crop: Crop, expression: Expression | None = None) -> StoredFace:

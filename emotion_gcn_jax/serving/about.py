@@ -35,14 +35,14 @@ def _columns(task: Task) -> list[str]:
     return list(task.row(task.describe(np.zeros(len(task.outputs), np.float32))))
 
 
-def faces_of(model: EmotionModel, image_HxWx3: np.ndarray) -> dict[str, Any]:
-    """Finds and judges the faces of a picture, uint8 RGB.
+def faces_of(model: EmotionModel, image_HxWx3: np.ndarray, longest_side: int) -> dict[str, Any]:
+    """Finds and judges the faces of a picture, uint8 RGB, which the detector sees at `longest_side` pixels.
 
     Returns:
         As JSON has it: "width" and "height" of the picture, and "faces" from the left to the right, each with its
         "box", "left_eye", "right_eye", "score" and "answers": a number for every output, by task.
     """
-    places, cut = model.find_faces(image_HxWx3)
+    places, cut = model.find_faces(image_HxWx3, longest_side)
     answers = model.answers(np.stack([model.input.fit(face) for face in cut])) if cut else {}
     return {
         "width": image_HxWx3.shape[1],

@@ -35,6 +35,8 @@ MOST_PIXELS = 5 * 10**7  # of a picture; decoded, such a one takes about 400 MB
 MOST_WAITING = 256  # posts at once; the next one is refused
 _HELD_AT_ONCE = 8  # posts that are in memory: the others are not read yet, and wait in the network's buffers
 _JUDGED_AT_ONCE = 2  # one picture is decoded while another is in the networks, which use all cores
+_LOOKED_AT = {"/faces": detection.LONGEST_SIDE, "/frames": detection.LONGEST_SIDE // 2}
+"""By where a picture is posted to, its longest side for the detector: a camera's frames are to be several a second."""
 _SILENCE = 20  # seconds that a connection may be silent
 _SLOWEST_POST = 60  # seconds that a post may take
 
@@ -92,12 +94,12 @@ class Server(http.server.ThreadingHTTPServer):
             if is_free:
                 self._places.release()
 
-    def judge(self, data: bytes) -> dict[str, Any]:
+    def judge(self, data: bytes, longest_side: int) -> dict[str, Any]:
         """Says what the faces of a picture express; raises UserError for a file that is none."""
         assert self.model is not None
         with self._judges:
             _check_pixels(data)
-            return faces_of(self.model, pictures.decode(data))
+            return faces_of(self.model, pictures.decode(data), longest_side)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A visitor who leaves in the middle is no news; everything else is."""
@@ -180,8 +182,9 @@ class _Visit(http.server.BaseHTTPRequestHandler):
         """Judges the posted picture."""
         if self._is_refused():
             return
-        if self.server.model is None or urlsplit(self.path).path != "/faces":
-            self._say(HTTPStatus.NOT_FOUND, "Pictures are posted to /faces of a server with a model.")
+        longest_side = _LOOKED_AT.get(urlsplit(self.path).path)
+        if self.server.model is None or longest_side is None:
+            self._say(HTTPStatus.NOT_FOUND, "Pictures are posted to /faces or /frames of a server with a model.")
             return
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
@@ -193,12 +196,12 @@ class _Visit(http.server.BaseHTTPRequestHandler):
             )
         else:
             with self.server.place() as is_free:
-                self._judge(int(length)) if is_free else self._turn_away(int(length))
+                self._judge(int(length), longest_side) if is_free else self._turn_away(int(length))
 
-    def _judge(self, length: int) -> None:
+    def _judge(self, length: int, longest_side: int) -> None:
         try:
             with self.server.readers:
-                found = self.server.judge(b"".join(self._parts(length)))
+                found = self.server.judge(b"".join(self._parts(length)), longest_side)
         except UserError as error:
             self._say(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         except MemoryError:

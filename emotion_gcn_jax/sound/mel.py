@@ -4,6 +4,8 @@ The bands are HTK's: triangles that are evenly spaced in mel and reach 1, as lib
 (librosa's own default and torchaudio's have other scales and areas.)
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 RATE = 16_000  # samples a second
@@ -27,18 +29,28 @@ def log_mel(samples_N: np.ndarray) -> np.ndarray:
         float32 [1 + N // HOP, BANDS], at least SILENCE. Step k is of the time k * HOP / RATE; the sound is mirrored
         at both ends. Nothing of nothing.
     """
-    if not len(samples_N):
-        return np.zeros((0, BANDS), np.float32)
-    padded = np.pad(samples_N.astype(np.float64), _FFT // 2, mode="reflect" if len(samples_N) > 1 else "edge")
-    frames_TxF = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[::HOP]
-    window_F = np.pad(np.hanning(_WINDOW + 1)[:-1], (_FFT - _WINDOW) // 2)  # periodic: without its last zero
-    filters_KxM = mel_filters()
-    blocks = []
-    for first in range(0, len(frames_TxF), _BLOCK):
-        spectrum_TxK = np.fft.rfft(frames_TxF[first : first + _BLOCK] * window_F)
-        power_TxM = np.abs(spectrum_TxK) ** 2 @ filters_KxM
-        blocks.append((10 * np.log10(np.maximum(power_TxM, 10 ** (SILENCE / 10)))).astype(np.float32))
-    return np.concatenate(blocks)
+    return np.concatenate([np.zeros((0, BANDS), np.float32), *log_mel_blocks([samples_N])])
+
+
+def log_mel_blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yields the same block by block, of a sound that comes in pieces of any lengths: it never is there as a whole."""
+    parts, count, has_begun = list[np.ndarray](), 0, False
+    for piece_N in pieces:
+        parts.append(piece_N.astype(np.float64))
+        count += len(piece_N)
+        if count < _BLOCK * HOP + _FFT:
+            continue
+        held_N = np.concatenate(parts)
+        if not has_begun:
+            held_N, has_begun = np.pad(held_N, (_FFT // 2, 0), mode="reflect"), True
+        yield from _blocks(held_N)
+        parts = [held_N[_step_count(held_N) * HOP :]]  # 352 samples or more: enough for the mirror at the end
+        count = len(parts[0])
+    if not count:
+        return
+    held_N = np.concatenate(parts)
+    margins = (0 if has_begun else _FFT // 2, _FFT // 2)
+    yield from _blocks(np.pad(held_N, margins, mode="reflect" if len(held_N) > 1 else "edge"))
 
 
 def mel_filters() -> np.ndarray:
@@ -77,3 +89,17 @@ def patch(log_mel_TxM: np.ndarray, seconds: float) -> np.ndarray:
     patch_SxM = np.full((STEPS, BANDS), SILENCE, np.float32)
     patch_SxM[is_sound_S] = log_mel_TxM[places_S[is_sound_S]]
     return (patch_SxM + 40) / 20
+
+
+def _blocks(padded_N: np.ndarray) -> Iterator[np.ndarray]:
+    frames_TxF = np.lib.stride_tricks.sliding_window_view(padded_N, _FFT)[::HOP]
+    window_F = np.pad(np.hanning(_WINDOW + 1)[:-1], (_FFT - _WINDOW) // 2)  # periodic: without its last zero
+    filters_KxM = mel_filters()
+    for first in range(0, len(frames_TxF), _BLOCK):
+        spectrum_TxK = np.fft.rfft(frames_TxF[first : first + _BLOCK] * window_F)
+        power_TxM = np.abs(spectrum_TxK) ** 2 @ filters_KxM
+        yield (10 * np.log10(np.maximum(power_TxM, 10 ** (SILENCE / 10)))).astype(np.float32)
+
+
+def _step_count(padded_N: np.ndarray) -> int:
+    return (len(padded_N) - _FFT) // HOP + 1

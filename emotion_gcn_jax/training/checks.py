@@ -36,6 +36,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("data.threads", 0, 256),
         ("model.dropout", 0, 0.999),
         ("model.embedding", 0, unlimited),
+        ("model.hearing_width", 1, unlimited),
         ("clip.length", 1, 10_000),
         ("clip.min_present", 0, 1),
         ("optimizer.learning_rate", 0, unlimited),
@@ -64,7 +65,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
 
 
 def check_clips(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError for what clips cannot have, and for recurrent layers without widths."""
+    """Raises UserError for what clips and models that hear cannot have, and for recurrent layers without widths."""
     if not all(isinstance(units, int) and units > 0 for units in config.model.recurrent):
         raise UserError(
             f"config.model.recurrent has the units of the recurrent layers, such as (128, 128), found "
@@ -77,6 +78,11 @@ def check_clips(config: ml_collections.ConfigDict) -> None:
                 f"config.{field}={value} is for single images, and config.clip.length={config.clip.length} makes clips "
                 f"of them: set one of the two back."
             )
+    if config.augmentation.mixup and config.model.hearing:
+        raise UserError(
+            f"config.augmentation.mixup={config.augmentation.mixup} mixes images and no sounds, and the model hears "
+            f"(config.model.hearing={config.model.hearing}): set one of the two back."
+        )
 
 
 def selection_metric(config: ml_collections.ConfigDict, tasks: Tasks) -> tuple[str, str]:

@@ -129,8 +129,9 @@ def _train(
                 raise from_first(stopped) from None
             if epoch_ends:
                 _finish_epoch(run, saved, writer, state, progress, step)
+                log.say_masked()  # evaluation may have met some
             elif saves:
-                on_first(functools.partial(_save_last, run, saved, state, progress, {}))
+                on_first(functools.partial(_save_last, run, saved, unreplicate(state), progress, {}))
             if asked_to_end:
                 raise Preempted(f"asked to end (SIGTERM) and saved at step {step}: --resume goes on from there.")
 
@@ -140,7 +141,7 @@ def _stopped_by(
 ) -> UserError:
     """Saves the state before a step that was not finite and the names of its examples; returns what to say."""
     if saved.last_step() != error.step - 1:
-        _save_last(run, saved, state, progress, {})
+        _save_last(run, saved, unreplicate(state), progress, {})
     examples = examples_at(run.data.streams, error.step - 1, seed=run.config.training.seed)
     found = {name: str(value) for name, value in error.values.items()}
     path = saved.workdir / NOT_FINITE_FILE
@@ -183,9 +184,10 @@ def _finish_epoch(
     better = progress.record(row, metrics[task][metric])
 
     def save() -> None:
+        ended = unreplicate(state)
         if better:
-            saved.save_best(step, unreplicate(state.evaluated_variables()), _meta(run, progress, named))
-        _save_last(run, saved, state, progress, named)
+            saved.save_best(step, ended.evaluated_variables(), _meta(run, progress, named))
+        _save_last(run, saved, ended, progress, named)
 
     on_first(save)
     writer.write_scalars(step, {f"validation/{name}": value for name, value in (named | diagnosis).items()} | counted)
@@ -207,7 +209,7 @@ def _meta(run: Run, progress: Progress, validation: dict[str, float]) -> dict[st
 def _save_last(
     run: Run, saved: Checkpoints, state: TrainState, progress: Progress, validation: dict[str, float]
 ) -> None:
-    meta, state = _meta(run, progress, validation), unreplicate(state)
+    meta = _meta(run, progress, validation)
     saved.save_last(int(state.step), state.evaluated_variables(), state.remainder(), meta)
 
 

@@ -12,13 +12,14 @@ import ml_collections
 import numpy as np
 
 from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax.data import features
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.data.batches import Loader
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError, extra
-from emotion_gcn_jax.evaluation.evaluator import predict_step
+from emotion_gcn_jax.evaluation.evaluator import check_sound, predict_step
 from emotion_gcn_jax.graph import adjacency, word_vectors
 from emotion_gcn_jax.graph.nodes import nodes_of, targets
 from emotion_gcn_jax.models import emotion_net
@@ -28,7 +29,7 @@ from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import checks, optimizer, parts, starting_point
 from emotion_gcn_jax.training.datasets import RunData, open_data
-from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step
+from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step, trained_of
 
 with extra("train", "training"):
     from clu import parameter_overview
@@ -100,9 +101,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     """
     tasks = registry.from_config(config.tasks)
     checks.check_numbers(config)
-    emotion_net.check_names(
-        config.model.trunk, config.model.head, config.model.readout, config.model.dtype, config.model.reset
-    )
+    emotion_net.check_names(*(config.model[part] for part in ("trunk", "head", "readout", "dtype", "reset", "hearing")))
     checks.selection_metric(config, tasks)
     devices = _devices(config.training.devices)
     train_loader, eval_loader = _loaders(config, len(devices))
@@ -110,6 +109,9 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     augmentation.check_side(config.input.side)
     start = {} if last else starting_point.read(config, tasks)
     data = open_data(config, tasks)
+    if config.model.hearing:
+        check_sound(data.train)
+        check_sound(data.validation)
     checks.check_labelled(tasks, {task.name: data.labels(task.name) for task in tasks})
     checks.check_selectable(config, tasks, data.validation)
     tasks = tuple(task.fitted(data.labels(task.name), data.train.dataset) for task in tasks)
@@ -117,7 +119,8 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     constants = starting_point.constants(checkpoints.read(last).variables if last else start)
     if config.model.head == "graph" and not constants:
         constants = graph_constants(config, tasks, data)
-    model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS)
+    frozen = config.model.frozen_trunk or bool(train_loader.features)
+    model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS).clone(is_trunk_frozen=frozen)
     variables = emotion_net.init_variables(
         model,
         config.training.seed,
@@ -126,6 +129,10 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         constants=constants,
     )
     variables = starting_point.replace(variables, start, model)
+    if train_loader.features:
+        used = checkpoints.read(last).variables if last else variables
+        trunk = features.trunk_of(config, train_loader.input.to_dict(), used)
+        features.check(train_loader.features, [*(stream.split for stream in data.streams), data.validation], trunk)
 
     steps_per_epoch = data.streams[0].steps_per_epoch
     total_steps = steps_per_epoch * config.training.epochs
@@ -133,7 +140,8 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     undecayed = [f"head/{task.name}" for task in tasks if task.takes_cosines]
     tx = optimizer.create_optimizer(config.optimizer, schedule, undecayed)
     l2 = parts.read(config.optimizer.l2, "optimizer.l2")
-    parts.sum_of_squares(variables["params"], l2)  # names unknown parts now, and not when the first step is compiled
+    # This names unknown parts now, and not when the first step is compiled.
+    parts.sum_of_squares(trained_of(variables["params"], frozen), l2)
     options = StepOptions(
         tasks=tasks,
         input=train_loader.input,
@@ -164,7 +172,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
             inputs=eval_loader.input,
             clip_length=config.clip.length,
         ),
-        initial_state=create_state(variables, tx, with_ema=config.training.ema_decay > 0),
+        initial_state=create_state(variables, tx, with_ema=config.training.ema_decay > 0, is_trunk_frozen=frozen),
     )
 
 
@@ -209,10 +217,13 @@ def _loaders(config: ml_collections.ConfigDict, device_count: int) -> tuple[Load
         checks.check_divisible(field, config.data[field], device_count, config.clip.length)
     inputs, clips = Input.from_dict(config.input), Clips(**config.clip)
     share = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    stored = tuple(features.read(folder.strip()) for folder in config.data.features.split(",") if folder.strip())
+    more: Any = {"hears": bool(config.model.hearing), "clips": clips, "features": stored, **share}
     sizes = config.data.batch_size, config.data.eval_batch_size
-    of_training, of_evaluation = (Loader(inputs, size, config.data.threads, clips=clips, **share) for size in sizes)
+    of_training, of_evaluation = (Loader(inputs, size, config.data.threads, **more) for size in sizes)
     if config.data.mask_damaged:
-        of_training = dataclasses.replace(of_training, masked=set())
+        masked: set[str] = set()
+        of_training, of_evaluation = (dataclasses.replace(one, masked=masked) for one in (of_training, of_evaluation))
     return of_training, of_evaluation
 
 

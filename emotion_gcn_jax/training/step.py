@@ -15,9 +15,11 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_keys
+from emotion_gcn_jax.data.batches import FEATURES
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.models.hearing import Sound
 from emotion_gcn_jax.parallel import AXIS
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import optimizer, parts
@@ -107,18 +109,31 @@ class StepOptions(NamedTuple):
     skip_non_finite: bool = False
 
 
-def create_state(variables: dict[str, Tree], tx: optax.GradientTransformation, *, with_ema: bool = False) -> TrainState:
+def trained_of(params: Tree, is_trunk_frozen: bool) -> Tree:
+    """The parameters that training changes: all, or all but the trunk's."""
+    return {name: tree for name, tree in params.items() if not (is_trunk_frozen and name == "trunk")}
+
+
+def create_state(
+    variables: dict[str, Tree],
+    tx: optax.GradientTransformation,
+    *,
+    with_ema: bool = False,
+    is_trunk_frozen: bool = False,
+) -> TrainState:
     """The state before the first step.
 
     Args:
         variables: "params", "batch_stats" and "constants", from models.emotion_net.init_variables.
         tx: the optimiser.
         with_ema: whether to keep a moving average.
+        is_trunk_frozen: as of the model that is trained.
     """
     params, batch_stats = variables["params"], variables["batch_stats"]
     ema = jax.tree.map(jnp.copy, {"params": params, "batch_stats": batch_stats}) if with_ema else None
     zero, halted = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
-    return TrainState(zero, params, batch_stats, variables["constants"], tx.init(params), ema, halted)
+    opt_state = tx.init(trained_of(params, is_trunk_frozen))
+    return TrainState(zero, params, batch_stats, variables["constants"], opt_state, ema, halted)
 
 
 def train_step(
@@ -128,7 +143,8 @@ def train_step(
 
     Args:
         state: the same on every device.
-        batch: "image" uint8 B x S x S x C, and every task's labels by its name.
+        batch: "image" uint8 B x S x S x C, or stored "features" float32 B x D; every task's labels by its name and, for
+            a model that hears, its sound.
         model: built with axis_name=AXIS.
         tx: the optimiser.
         options: tasks, augmentation, moving average.
@@ -139,7 +155,8 @@ def train_step(
         and the norms of the new parameters and running statistics. Where one of these is not finite, the state stays
         as it was.
     """
-    images = prepare_images(batch["image"], model, options, state.step)
+    is_stored, sound = FEATURES in batch, Sound.of(batch)
+    images = batch[FEATURES] if is_stored else prepare_images(batch["image"], model, options, state.step)
     labels = {task.name: batch[task.name] for task in options.tasks}
     if options.augmentation.mixup:
         images, labels = mix(images, labels, options, state.step)
@@ -148,10 +165,11 @@ def train_step(
     rngs = {layers.EXAMPLES: jax.random.fold_in(jax.random.key(options.seed), state.step)}
 
     def loss_fn(params: Tree) -> tuple[jax.Array, tuple[Tree, dict[str, jax.Array]]]:
-        variables = {"params": params, "batch_stats": state.batch_stats, "constants": state.constants}
-        result: Any = model.apply(
-            variables, images, train=True, clip_length=options.clip_length, mutable=["batch_stats"], rngs=rngs
-        )
+        all_params = {**state.params, **params}
+        variables = {"params": all_params, "batch_stats": state.batch_stats, "constants": state.constants}
+        how: Any = {"clip_length": options.clip_length, "sound": sound, "mutable": ["batch_stats"], "rngs": rngs}
+        forward = model.judge if is_stored else model.__call__
+        result: Any = model.apply(variables, images, train=True, method=forward, **how)
         outputs, updated = result
         losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
         weighted = [task.weight * losses[task.name] for task in tasks]
@@ -164,11 +182,12 @@ def train_step(
         scalars["loss"] = loss = sum(weighted[1:], weighted[0])
         return loss, (updated.get("batch_stats", {}), scalars)
 
+    trained = trained_of(state.params, model.is_trunk_frozen)
     # Every device's loss is the global loss, so the mean (not the sum) of the devices' gradients is its gradient.
-    gradients, (batch_stats, scalars) = jax.grad(loss_fn, has_aux=True)(state.params)
+    gradients, (batch_stats, scalars) = jax.grad(loss_fn, has_aux=True)(trained)
     gradients = lax.pmean(gradients, AXIS)
-    updates, opt_state = tx.update(gradients, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
+    updates, opt_state = tx.update(gradients, state.opt_state, trained)
+    params = {**state.params, **optax.apply_updates(trained, updates)}
     ema = state.ema
     if ema is not None:
         new = {"params": params, "batch_stats": batch_stats}

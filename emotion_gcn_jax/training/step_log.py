@@ -86,12 +86,16 @@ class StepLog:
                 raise found
             self._skipped_steps.append(step)
             tqdm.tqdm.write(f"warning: {found}: it is left out; left out so far: {len(self._skipped_steps)}")
-        for message in sorted((self._run.train_loader.masked or set()) - self._masked):
-            self._masked.add(message)
-            tqdm.tqdm.write(f"warning: {message} It is masked; masked so far: {len(self._masked)}.", file=sys.stderr)
+        self.say_masked()
         self._bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
         self._bar.update(config.data.batch_size)
         if step % config.training.log_every_steps == 0:
             written = {f"train/{name}": value for name, value in values.items()}
             written["train/learning_rate"] = float(self._run.schedule(step - 1))
             self._writer.write_scalars(step, written)
+
+    def say_masked(self) -> None:
+        """Says which examples were masked that have not been said yet."""
+        for message in sorted((self._run.train_loader.masked or set()) - self._masked):
+            self._masked.add(message)
+            tqdm.tqdm.write(f"warning: {message} It is masked; masked so far: {len(self._masked)}.", file=sys.stderr)

@@ -256,7 +256,7 @@ def test_shares_concatenate_to_the_global_batch(three, mixed, process_count):
 @pytest.mark.parametrize("process_count", [1, 2, 4])
 def test_evaluation_sees_every_example_once_in_order(train, process_count):
     loaders = shared(process_count, Loader(Input(12), batch_size=16))
-    shares = [list(eval_batches(train, loader)) for loader in loaders]
+    shares = [[batch["image"] for batch in eval_batches(train, loader)] for loader in loaders]
     steps = [np.concatenate(parts) for parts in zip(*shares, strict=True)]
     assert [images.shape for images in steps] == [(16, 12, 12, 3)] * 4
     whole = np.concatenate(steps)
@@ -274,14 +274,16 @@ def test_batch_that_processes_cannot_share(batch_size, count, nearest):
 
 
 def test_evaluation_needs_no_full_batch(train):
-    (images,) = eval_batches(train.select([4, 2]), Loader(Input(12), batch_size=64))
+    (batch,) = eval_batches(train.select([4, 2]), Loader(Input(12), batch_size=64))
+    images = batch["image"]
     np.testing.assert_array_equal(images[:2], [train.image(4), train.image(2)])
     assert images.shape == (64, 12, 12, 3) and not images[2:].any()
 
 
 def test_evaluation_in_grey():
     loader = Loader(Input(12, 1, mean=(0.5,), deviation=(0.2,)), batch_size=4)
-    (images,) = eval_batches(numbered(3, first=7), loader)
+    (batch,) = eval_batches(numbered(3, first=7), loader)
+    images = batch["image"]
     assert images.shape == (4, 12, 12, 1) and images[:, 0, 0, 0].tolist() == [7, 8, 9, 0]
 
 

@@ -12,8 +12,8 @@ from tests.data.splits import split_of
 TASKS = (Classes(name="expression", vocabulary=("Happy", "Sad")),)
 
 
-def always_happy(images):
-    return {"expression": np.tile([0.9, 0.1], (len(images), 1))}
+def always_happy(batch):
+    return {"expression": np.tile([0.9, 0.1], (len(batch["image"]), 1))}
 
 
 def test_metrics_without_the_examples_that_a_bool_column_marks():

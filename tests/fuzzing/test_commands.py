@@ -37,6 +37,8 @@ from tests.labelled_folders import write_class_folders
 from tests.stored_runs import run_of
 from tests.untrained import write_checkpoint
 
+pytestmark = pytest.mark.once
+
 COLOURS = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 PICTURE = pictures.encode_jpeg(COLOURS)
 BOXES = b"file,x0,y0,x1,y1,left_eye_x,left_eye_y,right_eye_x,right_eye_y,score\n0.png,1,2,30,40,9,12,20,12,0.9\n"

@@ -23,12 +23,17 @@ from emotion_gcn_jax.graph.nodes import nodes_of
 from emotion_gcn_jax.inference import own_boxes, sources
 from emotion_gcn_jax.releases.affectnet_arrays import _read_array
 from emotion_gcn_jax.releases.building import Skip
+from emotion_gcn_jax.sound import reading as sounds
+from emotion_gcn_jax.sound import stored
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.torch_files import reading, safetensors_files, writing
 from tests.faces.files import DEEP, encoded, tiff
 from tests.fuzzing.damage import cases, changed, changes, damaged, steps
 from tests.fuzzing.limits import answered, bounds, captured
 from tests.labelled_folders import write_table
+from tests.sound import films
+
+pytestmark = pytest.mark.once
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
 PICTURES = {
@@ -206,3 +211,46 @@ def test_tables_of_labelled_images(folder, encoding, split, some_steps):
     found = answered(open_folder, folder / "set" / "other.csv", split)
     for place in range(len(found or ())):
         answered(found.read_image, int(found.rows[place]))
+
+
+SOUNDS = {  # by the name of a file its codec
+    "a.mp4": "aac",
+    "a.mkv": "flac",
+    "a.avi": "mp3",
+    "a.flac": "flac",
+    "a.wav": "pcm_s16le",
+}
+
+
+@pytest.fixture(scope="module")
+def sound_files(tmp_path_factory):
+    """Half a second of sound, of videos with ten frames."""
+    root, two = tmp_path_factory.mktemp("sounds"), [films.tone(0.5, rate=16_000)] * 2
+    frames = [number / 20 for number in range(10)]
+    for name, codec in SOUNDS.items():
+        pictures_too = {"frames": frames} if name < "a.wav" and name != "a.flac" else {}
+        films.write(root / name, two, codec=codec, rate=16_000, **pictures_too)
+    return {name: (root / name).read_bytes() for name in SOUNDS}
+
+
+@cases(60)
+@hypothesis.given(name=st.sampled_from(sorted(SOUNDS)), some_steps=steps())
+def test_sounds(folder, sound_files, name, some_steps):
+    (folder / "damaged").write_bytes(damaged(sound_files[name], some_steps))
+    with captured() as (out, err):
+        track = answered(sounds.read, folder / "damaged")
+    assert out.getvalue() == err.getvalue() == ""
+    if track is not None:
+        assert track.log_mel_TxM.dtype == np.float16 and track.log_mel_TxM.shape[1:] == (64,)
+        assert np.isfinite(track.log_mel_TxM).all() and np.isfinite(track.seconds_F).all()
+        assert np.isfinite([track.seconds(number) for number in (1, 2, 1000)]).all()
+
+
+@cases(40)
+@hypothesis.given(some_steps=steps())
+def test_stored_sounds(folder, some_steps):
+    (folder / "sound").mkdir(exist_ok=True)
+    (folder / "sound" / "a.npy").write_bytes(damaged(saved(np.save, np.ones((90, 64), np.float16)), some_steps))
+    stored.read.cache_clear()
+    found = answered(stored.read, folder, "a")
+    assert found is None or found.shape[1:] == (64,)

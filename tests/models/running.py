@@ -20,7 +20,7 @@ def tasks_of(model, vocabulary=None):
 def create(trunk, model, *, vocabulary=None, **options):
     """A preset on a trunk."""
     preset = presets.preset(model)
-    between = {name: getattr(preset, name) for name in ("hidden", "dropout", "embedding", "recurrent")}
+    between = {name: getattr(preset, name) for name in ("hidden", "dropout", "embedding", "recurrent", "hearing")}
     options = {"head": preset.head, "readout": presets.readout(trunk, model), **between, **options}
     return emotion_net.create_model(trunk, tasks_of(model, vocabulary), **options)
 

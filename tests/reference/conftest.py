@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 
@@ -34,12 +33,9 @@ def theirs():
 def ours(tmp_path_factory, theirs):
     """Our answers, in float64: from a process of its own, since tests before it have run JAX in float32."""
     file = tmp_path_factory.mktemp("ours") / "ours.npz"
-    flags = "--xla_backend_optimization_level=0"  # compiling is most of the work
-    if jax.__version_info__ < (0, 11):
-        flags += " --xla_cpu_use_fusion_emitters=false"  # likewise; later versions have no such flag
     done = subprocess.run(
         [sys.executable, "-m", "tests.reference.ours", file],
-        env={**os.environ, "JAX_ENABLE_X64": "1", "XLA_FLAGS": flags},
+        env={**os.environ, "JAX_ENABLE_X64": "1"},
         cwd=cases.FOLDER.parents[1],
         capture_output=True,
         text=True,

@@ -13,7 +13,7 @@ from tests.raw_faces import raw_faces
 
 IMAGES = pathlib.Path("images")
 ROWS = [
-    row(f"{number}/face {number}.jpg", raw_faces()[number], number, ("0.25", "-0.5")) for number in range(3)
+    row(f"{number}/face {number}.jpg", raw_faces(3)[number], number, ("0.25", "-0.5")) for number in range(3)
 ]  # Neutral, Happy, Sad
 
 

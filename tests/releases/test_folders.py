@@ -116,6 +116,8 @@ def test_a_table_has_any_of_the_columns(table):
         ("valence;path", {"valence"}),
         ("AU4\tpath", {"action_units"}),
         ("path,arousal,video,recording,camera", {"arousal", "video", "recording"}),
+        ("path,arousal,video,frame,video_frames", {"arousal", "video", "frame", "video_frames"}),
+        ("path,arousal,frame", {"arousal"}),  # of no video
     ],
 )
 def test_only_the_columns_that_are_there(table, header, columns):
@@ -149,6 +151,7 @@ def test_where_a_table_may_be(table, name, given):
             "path,AU4\n1.jpg,0\n\n./1.jpg,1\n",
             r"every image once, and found \./1\.jpg again, .* 2 names in line 4",
         ),
+        ("path,AU4,video,frame\n1.jpg,0,a,7\n2.jpg,0,a,8b\n", r"a whole number .* for frame, and found '8b' in line 3"),
         ("path,AU4\n,0\n", r"a path, and found none in line 2"),
         ("path,AU4\n", r"Expected images in .*labels\.csv, and found no row"),
         ("path,AU4\n" + "x" * 5000 + ",0\n", r"found no .*x and none of the others: write paths"),

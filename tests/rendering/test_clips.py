@@ -8,6 +8,7 @@ from emotion_gcn_jax.labels import Expression
 from emotion_gcn_jax.rendering import clips
 from emotion_gcn_jax.rendering.actions import ACTION_UNITS, action_units
 from emotion_gcn_jax.rendering.sampling import Face
+from emotion_gcn_jax.sound import mel
 from emotion_gcn_jax.tasks.values import Values
 
 LENGTH = 12
@@ -62,6 +63,27 @@ def test_clips_have_all_that_makes_them_hard(drawn: list[dict[int, Face]]) -> No
     assert [(face.valence, face.yaw, face.actions) for face in again.values()] == [
         (face.valence, face.yaw, face.actions) for face in drawn[7].values()
     ]
+
+
+def test_the_tone_s_pitch_is_the_arousal_of_the_moment(drawn: list[dict[int, Face]]) -> None:
+    """400 Hz, and one and a half octaves up or down, where the arousal stands still for three frames."""
+    errors, fates = [], {"heard": 0, "silent": 0, "missing": 0}
+    for index, clip in enumerate(drawn[:75]):
+        samples = clips.sample_sound(0, index, LENGTH)
+        fate = "missing" if samples is None else "heard" if samples.any() else "silent"
+        fates[fate] += 1
+        if fate != "heard":
+            continue
+        assert len(samples) == 1.2 * mel.RATE and 0.02 < np.abs(samples).max() < 1
+        for frame in clip:
+            about = np.arange(-400, 401) + (frame - 1) * mel.RATE // clips.RATE  # 50 ms
+            arousals = [clip[near].arousal for near in clip if abs(near - frame) < 2]
+            if about[0] < 0 or len(arousals) < 3 or np.ptp(arousals) > 0.01:
+                continue
+            spectrum = np.abs(np.fft.rfft(samples[about] * np.hanning(len(about)), 1 << 14))
+            errors.append(spectrum.argmax() * mel.RATE / (1 << 14) / (400 * 2 ** (1.5 * clip[frame].arousal)) - 1)
+    assert len(errors) > 150 and np.abs(errors).max() < 0.1
+    assert fates["heard"] > 60 and fates["silent"] and fates["missing"]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from emotion_gcn_jax.serving import page_files, server, web_folder
 from tests import scenes
 from tests.photographs import ASTRONAUT
 
+pytestmark = pytest.mark.once
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 BUILD = pathlib.Path(__file__).parents[2] / "build"
 PATIENCE = 30_000  # milliseconds; a busy machine is slow

@@ -33,6 +33,19 @@ def test_a_photograph_is_answered_as_predict_does(served, model):
     )
 
 
+def faces_at(served, path, picture):
+    return ask(served, "POST", path, picture)[2]["faces"]
+
+
+def test_a_frame_is_searched_at_half_the_resolution(served):
+    small = Image.new("RGB", (640, 480), (120, 120, 120))
+    small.paste(Image.open(ASTRONAUT).resize((50, 50)), (300, 200))  # a face of about 11 pixels: 5 of the halved frame
+    small = pictures.encode_png(np.asarray(small))
+    assert len(faces_at(served, "/faces", small)) == 1 and not faces_at(served, "/frames", small)
+    (face,), (frame,) = (faces_at(served, path, ASTRONAUT.read_bytes()) for path in ("/faces", "/frames"))
+    assert frame["box"] == pytest.approx(face["box"], abs=4)  # of 110 pixels: the second look is at the same window
+
+
 def test_a_picture_without_faces_has_none(served):
     answer = ask(served, "POST", "/faces", pictures.encode_png(np.full((90, 70, 3), 120, np.uint8)))[2]
     assert answer == {"width": 70, "height": 90, "faces": []}

@@ -52,6 +52,19 @@ def test_a_long_sound_is_the_same_in_blocks(monkeypatch):
     np.testing.assert_array_equal(mel.log_mel(samples), whole)
 
 
+@pytest.mark.parametrize("block", [7, 4_096])
+@pytest.mark.parametrize("length", [0, 1, 200, 600, 5_000, 16_123])
+def test_a_sound_in_pieces_is_the_same_as_in_one(block, length, monkeypatch):
+    monkeypatch.setattr(mel, "_BLOCK", block)
+    samples = np.random.default_rng(0).normal(size=length)
+    pieces = np.split(samples, [place for place in (1, 2, 300, 311, 2_000, 12_000) if place < length])
+    found = list(mel.log_mel_blocks(pieces))
+    assert len(found) > 3 or length < 3_000 or block > 7
+    expected = mel.log_mel(samples)
+    assert len(expected) == (1 + length // 160 if length else 0)
+    np.testing.assert_allclose(np.concatenate([expected[:0], *found]), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("seconds", "silent", "first"),
     # Of 3 seconds, 301 steps: the patch begins 48 steps before the moment.

@@ -3,11 +3,14 @@
 Its action units follow from the expression; every second example has some, and none has AU4.
 """
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from configs import synthetic_faces
+from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.training import loop
 from tests.plain_trunk import Plain
@@ -114,3 +117,22 @@ def finished(shades, tmp_path_factory):
         config = small_config(shades)
         config.training.epochs = 1
         return config, workdir, loop.train_and_evaluate(config, workdir)
+
+
+class Killed(BaseException):
+    """As a process that is gone: nothing in the loop may catch it."""
+
+
+@contextlib.contextmanager
+def killed_after(save, last_step):
+    """Within, training is killed as soon as a method of Checkpoints, save_best or save_last, has saved that step."""
+    saved = getattr(Checkpoints, save)
+
+    def save_and_die(self, step, *rest):
+        saved(self, step, *rest)
+        if step == last_step:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoints, save, save_and_die)
+        yield

@@ -96,7 +96,8 @@ def mapped_step(devices, model, tx, **options):
 
 
 def take_steps(device_count, created, batches, **options):
-    """Losses, gradients and running statistics of one step with each batch, from the same state.
+    """Losses, gradients and running statistics of one step with each batch, from the same state; and how far apart
+    the states of this process's devices are afterwards.
 
     Args:
         device_count: devices of all processes.
@@ -111,8 +112,14 @@ def take_steps(device_count, created, batches, **options):
     for name, batch in batches.items():
         new, scalars = step(parallel.replicate(state, local), parallel.spread(batch, len(local)))
         result = {"scalars": scalars, "gradients": new.opt_state, "statistics": new.batch_stats}
-        results[name] = parallel.unreplicate(result)
+        results[name] = {**parallel.unreplicate(result), "apart": largest_spread((new, scalars))}
     return results
+
+
+def largest_spread(tree):
+    """The largest difference between the copies of any array that this process's devices have."""
+    copies = [np.stack([shard.data for shard in array.addressable_shards]) for array in jax.tree.leaves(tree)]
+    return max(np.ptp(array.astype(np.float64), axis=0).max() for array in copies)
 
 
 def largest_difference(result, expected):

@@ -19,6 +19,7 @@ from emotion_gcn_jax.models.recurrent import Recurrent
 from emotion_gcn_jax.training import checks, datasets, loop
 from tests.data.splits import pixels, split_of
 from tests.training import stepping
+from tests.training.conftest import killed_after
 from tests.training.stepping import TASKS, largest_difference
 
 
@@ -84,25 +85,12 @@ def clips_config(config_of, monkeypatch):
     return config, splits
 
 
-class Killed(BaseException):
-    """As a process that is gone."""
-
-
-def test_a_killed_and_resumed_run_of_clips_ends_as_an_unbroken_one(clips_config, tmp_path, monkeypatch):
+def test_a_killed_and_resumed_run_of_clips_ends_as_an_unbroken_one(clips_config, tmp_path):
     config, splits = clips_config
     config.training.checkpoint_every_steps = 3
     metrics = loop.train_and_evaluate(config, tmp_path / "straight")
-    save_last = checkpoints.Checkpoints.save_last
-
-    def save_and_die(self, step, *rest):
-        save_last(self, step, *rest)
-        if step == 6:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "save_last", save_and_die)
-        with pytest.raises(Killed):
-            loop.train_and_evaluate(config, tmp_path / "broken")
+    with killed_after("save_last", 6):
+        loop.train_and_evaluate(config, tmp_path / "broken")
     loop.train_and_evaluate(config, tmp_path / "broken", resume=True)
     straight, broken = (checkpoints.read(tmp_path / name).variables for name in ("straight", "broken"))
     jax.tree.map(np.testing.assert_array_equal, straight, broken)

@@ -13,6 +13,7 @@ from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation import predictions
 from emotion_gcn_jax.training import loop, run
+from tests.training.conftest import killed_after
 
 
 def assert_trees_identical(a, b):
@@ -98,17 +99,13 @@ def test_the_command_evaluate_writes_the_report_of_the_training(finished, shades
     assert "There is no dataset 'nothing'" in capsys.readouterr().err
 
 
-class Killed(BaseException):
-    """Nothing in the loop may catch it."""
-
-
 @pytest.mark.parametrize("recipe", ["adamw, cosine, average", "sgd, steps", "crops, mixed and balanced"])
-def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, config_of, tmp_path, monkeypatch, recipe):
+def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, config_of, tmp_path, recipe):
     if recipe == "sgd, steps":
         config = config_of("plain,single_task")
         config.optimizer.update(name="sgd", schedule="step", step_epochs=1, learning_rate=1e-2)
     elif recipe == "crops, mixed and balanced":
-        config = config_of("resnet_tiny,multi_task")
+        config = config_of("plain,multi_task")
         config.input.update(side=36, crop=32)
         config.dataset.balance = "expression"
         config.tasks.expression.label_smoothing = 0.1
@@ -118,18 +115,8 @@ def test_a_killed_and_resumed_run_ends_as_an_unbroken_one(config, config_of, tmp
         config.training.ema_decay = 0.9
     config.training.checkpoint_every_steps = 3  # the kill comes at step 9 of 14, inside the second epoch
     loop.train_and_evaluate(config, tmp_path / "straight")
-
-    save_last = checkpoints.Checkpoints.save_last
-
-    def save_and_die(self, step, *rest):
-        save_last(self, step, *rest)
-        if step == 9:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "save_last", save_and_die)
-        with pytest.raises(Killed):
-            loop.train_and_evaluate(config, tmp_path / "broken")
+    with killed_after("save_last", 9):
+        loop.train_and_evaluate(config, tmp_path / "broken")
     with pytest.raises(UserError, match="already holds a run: pass --resume"):
         loop.train_and_evaluate(config, tmp_path / "broken")
     loop.train_and_evaluate(config, tmp_path / "broken", resume=True)
@@ -150,18 +137,9 @@ def test_a_kill_between_a_new_best_checkpoint_and_the_last_loses_neither(config,
         found, metrics = iter(accuracies), predictions.metrics_by_task
         return lambda of: metrics(of) | {"expression": metrics(of)["expression"] | {"accuracy": next(found)}}
 
-    save_best = checkpoints.Checkpoints.save_best
-
-    def save_and_die(self, step, *rest):
-        save_best(self, step, *rest)
-        if step == 14:
-            raise Killed
-
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, killed_after("save_best", 14):
         patch.setattr(loop, "metrics_by_task", scores(0.5, 0.6))
-        patch.setattr(checkpoints.Checkpoints, "save_best", save_and_die)
-        with pytest.raises(Killed):
-            loop.train_and_evaluate(config, tmp_path)
+        loop.train_and_evaluate(config, tmp_path)
     assert checkpoints.read(tmp_path).meta["step"] == 14
     with monkeypatch.context() as patch:  # on another machine the epoch that is repeated turns out a little worse
         patch.setattr(loop, "metrics_by_task", scores(0.4))
@@ -231,14 +209,9 @@ def test_what_a_run_starts_from_may_be_gone_only_once_there_is_a_checkpoint(conf
     assert json.loads((workdir / "config.json").read_text())["init"] == before.init.to_dict()
 
 
-def test_a_run_killed_before_its_first_checkpoint_is_noticed_too(config, tmp_path, monkeypatch):
-    def die(*args):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "save_last", die)  # the best one is written already
-        with pytest.raises(Killed):
-            loop.train_and_evaluate(config, tmp_path)
+def test_a_run_killed_before_its_first_checkpoint_is_noticed_too(config, tmp_path):
+    with killed_after("save_best", 7):  # and before a last one is saved
+        loop.train_and_evaluate(config, tmp_path)
     with pytest.raises(UserError, match="already holds a run"):
         loop.train_and_evaluate(config, tmp_path)
     loop.train_and_evaluate(config, tmp_path, resume=True)

@@ -24,6 +24,7 @@ from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.tasks.classes import Classes
 from emotion_gcn_jax.training import step as steps
+from tests.models.running import run_once
 from tests.training import stepping
 from tests.training.stepping import BATCHES, TASKS, largest_difference
 
@@ -64,10 +65,8 @@ def of_two_processes(tmp_path_factory):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "tests.training.two_processes", str(port), str(folder)]
-    environment = {
-        **os.environ,
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0",
-    }
+    two_devices = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
+    environment = {**os.environ, "XLA_FLAGS": two_devices}
     root = pathlib.Path(__file__).parents[2]
     workers = [subprocess.Popen([*command, str(number)], cwd=root, env=environment) for number in range(2)]
     try:
@@ -100,22 +99,31 @@ def test_the_comparison_is_not_of_nothing():
 
 
 @functools.cache
+def plain(head="linear"):
+    """The plain trunk in float64; with linear heads, every task has parameters of its own."""
+    with stepping.quick_float64():
+        return stepping.create("float64", trunk="plain", head=head)
+
+
+@functools.cache
+def of_plain(device_count):
+    with stepping.quick_float64():
+        return stepping.take_steps(device_count, plain(), BATCHES)
+
+
+@functools.cache
 def of_mixed_crops(device_count):
-    """The same of the narrow model with mixup, crops, and whatever else moves and erases."""
+    """The same with mixup, crops, and whatever else moves and erases."""
     augmentation = Augmentation(rotation_degrees=20.0, zoom=0.2, shift=0.1, erase_probability=0.5, mixup=0.4)
     options = {"input": Input(36, crop=stepping.SIDE), "augmentation": augmentation}
+    batch = stepping.random_batch(side=36)
+    batch |= {name: batch[name].astype(np.float64) for name in ("affect", "power")}  # or their mix is rounded before
     with stepping.quick_float64():
-        batches = {"": stepping.random_batch(side=36)}
-        return stepping.take_steps(device_count, narrow(), batches, **options)
+        return stepping.take_steps(device_count, plain("graph"), {"": batch}, **options)
 
 
-@pytest.mark.parametrize("device_count", [2, 4, 8])
-def test_any_number_of_devices_mixes_the_same_crops(device_count):
-    assert largest_difference(of_mixed_crops(device_count), of_mixed_crops(1)) < 1e-10
-
-
-def _per_device_norm(monkeypatch):
-    monkeypatch.setattr(layers, "batch_moments", lambda x, axis_name, f=layers.batch_moments: f(x, None))
+def test_any_number_of_devices_mixes_the_same_crops():
+    assert largest_difference(of_mixed_crops(8), of_mixed_crops(1)) < 1e-10
 
 
 def _per_device(name):
@@ -144,7 +152,6 @@ def _augmentation_by_local_position(monkeypatch):
 
 
 SABOTAGES = {
-    "per-device norm": _per_device_norm,
     "per-device cross-entropy": _per_device("cross_entropy"),
     "per-device CCC": _per_device("concordance_loss"),
     "per-device squared error": _per_device("mean_squared_error"),
@@ -154,12 +161,21 @@ SABOTAGES = {
 }
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES)
-def test_the_comparison_notices_every_usual_mistake(monkeypatch, sabotage):
+def test_the_comparison_notices_norms_of_each_device(monkeypatch):
     created, expected = narrow(), results(1)["all tasks"]
-    SABOTAGES[sabotage](monkeypatch)
+    monkeypatch.setattr(layers, "batch_moments", lambda x, axis_name, f=layers.batch_moments: f(x, None))
     with stepping.quick_float64():
         result = stepping.take_steps(4, created, {"": BATCHES["all tasks"]})
+    assert largest_difference(result[""], expected) > 1e-4
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES)
+def test_the_comparison_notices_every_other_usual_mistake(monkeypatch, sabotage):
+    created, expected = plain(), of_plain(1)["all tasks"]
+    assert largest_difference(of_plain(2)["all tasks"], expected) < 1e-10
+    SABOTAGES[sabotage](monkeypatch)
+    with stepping.quick_float64():
+        result = stepping.take_steps(2, created, {"": BATCHES["all tasks"]})
     assert largest_difference(result[""], expected) > 1e-4
 
 
@@ -188,33 +204,26 @@ def test_the_comparison_notices_dropout_by_local_position(monkeypatch):
 
 
 def test_the_squares_of_kernels_touch_their_gradients_and_no_others():
-    """Of both fully connected layers, as Deep-Emotion has it (spec, sections 2 and 9.1)."""
-    factor, parts = 0.25, (("trunk/fc", 0.25), ("head", 0.25))
+    factor, parts = 0.25, (("trunk/conv2", 0.25), ("head", 0.25))
+    without = of_plain(1)["all tasks"]
     with stepping.quick_float64():
-        created = stepping.create("float64", "deep_emotion", head="linear")
-        plain, with_l2 = (stepping.take_steps(1, created, grey_batches(), l2=l2)[""] for l2 in ((), parts))
-    params = traverse_util.flatten_dict(jax.device_get(created[2].params))
-    kernels = [path for path in params if path[0] == "head" or path[:2] == ("trunk", "fc") if path[-1] == "kernel"]
+        with_l2 = stepping.take_steps(1, plain(), {"": BATCHES["all tasks"]}, l2=parts)[""]
+    params = traverse_util.flatten_dict(jax.device_get(plain()[2].params))
+    kernels = [path for path in params if path[0] == "head" or path[:2] == ("trunk", "conv2") if path[-1] == "kernel"]
     assert len(kernels) == 1 + len(TASKS)
-    before, after = (traverse_util.flatten_dict(result["gradients"]) for result in (plain, with_l2))
+    before, after = (traverse_util.flatten_dict(result["gradients"]) for result in (without, with_l2))
     for path, array in params.items():
         added = 2 * factor * array if path in kernels else 0 * array
         np.testing.assert_allclose(after[path] - before[path], added, atol=1e-12, err_msg="/".join(path))
     squares = factor * sum((params[path] ** 2).sum() for path in kernels)
     np.testing.assert_allclose(with_l2["scalars"]["l2"], squares, rtol=1e-12)
-    np.testing.assert_allclose(with_l2["scalars"]["loss"] - plain["scalars"]["loss"], squares, rtol=1e-9)
-    assert "l2" not in plain["scalars"]
-
-
-@functools.cache
-def of_linear_heads():
-    """Two devices in float32; with linear heads, every task has parameters of its own."""
-    return stepping.take_steps(2, stepping.create(head="linear"), BATCHES)
+    np.testing.assert_allclose(with_l2["scalars"]["loss"] - without["scalars"]["loss"], squares, rtol=1e-9)
+    assert "l2" not in without["scalars"]
 
 
 @pytest.mark.parametrize("task", NAMES)
 def test_a_batch_without_a_label_of_a_task_has_its_loss_and_gradient_exactly_zero(task):
-    result = of_linear_heads()[f"no {task}"]
+    result = of_plain(2)[f"no {task}"]
     gradients = result["gradients"]["head"]
     without_label = [name for name in NAMES if result["scalars"][f"{name}_loss"] == 0]
     without_gradient = [name for name in NAMES if not any(g.any() for g in jax.tree.leaves(gradients[name]))]
@@ -222,30 +231,31 @@ def test_a_batch_without_a_label_of_a_task_has_its_loss_and_gradient_exactly_zer
 
 
 def test_a_flag_that_no_example_has_a_label_of_gets_no_gradient():
-    bias_3 = of_linear_heads()["all tasks"]["gradients"]["head"]["action_units"]["bias"]
+    bias_3 = of_plain(2)["all tasks"]["gradients"]["head"]["action_units"]["bias"]
     assert (bias_3 != 0).tolist() == [True, False, True]
 
 
-def test_devices_hold_the_same_state_after_a_step():
-    model, tx, state = stepping.create()
-    devices = jax.local_devices()[:4]
-    step = stepping.mapped_step(devices, model, tx)
-    batch = parallel.spread(stepping.random_batch(), 4)
-    for leaf in jax.tree.leaves(step(parallel.replicate(state, devices), batch)):
-        np.testing.assert_array_equal(leaf, np.broadcast_to(leaf[:1], leaf.shape))
+@pytest.mark.parametrize("batch", BATCHES)
+def test_devices_hold_the_same_state_after_a_step(batch):
+    assert results(8)[batch]["apart"] == of_plain(2)[batch]["apart"] == 0
+
+
+def in_training(model, state, batch):
+    """The raw outputs of the same model without a mapped axis."""
+    unmapped = model.clone(trunk=model.trunk.clone(axis_name=None))
+    images = (batch["image"] / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    variables = {"params": state.params, "batch_stats": state.batch_stats, "constants": state.constants}
+    return run_once(lambda x: unmapped.apply(variables, x, train=True, mutable=["batch_stats"])[0], images)
 
 
 def test_the_loss_is_that_of_the_parts_by_hand(x64):
-    model, tx, state = stepping.create("float64")
+    model, tx, state = plain()
     devices, batch = jax.local_devices()[:1], stepping.random_batch()
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
     step = stepping.mapped_step(devices, model, tx, augmentation=off)
     _, scalars = step(parallel.replicate(state, devices), parallel.spread(batch, 1))
 
-    unmapped = model.clone(trunk=model.trunk.clone(axis_name=None))
-    images = (batch["image"] / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-    variables = {"params": state.params, "batch_stats": state.batch_stats, "constants": state.constants}
-    outputs, _ = unmapped.apply(variables, jnp.asarray(images), train=True, mutable=["batch_stats"])
+    outputs = in_training(model, state, batch)
     expected = {task.name: task.loss(outputs[task.name], jnp.asarray(batch[task.name])) for task in TASKS}
     np.testing.assert_allclose([scalars[f"{name}_loss"][0] for name in NAMES], [*expected.values()], rtol=1e-6)
     total = expected["expression"] + expected["affect"] + 0.5 * expected["power"] + expected["action_units"]
@@ -259,7 +269,7 @@ def test_a_margin_rises_with_the_steps_on_any_number_of_devices(monkeypatch):
     batch = stepping.random_batch()
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
     with stepping.quick_float64():
-        model, tx, state = stepping.create("float64", head="linear")
+        model, tx, state = stepping.create("float64", trunk="plain", head="linear")
         found = {}
         for count in (1, 2):
             devices = jax.local_devices()[:count]
@@ -268,10 +278,7 @@ def test_a_margin_rises_with_the_steps_on_any_number_of_devices(monkeypatch):
                 now = parallel.replicate(state.replace(step=jnp.asarray(number, jnp.int32)), devices)
                 new, scalars = step(now, parallel.spread(batch, count))
                 found[count, number] = parallel.unreplicate((scalars, new.opt_state))
-        unmapped = model.clone(trunk=model.trunk.clone(axis_name=None))
-        images = (batch["image"] / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
-        outputs, _ = unmapped.apply(variables, jnp.asarray(images), train=True, mutable=["batch_stats"])
+        outputs = in_training(model, state, batch)
         for number, margin in ((0, 0.0), (10, 0.15), (99, 0.3)):  # 10 steps are half of the warm-up
             at_once = dataclasses.replace(task, margin=margin, margin_warmup_epochs=0.0)
             expected = at_once.loss(outputs["expression"], jnp.asarray(batch["expression"]))
@@ -279,16 +286,21 @@ def test_a_margin_rises_with_the_steps_on_any_number_of_devices(monkeypatch):
             assert largest_difference(found[2, number], found[1, number]) < 1e-10
 
 
-def mixed_by(device_count, step=0, alpha=0.4):
-    """What `mix` makes of images that are filled with their position in a batch of 8, and the shares of the classes."""
-    options = steps.StepOptions(TASKS[:1], Input(8), Augmentation(mixup=alpha), seed=5)
-    images = np.broadcast_to(np.arange(8, dtype=np.float32)[:, None, None, None], (8, 2, 2, 1))
-    batch = parallel.spread({"image": images, "expression": np.arange(8, dtype=np.int32) % 7}, device_count)
-    mapped = parallel.pmap_step(
-        lambda batch: steps.mix(batch["image"], {"expression": batch["expression"]}, options, step),
-        jax.local_devices()[:device_count],
+@functools.cache
+def mapped_mix(device_count):
+    """`mix` of a batch of 8 at a step."""
+    options = steps.StepOptions(TASKS[:1], Input(8), Augmentation(mixup=0.4), seed=5)
+    devices = jax.local_devices()[:device_count]
+    return parallel.pmap_step(
+        lambda batch: steps.mix(batch["image"], {"expression": batch["expression"]}, options, batch["step"][0]), devices
     )
-    images, labels = jax.device_get(mapped(batch))
+
+
+def mixed_by(device_count, step=0):
+    """What `mix` makes of images that are filled with their position in a batch of 8, and the shares of the classes."""
+    images = np.broadcast_to(np.arange(8, dtype=np.float32)[:, None, None, None], (8, 2, 2, 1))
+    batch = {"image": images, "expression": np.arange(8, dtype=np.int32) % 7, "step": np.full(8, step, np.int32)}
+    images, labels = jax.device_get(mapped_mix(device_count)(parallel.spread(batch, device_count)))
     return images.reshape(8, -1), labels["expression"].reshape(8, 7)
 
 
@@ -329,7 +341,7 @@ def compiled():
 
 def test_the_step_is_compiled_once(compiled):
     """State and batches of later steps must look to pmap as those of the first, whatever labels are missing."""
-    model, tx, state = stepping.create()
+    model, tx, state = stepping.create(trunk="plain")
     devices = jax.local_devices()[:2]
     step = stepping.mapped_step(devices, model, tx)
     prefetched = parallel.prefetch(iter(BATCHES.values()), devices)
@@ -343,7 +355,7 @@ def test_the_step_is_compiled_once(compiled):
 
 
 def test_the_average_follows_the_parameters_and_is_what_is_evaluated():
-    model, tx, before = stepping.create(tx=optax.sgd(0.1), with_ema=True)
+    model, tx, before = stepping.create(trunk="plain", tx=optax.sgd(0.1), with_ema=True)
     devices = jax.local_devices()[:1]
     step = stepping.mapped_step(devices, model, tx, ema_decay=0.5)
     batch = parallel.spread(stepping.random_batch(), 1)

@@ -1,5 +1,6 @@
 """What a run comes out of: a request to end, damaged checkpoints, a full disk, numbers that are not finite."""
 
+import csv
 import errno
 import json
 import os
@@ -217,7 +218,7 @@ def test_a_damaged_image_can_be_masked(unbroken, tmp_path, monkeypatch, capsys):
     config, read = unbroken[0].copy_and_resolve_references(), builds._read_image
 
     def read_image(records, ids, broken, row):
-        if ids[row] == b"0/5":
+        if ids[row] in (b"0/5", b"1/7"):
             raise broken(row, "a flipped bit", ids[row])
         return read(records, ids, broken, row)
 
@@ -227,7 +228,11 @@ def test_a_damaged_image_can_be_masked(unbroken, tmp_path, monkeypatch, capsys):
     config.data.mask_damaged = True
     loop.train_and_evaluate(config, tmp_path / "masked")
     said = [line for line in capsys.readouterr().err.splitlines() if "is damaged" in line]
-    assert len(said) == 1 and said[0].endswith("It is masked; masked so far: 1.")
+    assert len(said) == 2 and "'0/5' of shades, train" in said[0] and "'1/7' of shades, validation" in said[1]
+    assert [line.endswith(f"It is masked; masked so far: {count}.") for count, line in enumerate(said, 1)] == [True] * 2
+    with (tmp_path / "masked" / "report" / "predictions.csv").open(newline="") as file:
+        judged = {row["id"] for row in csv.DictReader(file)}
+    assert judged == {f"1/{number}" for number in range(37)} - {"1/7"}
     assert checkpoints.read_last_meta(tmp_path / "masked")["step"] == 7
 
 

@@ -162,6 +162,7 @@ def test_impossible_config(fields: dict[str, Any], said: str) -> None:
         AffectNetConfig(**fields)
 
 
+@pytest.mark.once
 def test_a_killed_build_never_looks_whole_and_the_next_one_clears_it(tmp_path: pathlib.Path) -> None:
     """By the real command line. The first build waits for ever for an image that is a pipe, until it is killed."""
     raw, data_dir = tmp_path / "raw", tmp_path / "data"

@@ -42,7 +42,8 @@ def test_every_config_becomes_batches_and_official_faces_are_not_resized_again(
     recipe: str, size: int, data_dir: pathlib.Path
 ) -> None:
     split = opened(recipe, "train", data_dir)
-    (images,) = eval_batches(split, Loader(Input(size), batch_size=len(split), threads=0))
+    (batch,) = eval_batches(split, Loader(Input(size), batch_size=len(split), threads=0))
+    images = batch["image"]
     assert images.shape == (len(split), size, size, 3)
     if recipe.startswith("csv_official"):
         shapes = set()

@@ -16,6 +16,7 @@ from emotion_gcn_jax.data.builds import open_split
 from emotion_gcn_jax.releases.affwild2_layout import TASKS
 from tests import raw_affwild2
 from tests.built import OfRawFolder
+from tests.sound import films
 from tfds_builders.affwild2.affwild2_dataset_builder import Affwild2Config, Builder
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def data_dir(raw: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
     directory, multi_task = tmp_path_factory.mktemp("tfds"), tmp_path_factory.mktemp("7th")
     raw_affwild2.write(multi_task, "7th")
     for task in TASKS:
-        builder = Builder(data_dir=directory, config=tolerant(task))
+        builder = Builder(data_dir=directory, config=tolerant(task, sound=True))  # of which there is none
         manual_dir = multi_task if task == "mtl" else raw
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
     return directory
@@ -93,7 +94,7 @@ def test_round_trip(
     task: str, columns: tuple[str, ...], metadata: dict[str, list[str]], split: str, data_dir: pathlib.Path
 ) -> None:
     """A config has the columns that its task reads, and their words."""
-    built = tfds.builder_from_directory(data_dir / "affwild2" / f"{task}_tolerant" / "2.2.0")
+    built = tfds.builder_from_directory(data_dir / "affwild2" / f"{task}_tolerant" / "2.3.0")
     assert set(built.info.features) == {"image", "id", "video", "frame", "recording", "video_frames", *columns}
     assert {key: value for key, value in built.info.metadata.items() if key != "crop"} == metadata
     source = built.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
@@ -106,6 +107,28 @@ def test_round_trip(
         for key in {"expression", "valence", "arousal"} & truth.keys():
             kind = np.int64 if key == "expression" else np.float32
             np.testing.assert_array_equal(example[key], np.asarray(truth[key], kind))  # None is NaN
+
+
+def test_videos_beside_the_frames_are_heard(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """Both persons of a video hear it, each frame at its time; the other recordings have no sound."""
+    release = tmp_path / "release"
+    (release / "batch1").mkdir(parents=True)
+    (release / "6th").symlink_to(raw)
+    shown = [0.0, 0.1, 0.15, 0.4, 0.5, 0.6, 0.7]
+    film = release / "batch1" / "12-24-1920x1080.mkv"
+    films.write(film, films.tone(1, rate=16_000), rate=16_000, codec="flac", frames=shown)
+    builder = Builder(data_dir=tmp_path / "tfds", config=tolerant("frames", sound=True))
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=release))
+    split = open_split("affwild2", "train", data_dir=str(tmp_path / "tfds"))
+    heard = split.columns["sound"] != b""
+    assert set(split.columns["video"][heard]) == {b"12-24-1920x1080_left", b"12-24-1920x1080_right"}
+    np.testing.assert_array_equal(heard, split.columns["recording"] == b"12-24-1920x1080")
+    times = np.array(shown)[split.columns["frame"][heard] - 1]
+    np.testing.assert_allclose(split.columns["seconds"][heard], times, atol=2e-3)
+    patch = split.sound(int(np.flatnonzero(heard)[0]))
+    assert patch is not None and patch.shape == (96, 64) and patch[60].argmax() == 22  # 1000 Hz
+    assert split.sound(int(np.flatnonzero(~heard)[0])) is None
+    assert not list((tmp_path / "tfds" / "affwild2" / "frames_tolerant").glob("incomplete*"))
 
 
 def test_expr_va_is_opened_by_the_loader(data_dir: pathlib.Path) -> None:
@@ -133,6 +156,7 @@ def test_report_names_every_entry_that_became_no_example(data_dir: pathlib.Path)
     assert torn["where"] == "6th ABAW Annotations/EXPR_Recognition_Challenge/Train_Set/broken.txt line 3"
 
 
+@pytest.mark.once
 def test_command_line(raw: pathlib.Path, tmp_path: pathlib.Path) -> None:
     """Too many losses stop the build with one sentence; what was found is in the report, and no half build is left."""
     command = [sys.executable, "-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/affwild2", "--config=expr_va"]

@@ -41,8 +41,11 @@ class FoldersConfig(ReleaseConfig):
 class Builder(ReleaseBuilder):
     """Reads the set; the README says what is in an example."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "Initial release.",
+        "1.1.0": "The columns frame and video_frames of a table with the column video.",
+    }
     BUILDER_CONFIGS = [FoldersConfig(name="images", description="Labelled images of your own.")]
     MANUAL_DOWNLOAD_INSTRUCTIONS = "--manual_dir names a folder with a folder of images for each class, or with a CSV."
 

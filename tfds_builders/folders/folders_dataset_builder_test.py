@@ -138,6 +138,7 @@ def test_a_mistake_in_the_set_is_one_sentence(tmp_path: pathlib.Path) -> None:
         prepared(tmp_path / "raw", tmp_path / "data")
 
 
+@pytest.mark.once
 def test_command_line(tmp_path: pathlib.Path) -> None:
     """With ~, which bash leaves as it is after an equals sign."""
     write(tmp_path / "raw")
@@ -147,7 +148,7 @@ def test_command_line(tmp_path: pathlib.Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stderr
     assert "folders/mine train: 6 examples" in result.stdout
-    assert (tmp_path / "td" / "folders" / "mine" / "1.0.0" / "dataset_info.json").exists()
+    assert (tmp_path / "td" / "folders" / "mine" / "1.1.0" / "dataset_info.json").exists()
     assert not (tmp_path / "~").exists()
 
 

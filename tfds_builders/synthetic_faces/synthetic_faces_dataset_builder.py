@@ -6,6 +6,7 @@ tfds build tfds_builders/synthetic_faces --config='{"name": "large", "size": 128
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +19,9 @@ from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.releases.builder import FacesBuilder
 from emotion_gcn_jax.rendering.actions import ACTION_UNITS
 from emotion_gcn_jax.rendering.sampling import FACES_PER_SUBJECT
-from emotion_gcn_jax.rendering.synthetic import StoredFace, stored_clips, stored_faces
+from emotion_gcn_jax.rendering.synthetic import StoredFace, seconds, store_sound, stored_clips, stored_faces
 
+_OF_CLIPS = ("video", "frame", "sound", "seconds")
 # Side of the crop as a multiple of the face's box: little more than the face itself.
 _CROP_SIDE = 1.05
 
@@ -67,13 +69,17 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
 class Builder(FacesBuilder):
     """Renders the faces; the README says what is in an example."""
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.0.0": "Initial release.", "1.1.0": "Action units; clips. The faces are the same."}
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES = {
+        "1.0.0": "Initial release.",
+        "1.1.0": "Action units; clips. The faces are the same.",
+        "1.2.0": "Clips have sounds. All else is the same.",
+    }
     BUILDER_CONFIGS = [
         SyntheticFacesConfig(name="demo", description="Small faces for a first training run."),
         SyntheticFacesConfig(
             name="clips",
-            description="Clips of 12 frames in which valence and arousal can only be told in time.",
+            description="Clips of 12 frames, with sound, in which valence and arousal can only be told in time.",
             size=48,
             train_faces=300 * 12,
             validation_faces=50 * 12,
@@ -86,7 +92,7 @@ class Builder(FacesBuilder):
         config = self.builder_config
         point = tfds.features.Tensor(shape=(2,), dtype=np.float32)
         return self.describe(
-            ("expression", "valence", "arousal", "action_units", *(("video", "frame") if config.frames else ())),
+            ("expression", "valence", "arousal", "action_units", *(_OF_CLIPS if config.frames else ())),
             homepage="http://www.makehumancommunity.org",
             label_names=EXPRESSIONS,
             action_units=tuple(ACTION_UNITS),
@@ -128,12 +134,14 @@ class Builder(FacesBuilder):
         indices = range(indices.start // frames, indices.stop // frames)
         clips = stored_clips(seed, indices, frames, crop=crop)
         clips = tqdm(clips, total=len(indices), desc=f"Rendering {split}", unit=" clips", leave=False)
-        for number, clip in enumerate(clips):
+        for number, (index, clip) in enumerate(zip(indices, clips, strict=True)):
+            video = f"{split}_{number:04d}"
+            sound = store_sound(pathlib.Path(self.data_dir), video, seed, index, frames)
             for frame, face in clip.items():
-                video = f"{split}_{number:04d}"
-                yield _example(f"{video}/{frame:05d}", face, video=video, frame=frame)
+                where = {"video": video, "frame": frame, "sound": sound, "seconds": seconds(frame)}
+                yield _example(f"{video}/{frame:05d}", face, **where)
 
 
-def _example(name: str, face: StoredFace, **where: str | int) -> tuple[str, dict[str, Any]]:
+def _example(name: str, face: StoredFace, **where: str | float) -> tuple[str, dict[str, Any]]:
     columns = face._asdict()
     return name, {"id": name, "image": columns.pop("image_png"), **columns, **where}

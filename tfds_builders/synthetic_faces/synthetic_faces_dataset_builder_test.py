@@ -11,8 +11,9 @@ from PIL import Image
 
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.rendering.actions import ACTION_UNITS
-from emotion_gcn_jax.rendering.clips import sample_clip
+from emotion_gcn_jax.rendering.clips import sample_clip, sample_sound
 from emotion_gcn_jax.rendering.synthetic import store, stored_face
+from emotion_gcn_jax.sound import mel, stored
 from tfds_builders.synthetic_faces.synthetic_faces_dataset_builder import Builder, SyntheticFacesConfig
 
 TINY = {"name": "tiny", "size": 32, "train_faces": 12, "validation_faces": 4, "test_faces": 2}
@@ -91,6 +92,13 @@ def test_clips(tmp_path: pathlib.Path) -> None:
         assert name == f"{example['video'].decode()}/{example['frame']:05d}"
         assert (example["expression"], example["subject"]) == (face.expression, face.subject.number)
         assert (example["valence"], example["arousal"]) == (np.float32(face.valence), np.float32(face.arousal))
+        samples = sample_sound(0, 2 + int(name[9]), 6)
+        assert example["sound"] == (example["video"] if samples is not None and samples.any() else b"")
+        assert example["seconds"] == np.float32((example["frame"] - 1) / 10)
+        if example["sound"]:
+            spectrogram = stored.read(pathlib.Path(builder.data_dir), example["sound"].decode())
+            np.testing.assert_array_equal(spectrogram, mel.log_mel(samples).astype(np.float16))
+    assert any(example["sound"] for example in examples.values())
     first = examples["train_0000/00001"]
     assert first["image"] == store(clips["train_0000"][1], crop=Crop.from_dict(builder.info.metadata["crop"])).image_png
 

@@ -47,12 +47,14 @@ export function alignAndCrop(image, box, leftEye, rightEye, crop) {
   return resized(warped(image, inverse([a, b, c, d, e, f]), side), stored, stored, "bilinear_antialiased");
 }
 
-const WEIGHTS = Array.from({ length: STEPS }, (_, step) => {
+// Four weights for each of the places between two pixels, one after the other.
+const WEIGHTS = new Float64Array(4 * STEPS);
+for (let step = 0; step < STEPS; step++) {
   const x = step / STEPS;
   const far = (t) => CUBIC * (t ** 3 - 5 * t ** 2 + 8 * t - 4);
   const near = (t) => (CUBIC + 2) * t ** 3 - (CUBIC + 3) * t ** 2 + 1;
-  return [far(1 + x), near(x), near(1 - x), far(2 - x)];
-});
+  WEIGHTS.set([far(1 + x), near(x), near(1 - x), far(2 - x)], 4 * step);
+}
 
 /** Samples a square bicubically, black beyond the image, as OpenCV's warpAffine does. */
 function warped({ width, height, data }, [a, b, c, d, e, f], side) {
@@ -62,16 +64,24 @@ function warped({ width, height, data }, [a, b, c, d, e, f], side) {
       const placeX = Math.round((a * x + b * y + c) * STEPS), placeY = Math.round((d * x + e * y + f) * STEPS);
       const left = (placeX >> BITS) - 1, top = (placeY >> BITS) - 1;
       if (left <= -4 || top <= -4 || left >= width || top >= height) continue;
-      const across = WEIGHTS[placeX & (STEPS - 1)], down = WEIGHTS[placeY & (STEPS - 1)];
+      const across = 4 * (placeX & (STEPS - 1)), down = 4 * (placeY & (STEPS - 1));
       let red = 0, green = 0, blue = 0;
-      for (let j = 0; j < 4; j++) {
-        if (top + j < 0 || top + j >= height) continue;
-        for (let i = 0; i < 4; i++) {
-          if (left + i < 0 || left + i >= width) continue;
-          const weight = down[j] * across[i], from = 3 * ((top + j) * width + left + i);
-          red += weight * data[from];
-          green += weight * data[from + 1];
-          blue += weight * data[from + 2];
+      if (left >= 0 && left + 4 <= width && top >= 0 && top + 4 <= height) { // nearly everywhere: unrolled, in two thirds of the time
+        const w0 = WEIGHTS[across], w1 = WEIGHTS[across + 1], w2 = WEIGHTS[across + 2], w3 = WEIGHTS[across + 3];
+        for (let j = 0, p = 3 * (top * width + left); j < 4; j++, p += 3 * width) {
+          const weight = WEIGHTS[down + j];
+          red += weight * (w0 * data[p] + w1 * data[p + 3] + w2 * data[p + 6] + w3 * data[p + 9]);
+          green += weight * (w0 * data[p + 1] + w1 * data[p + 4] + w2 * data[p + 7] + w3 * data[p + 10]);
+          blue += weight * (w0 * data[p + 2] + w1 * data[p + 5] + w2 * data[p + 8] + w3 * data[p + 11]);
+        }
+      } else {
+        for (let j = Math.max(0, -top); j < Math.min(4, height - top); j++) {
+          for (let i = Math.max(0, -left); i < Math.min(4, width - left); i++) {
+            const weight = WEIGHTS[down + j] * WEIGHTS[across + i], p = 3 * ((top + j) * width + left + i);
+            red += weight * data[p];
+            green += weight * data[p + 1];
+            blue += weight * data[p + 2];
+          }
         }
       }
       made[to] = red;

@@ -8,11 +8,19 @@ const MULTIPLE = 32;
 const OUTPUTS = ["537", "538", "539", "540"];
 const SAME_FACE = 0.3;
 const SCORE = 0.5, FIRST_SCORE = 0.25, WINDOW_SCORE = 0.2;
+const PHOTOGRAPH_SIDE = 640; // what the network sees of a photograph, as emotion-gcn predict has it
+const FRAME_SIDE = 320; // of a frame: a quarter of the pixels, so that there are several a second
+const SEARCH_EVERY = 1000; // milliseconds between searches of a whole frame where no face is lost
 const WINDOW = { side: 2.0, size: 160, enlarge: true, level_eyes: true };
 
-/** Returns a function that finds the faces of an RGB image whose longest side the network sees as `longest` pixels. */
+/**
+ * Returns what finds the faces of RGB images. A frame is searched as a whole once a second; in between its faces are
+ * looked for where those of the frame before were, and the whole is searched at once if one of them is not there.
+ */
 export function detector(ort, session) {
-  return async (image, longest) => {
+  let followed = [], searched = -Infinity;
+
+  async function search(image, longest) {
     const scale = longest / Math.max(image.width, image.height);
     const width = Math.max(1, rounded(image.width * scale)), height = Math.max(1, rounded(image.height * scale));
     const shrunk = resized(image, width, height, scale < 1 ? "area" : "bilinear");
@@ -21,10 +29,34 @@ export function detector(ort, session) {
     for (const face of await look(ort, session, shrunk, FIRST_SCORE)) {
       faces.push(await lookAgain(ort, session, image, moved(face, toPicture)));
     }
-    return distinct(faces.filter(({ score }) => score >= SCORE))
-      .map((face) => ({ box: boxOf(face), left_eye: face.landmarks[0], right_eye: face.landmarks[1], score: face.score }))
-      .sort((one, other) => one.box[0] - other.box[0]);
+    return distinct(faces.filter(({ score }) => score >= SCORE));
+  }
+
+  /** The faces of the frame before in this one; null if one is not there. */
+  async function follow(image) {
+    const faces = [];
+    for (const face of followed) faces.push(await lookAgain(ort, session, image, { ...face, score: 0 }));
+    return faces.every(({ score }) => score >= SCORE) ? distinct(faces) : null;
+  }
+
+  return {
+    async inPhotograph(image) {
+      return described(await search(image, PHOTOGRAPH_SIDE));
+    },
+    async inFrame(image) {
+      const now = performance.now();
+      const seen = followed.length && now - searched < SEARCH_EVERY ? await follow(image) : null;
+      if (!seen) searched = now;
+      followed = seen ?? (await search(image, FRAME_SIDE));
+      return described(followed);
+    },
   };
+}
+
+function described(faces) {
+  return faces
+    .map((face) => ({ box: boxOf(face), left_eye: face.landmarks[0], right_eye: face.landmarks[1], score: face.score }))
+    .sort((one, other) => one.box[0] - other.box[0]);
 }
 
 /** Returns the detection with the box that a dataset would have; `rule` is a DatasetBox of detection.py. */

@@ -1,8 +1,5 @@
 // Faces are judged by this browser: no picture goes anywhere.
 
-const PHOTOGRAPH_SIDE = 640; // what the detector sees of a photograph, as emotion-gcn predict has it
-const FRAME_SIDE = 320; // of a frame: a quarter of the pixels, so that there are several a second
-
 /** Returns `about`, what the model is, and `judge`, which takes a canvas and, if it is of a file, the file. */
 export async function start() {
   const worker = new Worker(new URL("judge_worker.js", import.meta.url), { type: "module" });
@@ -24,7 +21,7 @@ export async function start() {
   async function judge(canvas, file) {
     if (!canvas) throw new Error("An image file was expected, found one that this browser cannot read: convert it to JPEG.");
     const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    return ask({ image, longest: file ? PHOTOGRAPH_SIDE : FRAME_SIDE }, [image.data.buffer]);
+    return ask({ image, isFrame: !file }, [image.data.buffer]);
   }
   return { about, judge, where: `Stays in this browser (${threads} ${threads === 1 ? "thread" : "threads"})` };
 }

@@ -22,7 +22,7 @@ export async function start() {
   async function judge(canvas, file) {
     const body = file ?? (await canvas.convertToBlob({ type: "image/jpeg", quality: 0.95 }));
     if (body.size > MOST_BYTES) throw new Error(`A picture's file may have ${MOST_BYTES / 2 ** 20} MB: make it smaller.`);
-    return answerOf(await ask("faces", { method: "POST", body, headers: { "Content-Type": "application/octet-stream" } }));
+    return answerOf(await ask(file ? "faces" : "frames", { method: "POST", body, headers: { "Content-Type": "application/octet-stream" } }));
   }
   return { about, judge, where: "Stays on this machine" };
 }

@@ -116,7 +116,7 @@ async function judgeFrames(source) {
       drawTable();
     }
   }
-  say(`That was ${source.title}.`);
+  if (running === source) say(`That was ${source.title}.`); // and was not stopped meanwhile
 }
 
 function stop() {

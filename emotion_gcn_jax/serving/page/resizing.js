@@ -9,7 +9,7 @@ function lineWeights(from, out, reach, weight) {
     const first = Math.max(0, low), last = Math.min(from, high);
     const weights = Array.from({ length: last - first }, (_, i) => weight(first + i, place, scale));
     const sum = weights.reduce((a, b) => a + b, 0);
-    return [first, weights.map((w) => w / sum)];
+    return [first, Float64Array.from(weights, (w) => w / sum)];
   });
 }
 
@@ -64,9 +64,10 @@ function rowsResized({ width, height, channels, data }, out, weights, Samples) {
   const made = new Samples(out * height * channels);
   for (let y = 0, to = 0; y < height; y++) {
     for (const [first, some] of weights) {
+      const count = some.length;
       for (let c = 0; c < channels; c++) {
         let sum = 0, from = (y * width + first) * channels + c;
-        for (let i = 0; i < some.length; i++, from += channels) sum += some[i] * data[from];
+        for (let i = 0; i < count; i++, from += channels) sum += some[i] * data[from];
         made[to++] = sum;
       }
     }
@@ -79,10 +80,10 @@ function columnsResized({ width, channels, data }, out, weights) {
   const made = new Uint8ClampedArray(line * out), sums = new Float32Array(line);
   weights.forEach(([first, some], y) => {
     sums.fill(0);
-    some.forEach((weight, i) => {
-      const from = (first + i) * line;
+    for (let i = 0, from = first * line; i < some.length; i++, from += line) {
+      const weight = some[i];
       for (let x = 0; x < line; x++) sums[x] += weight * data[from + x];
-    });
+    }
     made.set(sums, y * line);
   });
   return { width, height: out, channels, data: made };

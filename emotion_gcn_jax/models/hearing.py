@@ -1,0 +1,65 @@
+"""What a model hears: the sound around a frame through a trunk of its own and one fully connected layer."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from emotion_gcn_jax.models.layers import ACTIVATIONS, he_normal
+from emotion_gcn_jax.trees import Batch, Dtype
+
+
+class Sound(NamedTuple):
+    """What is heard around the frames of a batch.
+
+    Attributes:
+        patches_BxSxM: the spectrograms, from sound.mel.patch.
+        is_heard_B: bool, whether there is any sound.
+    """
+
+    patches_BxSxM: jax.Array
+    is_heard_B: jax.Array
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Sound | None":
+        """The sound in a batch; None where its loader was not asked for any."""
+        return cls(batch["sound"], batch["heard"]) if "sound" in batch else None
+
+
+class Hearing(nn.Module):
+    """Sound to features, which are 0 where there is none; the last map is flattened (Aff-Wild2 spec, section 5).
+
+    Attributes:
+        trunk: as of images (emotion_net.py); it sees a patch as a grey one.
+        width: of the fully connected layer, which a ReLU follows.
+        param_dtype: of the parameters, and of the layer's computation.
+    """
+
+    trunk: nn.Module
+    width: int = 512
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, sound: Sound, train: bool) -> jax.Array:
+        """Returns features B x width."""
+        trunk: Any = self.trunk
+        map_BxHxWxD = trunk(sound.patches_BxSxM[..., None].astype(self.param_dtype), train)
+        activation = ACTIVATIONS[getattr(trunk, "ACTIVATION", "none")]
+        flat_BxN = activation(map_BxHxWxD).reshape(len(map_BxHxWxD), -1).astype(self.param_dtype)
+        dense = nn.Dense(self.width, kernel_init=he_normal, param_dtype=self.param_dtype, name="fc")
+        return jnp.where(sound.is_heard_B[:, None], nn.relu(dense(flat_BxN)), 0)
+
+
+class Blind(nn.Module):
+    """The trunk of a model that hears and does not see: a map without any feature, of any images."""
+
+    remat: bool = False
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images_BxHxWxC: jax.Array, train: bool) -> jax.Array:
+        """Returns B x 1 x 1 x 0."""
+        return jnp.zeros((len(images_BxHxWxC), 1, 1, 0), self.dtype)

@@ -1,0 +1,147 @@
+"""Training with sound: a step of clips on any number of devices, a run that is killed and goes on, what is refused."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax.cli import main
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+from emotion_gcn_jax.explanation.explain import Explainer
+from emotion_gcn_jax.export import exporting
+from emotion_gcn_jax.inference.model import load
+from emotion_gcn_jax.models.hearing import Blind, Hearing, Sound
+from emotion_gcn_jax.models.recurrent import Recurrent
+from emotion_gcn_jax.parallel import AXIS
+from emotion_gcn_jax.sound import mel
+from emotion_gcn_jax.training import checks, datasets, loop
+from tests.plain_trunk import Plain
+from tests.training import stepping
+from tests.training.conftest import killed_after
+from tests.training.stepping import largest_difference
+from tests.training.test_clips import tracks
+
+
+def with_sound(batch):
+    """Clip by clip; two frames of a clip hear nothing."""
+    rng = np.random.default_rng(5)
+    patches = rng.normal(size=(stepping.BATCH, mel.STEPS, mel.BANDS)).astype(np.float32)
+    return {**batch, "sound": patches, "heard": ~np.isin(np.arange(stepping.BATCH), [2, 3])}
+
+
+def results(device_count):
+    """One float64 step with eight clips of two frames; labels of all kinds are missing here and there."""
+    with stepping.quick_float64():
+        model, tx, state = stepping.create("float64", trunk="plain", head="linear")  # of which the trunk goes
+        types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
+        ear = Hearing(Plain(axis_name=AXIS, **types), 5, jnp.float64)
+        time = Recurrent((3,), param_dtype=jnp.float64)
+        model = model.clone(trunk=Blind(**types), hearing=ear, time=time, head=model.head.clone())
+        sound = Sound(jnp.zeros((2, mel.STEPS, mel.BANDS)), jnp.ones(2, bool))
+        images = jnp.zeros((2, stepping.SIDE, stepping.SIDE, 3))
+        shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, False, 2, sound))
+        rng = np.random.default_rng(1)
+        params = jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape)), shapes["params"])
+        statistics = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 2, leaf.shape)), shapes["batch_stats"])
+        created = model, tx, state.replace(params=params, batch_stats=statistics, opt_state=tx.init(params))
+        batches = {"all tasks": with_sound(stepping.BATCHES["all tasks"])}
+        return stepping.take_steps(device_count, created, batches, clip_length=2)["all tasks"]
+
+
+def test_eight_devices_take_the_same_step_of_clips_with_sound():
+    one, eight = results(1), results(8)
+    assert largest_difference(eight, one) < 1e-10
+    assert all(leaf.any() for leaf in jax.tree.leaves(one["gradients"]["hearing"]))
+    assert "hearing" in one["statistics"]
+
+
+SHORT = 30  # steps of a recording
+
+
+def sounds_of(name):
+    """Noise of its own for every recording."""
+    return np.random.default_rng(int(name)).uniform(-100, 0, (SHORT, mel.BANDS)).astype(np.float16)
+
+
+def heard_tracks(count, seed):
+    """Those of clips, of which the first has no sound."""
+    split = tracks(count, seed)
+    sound = np.where(split.columns["video"] == b"0", b"", split.columns["video"])
+    seconds = ((split.columns["frame"] - 1) / 50).astype(np.float32)
+    columns = {**split.columns, "sound": sound, "seconds": seconds}
+    return dataclasses.replace(split, columns=columns, read_sound=sounds_of)
+
+
+@pytest.fixture
+def hearing_config(config_of, monkeypatch):
+    """A function of the trunk to a config that hears, and its splits."""
+    splits = {"train": heard_tracks(8, 0), "validation": heard_tracks(3, 1)}
+    monkeypatch.setattr(datasets, "open_split", lambda name, split, **where: splits[split])
+
+    def config(trunk):
+        found = config_of(f"{trunk},multi_task")
+        found.model.update(hearing="plain", hearing_width=4, recurrent=(4,))
+        found.clip.length = 4
+        found.data.batch_size = found.data.eval_batch_size = 16
+        return found
+
+    return config, splits
+
+
+@pytest.fixture
+def quick():
+    """Programs that are compiled in a third of the time."""
+    with stepping.quick():
+        yield
+
+
+def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(hearing_config, tmp_path, capsys, quick):
+    config, splits = hearing_config
+    config = config("none")
+    config.training.update(devices=1, epochs=1, checkpoint_every_steps=2)
+    metrics = loop.train_and_evaluate(config, tmp_path / "straight")
+    with killed_after("save_last", 2):
+        loop.train_and_evaluate(config, tmp_path / "broken")
+    loop.train_and_evaluate(config, tmp_path / "broken", resume=True)
+    straight, broken = (checkpoints.read(tmp_path / name).variables for name in ("straight", "broken"))
+    jax.tree.map(np.testing.assert_array_equal, straight, broken)
+
+    # The trained model is read back, judges every frame as training did, and refuses what has no sound.
+    model, validation = load(tmp_path / "straight"), splits["validation"]
+    found = evaluate_model(model, validation)
+    assert found.ids == validation.ids.tolist() and metrics["examples"] == len(validation)
+    silent = dataclasses.replace(validation, read_sound=None)
+    with pytest.raises(UserError, match=r"^The model hears .*, and Split\(faces, train, \d+ examples\) has no sound"):
+        evaluate_model(model, silent)
+    for judge in (
+        lambda: model.predict_faces([validation.image(0)]),
+        lambda: model(np.zeros((1, 32, 32, 3), np.float32)),
+        lambda: exporting.export(model, "onnx", tmp_path / "a.onnx"),
+        lambda: Explainer(model),
+    ):
+        with pytest.raises(UserError, match=r"straight hears .*: judge it by emotion-gcn evaluate on a dataset"):
+            judge()
+    assert main(["predict", "--checkpoint", str(tmp_path / "straight"), "a.png"]) == 2
+    assert "straight hears" in capsys.readouterr().err
+    assert main(["convert", "--checkpoint", str(tmp_path / "straight"), "--to-torch", str(tmp_path / "a.pth")]) == 2
+    assert "straight hears, and the official layout has images alone" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_a_dataset_without_sound_is_refused_before_anything_is_written(hearing_config, tmp_path, name):
+    config, splits = hearing_config
+    splits[name] = dataclasses.replace(splits[name], read_sound=None)
+    with pytest.raises(UserError, match=r"^The model hears \(config.model.hearing\), and Split.* has no sound: build"):
+        loop.train_and_evaluate(config("plain"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_mixed_images_have_no_sound(hearing_config):
+    config = hearing_config[0]("plain")
+    config.clip.length, config.augmentation.mixup = 1, 0.2
+    with pytest.raises(UserError, match=r"^config.augmentation.mixup=0.2 mixes images and no sounds, and the model"):
+        checks.check_numbers(config)
