@@ -30,6 +30,7 @@ from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.training import checks, optimizer, parts, starting_point
 from emotion_gcn_jax.training.datasets import RunData, open_data
 from emotion_gcn_jax.training.step import StepOptions, TrainState, create_state, train_step, trained_of
+from emotion_gcn_jax.trees import Tree
 
 with extra("train", "training"):
     from clu import parameter_overview
@@ -115,24 +116,9 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     checks.check_labelled(tasks, {task.name: data.labels(task.name) for task in tasks})
     checks.check_selectable(config, tasks, data.validation)
     tasks = tuple(task.fitted(data.labels(task.name), data.train.dataset) for task in tasks)
-
-    constants = starting_point.constants(checkpoints.read(last).variables if last else start)
-    if config.model.head == "graph" and not constants:
-        constants = graph_constants(config, tasks, data)
-    frozen = config.model.frozen_trunk or bool(train_loader.features)
-    model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS).clone(is_trunk_frozen=frozen)
-    variables = emotion_net.init_variables(
-        model,
-        config.training.seed,
-        train_loader.input.network_side,
-        channels=config.input.channels,
-        constants=constants,
+    model, variables = _model(
+        config, tasks, data, train_loader, checkpoints.read(last).variables if last else {}, start
     )
-    variables = starting_point.replace(variables, start, model)
-    if train_loader.features:
-        used = checkpoints.read(last).variables if last else variables
-        trunk = features.trunk_of(config, train_loader.input.to_dict(), used)
-        features.check(train_loader.features, [*(stream.split for stream in data.streams), data.validation], trunk)
 
     steps_per_epoch = data.streams[0].steps_per_epoch
     total_steps = steps_per_epoch * config.training.epochs
@@ -141,7 +127,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     tx = optimizer.create_optimizer(config.optimizer, schedule, undecayed)
     l2 = parts.read(config.optimizer.l2, "optimizer.l2")
     # This names unknown parts now, and not when the first step is compiled.
-    parts.sum_of_squares(trained_of(variables["params"], frozen), l2)
+    parts.sum_of_squares(trained_of(variables["params"], model.is_trunk_frozen), l2)
     options = StepOptions(
         tasks=tasks,
         input=train_loader.input,
@@ -172,7 +158,9 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
             inputs=eval_loader.input,
             clip_length=config.clip.length,
         ),
-        initial_state=create_state(variables, tx, with_ema=config.training.ema_decay > 0, is_trunk_frozen=frozen),
+        initial_state=create_state(
+            variables, tx, with_ema=config.training.ema_decay > 0, is_trunk_frozen=model.is_trunk_frozen
+        ),
     )
 
 
@@ -191,6 +179,28 @@ def describe(run: Run) -> str:
             "devices: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items()),
         ]
     )
+
+
+def _model(
+    config: ml_collections.ConfigDict, tasks: Tasks, data: RunData, loader: Loader, last: Tree, start: dict[str, Any]
+) -> tuple[EmotionNet, dict[str, Any]]:
+    """The network and the variables that it starts from; of a resumed run the graph is that of its `last` variables."""
+    constants = starting_point.constants(last or start)
+    if config.model.head == "graph" and not constants:
+        constants = graph_constants(config, tasks, data)
+    if config.model.frozen_trunk and not (last or start or loader.features):
+        raise UserError(
+            "config.model.frozen_trunk keeps the trunk as config.init.trunk gives it, and that names none: name one."
+        )
+    model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS)
+    model = model.clone(is_trunk_frozen=config.model.frozen_trunk or bool(loader.features))
+    seed, side, channels = config.training.seed, loader.input.network_side, config.input.channels
+    variables = emotion_net.init_variables(model, seed, side, channels=channels, constants=constants)
+    variables = starting_point.replace(variables, start, model)
+    if loader.features:
+        trunk = features.trunk_of(config, loader.input.to_dict(), last or variables)
+        features.check(loader.features, [*(stream.split for stream in data.streams), data.validation], trunk)
+    return model, variables
 
 
 def graph_constants(config: ml_collections.ConfigDict, tasks: Tasks, data: RunData) -> dict[str, np.ndarray]:

@@ -147,10 +147,14 @@ def test_a_resumed_run_ends_as_an_unbroken_one(config, trained, tmp_path):
     ("change", "message"),
     [
         ({"init.trunk": ""}, r"were made by another plain than .*: set config.init.trunk to .*/run\.$"),
-        ({"input.mean": (0.5, 0.5, 0.5)}, r"were made with input .*'mean': \[0\.485.*: set the config to the same"),
+        ({"input.resize": "area"}, r"were made with input .*'resize': 'bilinear_antialiased'.*: set the config to the"),
         ({"model.readout": "max"}, r"were made with readout average: set the config to the same"),
         ({"data.features": "TRUNK/train"}, r"None of config.data.features \(.*train\) has all of Split\(faces, valid"),
         ({"data.features": "TRUNK/run"}, r"Expected features that emotion-gcn features wrote in .*run, and found none"),
+        (
+            {"data.features": "", "model.frozen_trunk": True, "init.trunk": ""},
+            r"^config.model.frozen_trunk keeps the trunk as config.init.trunk gives it, and that names none",
+        ),
         ({"optimizer.rates": "trunk=0.1"}, r"config.optimizer.rates names trunk, where the model has no parameters"),
     ],
 )
