@@ -1,4 +1,4 @@
-r"""Compares two kinds of runs by their reports on one split: mean CCC, and the difference with an interval over heads.
+r"""Compares two kinds of runs by their reports on one split: mean CCC, and the difference with an interval over videos.
 
     python -m benchmarks.compare_reports --one='reports/rnn_*' --other='reports/frame_*' \
       --examples=features/test/examples.csv
@@ -26,6 +26,8 @@ def main() -> None:
     options = parser.parse_args()
     video_of = {row["id"]: row["video"] for row in _rows(options.examples)}
     one, other = (_predictions(pattern) for pattern in (options.one, options.other))
+    if not one or not other or not video_of.keys() >= one[0].keys():
+        parser.error("a pattern names no report, or --examples is of another split")
     ids = sorted(one[0])
     videos = sorted({video_of[name] for name in ids})
     rows_of = [np.flatnonzero([video_of[name] == video for name in ids]) for video in videos]

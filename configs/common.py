@@ -81,7 +81,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.hearing = preset.hearing  # a trunk of its own for the sound around a frame; "" hears nothing
     config.model.hearing_width = 512  # of the fully connected layer after it, beside what is seen
     config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
-    config.model.frozen_trunk = False  # the trunk stays as config.init.trunk gives it; only what follows is trained
+    config.model.frozen_trunk = False  # the trunk stays as config.init gives it; only what follows is trained
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
 

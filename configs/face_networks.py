@@ -39,6 +39,8 @@ def start_from(config: ml_collections.ConfigDict, weights: str, file: str) -> No
     if not weights:
         return
     known = tuple(weights for trunk, weights in TRUNKS if trunk == config.model.trunk)
+    if not known:
+        raise UserError(f"A model that does not see starts from no weights of faces, found {weights!r}: leave it out.")
     check(f"weights for {config.model.trunk}", weights, known, file)
     config.model.trunk = TRUNKS[config.model.trunk, weights]
     config.input.mean, config.input.deviation = NORMALISATIONS[weights]

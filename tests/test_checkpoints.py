@@ -21,6 +21,7 @@ META = {
             "bidirectional": False,
             "hearing": "",
             "hearing_width": 512,
+            "frozen_trunk": False,
         },
         "clip": {"length": 1, "min_present": 0.75},
     }

@@ -12,7 +12,7 @@ from emotion_gcn_jax.labels import EXPRESSIONS
 from tests.labelled_folders import write_class_folders
 from tests.stored_runs import run_of
 
-SUBCOMMANDS = [[], ["predict"], ["evaluate"], ["explain"], ["graph"], ["convert"], ["pack"], ["serve"]]
+SUBCOMMANDS = [[], ["predict"], ["evaluate"], ["explain"], ["features"], ["graph"], ["convert"], ["pack"], ["serve"]]
 
 
 @pytest.mark.parametrize("words", SUBCOMMANDS)

@@ -13,7 +13,7 @@ import sys
 import tomllib
 
 import pytest
-from absl import flags
+from absl.testing import flagsaver
 from tensorflow_datasets.scripts.cli import build
 
 import train
@@ -83,14 +83,12 @@ def check_emotion_gcn(words, whole, capsys):
 
 def check_train(words, monkeypatch):
     monkeypatch.setattr(sys, "argv", words[1:])
-    try:
-        train.parse_flags(words[1:])
-    except SystemExit:
-        raise AssertionError("train.py does not take these flags") from None
-    finally:
-        for name in [name for name in flags.FLAGS if name.startswith("config.")]:
-            delattr(flags.FLAGS, name)  # or the next command could not set this field
-    config = train._CONFIG.value
+    with flagsaver.flagsaver():  # or the next command, or another test's, would find these values
+        try:
+            train.parse_flags(words[1:])
+        except SystemExit:
+            raise AssertionError("train.py does not take these flags") from None
+        config = train._CONFIG.value
     registry.from_config(config.tasks)
     checks.check_numbers(config)
     assert config.model.trunk in emotion_net.TRUNKS or (config.model.hearing and config.model.trunk == NO_TRUNK)

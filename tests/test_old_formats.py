@@ -17,7 +17,7 @@ from tests.stored_runs import FORMATS, expected_of, run_of
 
 LATER_PARTS = {
     **{"hidden": [], "dropout": 0.0, "embedding": 0, "recurrent": [], "reset": "after", "bidirectional": False},
-    **{"hearing": "", "hearing_width": 512},
+    **{"hearing": "", "hearing_width": 512, "frozen_trunk": False},
 }
 """Of a model: fields that format 2 has got since."""
 
@@ -58,7 +58,7 @@ def test_a_stored_checkpoint_is_a_starting_point(name, field):
     graph = starting_point.constants(start) or {"adjacency": np.eye(9), "word_vectors": np.zeros((9, 4))}
     net = emotion_net.from_config(config, tasks, graph)
     fresh = emotion_net.init_variables(net, 0, 32, constants=graph)
-    variables = starting_point.replace(jax.tree.map(lambda array: array, fresh), start)
+    variables = starting_point.replace(jax.tree.map(lambda array: array, fresh), start, net)
     stored = checkpoints.read(run_of(name)).variables
     taken = {"checkpoint": ("trunk", "head"), "trunk": ("trunk",)}[field]
     for part in taken:

@@ -60,8 +60,7 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="emotion-gcn",
         description="What faces express: expressions, valence and arousal, action units.",
-        epilog="examples:\n  emotion-gcn predict photo.jpg\n"
-        "  emotion-gcn predict --help     the arguments of a subcommand, with an example",
+        epilog="example:\n  emotion-gcn predict photo.jpg      (emotion-gcn predict --help says what else it takes)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.add_argument("--version", action=_Version, nargs=0, help="show the version and stop")

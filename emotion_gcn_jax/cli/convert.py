@@ -53,7 +53,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.checkpoint and option:
         raise UserError(f"{option} is for --weights alone.")
     if (given and arguments.checkpoint) or (option and given.keys() - {"trunk"}):
-        raise UserError("--trunk, --model, --word-vectors and --label-order are for official weights alone.")
+        which = "--model" if option else "--trunk, --model"
+        raise UserError(f"{which}, --word-vectors and --label-order are for official weights alone.")
     if arguments.checkpoint:
         print(convert.to_torch(arguments.checkpoint, arguments.to_torch))
     elif option:

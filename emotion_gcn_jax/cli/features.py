@@ -11,8 +11,8 @@ def add(subparsers: Subparsers) -> None:
         subparsers,
         "features",
         _run,
-        "store what a model's trunk makes of every image of a dataset",
-        "emotion-gcn features --checkpoint runs/mt_res --dataset affwild2 --config frames --split train --output train",
+        "store what a model's trunk makes of a dataset's images",
+        "emotion-gcn features --checkpoint runs/a --dataset synthetic_faces --split train --output train",
     )
     add_checkpoint(parser)
     add_labelled(parser, required=True)

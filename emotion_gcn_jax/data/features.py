@@ -28,6 +28,7 @@ from emotion_gcn_jax.trees import Tree
 
 ARRAY_FILE, EXAMPLES_FILE, ABOUT_FILE = "features.npy", "examples.csv", "about.json"
 _SPLIT = ("dataset", "config", "split")
+_CHECKED = 16  # images of a split whose checksums are kept, so that other ones under the same names are noticed
 _COLUMNS = ("video", "frame")  # of a dataset, beside the id
 
 
@@ -39,7 +40,8 @@ class Features:
         folder: where they are.
         values_NxD: float32, on disk: what is asked for is read.
         row_of: by an example's id, its row.
-        about: "dataset", "config" and "split", and what `trunk_of` says of the model.
+        about: "dataset", "config" and "split"; "images", checksums of some of them by their ids; and what `trunk_of`
+            says of the model.
     """
 
     folder: pathlib.Path
@@ -66,9 +68,14 @@ def read(folder: PathLike) -> Features:
         values_NxD = np.load(folder / ARRAY_FILE, mmap_mode="r")
         with (folder / EXAMPLES_FILE).open(newline="", encoding="utf-8") as file:
             row_of = {row["id"]: number for number, row in enumerate(csv.DictReader(file))}
-        if values_NxD.ndim != 2 or len(values_NxD) != len(row_of) or set(_SPLIT) - about.keys():
+        if (
+            values_NxD.dtype != np.float32
+            or values_NxD.ndim != 2
+            or len(values_NxD) != len(row_of)
+            or {*_SPLIT, "images"} - about.keys()
+        ):
             raise ValueError("its parts do not belong together")
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except Exception as error:  # at damaged bytes NumPy's reader raises almost anything
         raise UserError(
             f"Expected features that emotion-gcn features wrote in {folder}, and found none that are whole ({error}): "
             f"write them again."
@@ -96,6 +103,7 @@ def written(folder: pathlib.Path, split: Split, width: int, about: Mapping[str, 
         raise UserError(f"{folder} holds something already: name another folder, or delete it.")
     shown = [name for name in _COLUMNS if name in split.columns]
     cells = zip(split.ids.tolist(), *(_texts(split.columns[name]) for name in shown), strict=True)
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / EXAMPLES_FILE).open("w", newline="", encoding="utf-8") as file:
@@ -105,9 +113,17 @@ def written(folder: pathlib.Path, split: Split, width: int, about: Mapping[str, 
         yield values_NxD
         values_NxD.flush()
         of_split = dict(zip(_SPLIT, (split.dataset, split.config, split.name), strict=True))
-        atomic_write(folder / ABOUT_FILE, json.dumps({**of_split, **about}, indent=1).encode())
-    except OSError as error:
-        raise UserError(f"The features cannot be written into {folder} ({error.strerror}): name another.") from None
+        chosen = np.linspace(0, len(split) - 1, min(_CHECKED, len(split))).round().astype(int)
+        of_images = {"images": {split.ids[row]: _checksum(split, row) for row in chosen.tolist()}}
+        atomic_write(folder / ABOUT_FILE, json.dumps({**of_split, **of_images, **about}, indent=1).encode())
+    except BaseException as error:
+        for name in (ARRAY_FILE, EXAMPLES_FILE):
+            (folder / name).unlink(missing_ok=True)
+        if is_new and folder.exists():
+            folder.rmdir()
+        if isinstance(error, OSError):
+            raise UserError(f"The features cannot be written into {folder} ({error.strerror}): name another.") from None
+        raise
 
 
 def trunk_of(config: Mapping[str, Any], inputs: Mapping[str, Any], variables: Tree) -> dict[str, Any]:
@@ -141,11 +157,31 @@ def check(features: Sequence[Features], splits: Sequence[Split], trunk: Mapping[
             theirs = ", ".join(f"{name} {one.about.get(name)}" for name in differing if name != "checksum")
             raise UserError(f"The features in {one.folder} were made with {theirs}: set the config to the same.")
     for split in splits:
-        if not any(one.has(split) for one in features):
+        found = [one for one in features if one.has(split)]
+        if found and (changed := _changed(found[0], split)):
+            raise UserError(
+                f"The image {changed} of {split!r} is another one than the features in {found[0].folder} were made of: "
+                f"the dataset was built anew; write them again."
+            )
+        if not found:
             raise UserError(
                 f"None of config.data.features ({listed([str(one.folder) for one in features])}) has all of {split!r}: "
                 f"write them by emotion-gcn features, and name the folders with commas between them."
             )
+
+
+def _changed(features: Features, split: Split) -> str:
+    """The id of an example whose image is not the one that features were made of; "" if those looked at are."""
+    row_of = {name: row for row, name in enumerate(split.ids.tolist())}
+    for name, checksum in features.about["images"].items():
+        if name in row_of and _checksum(split, row_of[name]) != checksum:
+            return name
+    return ""
+
+
+def _checksum(split: Split, row: int) -> str:
+    image_HxWx3 = split.image(row)
+    return hashlib.sha256(f"{image_HxWx3.shape}".encode() + image_HxWx3.tobytes()).hexdigest()
 
 
 def of_example(features: Sequence[Features], split: Split, row: int) -> np.ndarray:

@@ -90,14 +90,19 @@ def mapper(module: EmotionNet, variables: Mapping[str, Any], inputs: Input) -> M
     activation = getattr(trunk, "ACTIVATION", "none")
 
     @jax.jit
-    def maps(variables: Mapping[str, Any], face_SxSxC: jax.Array) -> dict[str, jax.Array]:
+    def last_map(variables: Mapping[str, Any], face_SxSxC: jax.Array) -> jax.Array:
         seen_1xVxVxC = inputs.view(face_SxSxC[None], net.param_dtype)
         map_1xHxWxD: Any = nn.apply(lambda model, images: model.trunk(images, False), net)(variables, seen_1xVxVxC)
-        spread_HxWxD = SPREADS[net.readout](map_1xHxWxD.astype(net.param_dtype), activation)[0]
+        return map_1xHxWxD.astype(net.param_dtype)
+
+    # A program of its own: where XLA computed the map twice, a maximum might not be equal to itself.
+    @jax.jit
+    def maps(map_1xHxWxD: jax.Array) -> dict[str, jax.Array]:
+        spread_HxWxD = SPREADS[net.readout](map_1xHxWxD, activation)[0]
         return {name: spread_HxWxD @ kernel_DxW for name, kernel_DxW in kernels.items()}
 
     on_device = jax.device_put(ready)
-    return lambda face_SxSxC: jax.tree.map(np.asarray, maps(on_device, face_SxSxC))
+    return lambda face_SxSxC: jax.tree.map(np.asarray, maps(last_map(on_device, face_SxSxC)))
 
 
 def biases(module: EmotionNet, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:

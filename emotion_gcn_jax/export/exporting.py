@@ -71,10 +71,10 @@ def export(
     Raises:
         UserError: the format cannot be as asked, the model hears, or the file cannot be written; then nothing is.
     """
-    model.check_judges_images()
     form, path = FORMATS[kind], user_path(path)
     sidecar = path.with_name(f"{path.name}.json")
     _check(kind, form, path, batch, quantize, calibrate)
+    model.check_judges_images()
     for taken in (path, sidecar):
         if taken.exists():
             raise UserError(f"There is something at {taken} already: choose a new name.")

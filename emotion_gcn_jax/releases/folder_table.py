@@ -14,7 +14,7 @@ from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
 _AFFECT = ("valence", "arousal")
 _TEXTS = ("subject", "video", "recording")
 _FRAMES = ("frame", "video_frames")  # of a video: numbers only where the column video says of which
-_MOST_DIGITS = 9
+_MOST_FRAMES = 10_000_000  # as data.source.LARGEST_NUMBER
 _UNITS = tuple(f"AU{unit}" for unit in range(1, 27))
 _KNOWN = {
     **{name: name for name in ("path", "expression", "split", *_AFFECT, *_TEXTS, *_FRAMES)},
@@ -133,8 +133,8 @@ def _whole_numbers(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarr
     """Frames' numbers or counts: int64 N."""
     for row in rows:
         cell = row.cells.get(name, "")
-        if not (cell.isdecimal() and len(cell) <= _MOST_DIGITS):
-            raise _wrong(table, row, f"a whole number of at most {_MOST_DIGITS} digits for {name}", repr(cell))
+        if not (cell.isdecimal() and len(cell) < 20 and int(cell) <= _MOST_FRAMES):
+            raise _wrong(table, row, f"a whole number of 0 to {_MOST_FRAMES} for {name}", repr(cell))
     return np.asarray([int(row.cells[name]) for row in rows], np.int64)
 
 

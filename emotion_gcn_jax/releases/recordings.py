@@ -58,13 +58,15 @@ class Recordings:
             for name, made in tqdm.tqdm(found, total=len(there), desc="Sounds", unit=" videos", leave=False):
                 if isinstance(made, UserError):
                     failed.append(f"Warning: {made} Its frames are without sound.")
+                    self._heard[name] = "", _NO_TRACK
                     continue
                 self._heard[name] = made
                 kept, track = made
                 if not kept:
                     silent.append(name)
-                elif track.damaged:
+                if track.damaged:
                     failed.append(f"Warning: {self._files[name]}: {track.damaged} pieces of the sound are left out.")
+        self._heard |= {name: ("", _NO_TRACK) for name in silent}
         if silent:
             failed.append(f"{len(silent)} of {len(wanted)} recordings have no sound: {listed(silent)}.")
         return tuple(failed)

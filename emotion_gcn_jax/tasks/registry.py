@@ -19,6 +19,7 @@ Tasks = tuple[Task, ...]
 KINDS: dict[str, type[Task]] = {"classes": Classes, "values": Values, "flags": Flags}
 
 # What a config calls a field that the task has under another name; and the fields that are lists between commas there.
+_OF_BATCHES = ("image", "features", "sound", "heard", "readable")  # other arrays by name than the tasks' labels
 _RENAMED = {"loss": "loss_name"}
 _LISTS = ("vocabulary", "dimensions", "names")
 
@@ -82,9 +83,10 @@ def selectable(tasks: Tasks) -> list[str]:
 
 
 def _from_fields(name: str, fields: dict[str, Any]) -> Task:
-    if not name.isidentifier() or name == "image":
+    if not name.isidentifier() or name in _OF_BATCHES:
         raise UserError(
-            f"A task's name is one word, such as expression, and not image, which a batch has besides; found {name!r}."
+            f"A task's name is one word, such as expression, and none of {', '.join(_OF_BATCHES)}, which a batch has "
+            f"besides; found {name!r}."
         )
     kind = fields.pop("kind", "")
     if kind not in KINDS:

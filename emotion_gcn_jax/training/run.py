@@ -174,6 +174,7 @@ def describe(run: Run) -> str:
             overview,
             str(run.config),
             *(streams if len(streams) > 1 else []),
+            *(["stored features: config.augmentation does nothing but mixup"] if run.train_loader.features else []),
             f"{run.data.train.dataset}: {len(run.data.train)} training and {len(run.validation)} validation examples; "
             f"{run.steps_per_epoch} steps an epoch, {run.total_steps} in all",
             "devices: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items()),
@@ -190,7 +191,8 @@ def _model(
         constants = graph_constants(config, tasks, data)
     if config.model.frozen_trunk and not (last or start or loader.features):
         raise UserError(
-            "config.model.frozen_trunk keeps the trunk as config.init.trunk gives it, and that names none: name one."
+            "config.model.frozen_trunk keeps the trunk as config.init.trunk or config.init.checkpoint gives it, and "
+            "both are empty: name one."
         )
     model = emotion_net.from_config(config, tasks, constants, axis_name=AXIS)
     model = model.clone(is_trunk_frozen=config.model.frozen_trunk or bool(loader.features))

@@ -21,7 +21,11 @@ from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.trees import Tree
 
-_PARTS = ("trunk", "readout", "hidden", "embedding", "head")  # of config.model: what a checkpoint's weights are for
+# Of config.model: what a checkpoint's weights are for.
+_PARTS = (
+    *("trunk", "readout", "hidden", "embedding", "recurrent", "reset", "bidirectional", "hearing", "hearing_width"),
+    "head",
+)
 
 
 def read(config: ml_collections.ConfigDict, tasks: Tasks) -> dict[str, Any]:
@@ -145,7 +149,9 @@ def _whole(config: ml_collections.ConfigDict, tasks: Tasks, found: Checkpoint) -
     where = f"config.init.checkpoint={config.init.checkpoint}"
     if "head" not in found.variables["params"]:
         raise UserError(f"{where} holds the weights of a trunk alone: name it by config.init.trunk instead.")
-    model = {**found.meta["config"]["model"], "hidden": tuple(found.meta["config"]["model"]["hidden"])}
+    _check_input(config, found.meta.get("input") or {}, where)
+    theirs_model = found.meta["config"]["model"]
+    model = {**theirs_model, **{name: tuple(theirs_model[name]) for name in ("hidden", "recurrent")}}
     differing = [f"{f} {model[f]}" for f in _PARTS if model[f] != config.model[f]]
     if differing:
         raise UserError(f"{where} has config.model.{' and '.join(differing)}: set config.model to the same.")

@@ -30,6 +30,7 @@ RESUMABLE = {
 }
 STARTING_POINT = {"init.checkpoint", "init.trunk"}
 MAY_GROW = {"training.epochs"}
+MAY_MOVE = {"data.features"}  # to other folders, whose content is checked
 
 _LISTED = 5  # differing fields with their values in a message, which names all
 
@@ -111,6 +112,7 @@ def _check_same_run(
     differing = sorted(field for field in old.keys() | new.keys() if old.get(field) != new.get(field))
     said = {field: f"{field} was {old.get(field)!r:.60} and is {new.get(field)!r:.60}" for field in differing}
     harmless = {field for field in differing if field in may_differ or (field in MAY_GROW and new[field] > old[field])}
+    harmless |= {field for field in MAY_MOVE.intersection(differing) if old.get(field) and new[field]}
     changed = [field for field in differing if field not in harmless]
     if changed:
         more = f"; and also {', '.join(changed[_LISTED:])}" if len(changed) > _LISTED else ""

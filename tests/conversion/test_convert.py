@@ -239,7 +239,7 @@ def test_imagenet_file_with_the_older_names(official, run, tmp_path):
     writing.save(tmp_path / "densenet121-a639ec97.pth", older)
     weights = ("--weights", tmp_path / "densenet121-a639ec97.pth", "--output", tmp_path / "imagenet")
     status, printed = run(*weights)
-    assert status == 2 and "a classifier of 1000 classes, as torchvision's ImageNet files have" in printed
+    assert status == 2 and "a classifier of 1000 classes, as torchvision's networks have" in printed
     assert "add --imagenet" in printed and not (tmp_path / "imagenet").exists()
     status, printed = run(*weights, "--imagenet")
     assert status == 0 and "BSD-3-Clause" in printed and "densenet121, 6,953,856 parameters" in printed

@@ -13,6 +13,8 @@ from emotion_gcn_jax.graph.nodes import nodes_of
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.heads import LinearHead
+from emotion_gcn_jax.models.hearing import Sound
+from emotion_gcn_jax.sound.mel import BANDS, STEPS
 from emotion_gcn_jax.tasks.classes import Classes
 from tests.models.running import create, random_variables, run_once, tasks_of
 
@@ -168,7 +170,7 @@ def test_only_a_graph_reads_densenets_maximum():
     found = {(t, m): presets.readout(t, m) for t in trunks for m in presets.PRESETS}
     graphs = {("densenet121", "emotion_gcn"), ("densenet121", "emotion_gcn_au")}
     assert {pair for pair, readout in found.items() if readout == "max"} == graphs
-    flattened = {(t, m) for t in trunks for m in ("mt_vgg", "mt_arcvgg", "mt_vgg_rnn")}
+    flattened = {(t, m) for t in trunks for m in ("mt_vgg", "mt_arcvgg", "mt_vgg_rnn", "mt_av_rnn")}
     assert {pair for pair, readout in found.items() if readout == "flatten"} == flattened
     assert set(found.values()) == {"max", "average", "flatten"}
 
@@ -208,8 +210,8 @@ def test_the_maximum_is_taken_without_activation():
 @pytest.mark.parametrize("trunk", [*TINY, "vgg16"])
 def test_every_preset_sits_on_every_kind_of_trunk_and_input(trunk, model, channels):
     net = create(trunk, model, word_vector_width=20)
-    images = jnp.zeros((2, 32, 32, channels))
-    outputs, _ = jax.eval_shape(lambda: net.init_with_output(jax.random.key(0), images))
+    images, sound = jnp.zeros((2, 32, 32, channels)), Sound(jnp.zeros((2, STEPS, BANDS)), jnp.ones(2, bool))
+    outputs, _ = jax.eval_shape(lambda: net.init_with_output(jax.random.key(0), images, sound=sound))
     widths = {"expression": 7, "affect": 2, "action_units": 12}
     assert {n: a.shape for n, a in outputs.items()} == {n: (2, widths[n]) for n in presets.preset(model).tasks}
 

@@ -82,7 +82,8 @@ def test_a_vocabulary_is_read_by_any_usual_name():
         ({"x": CLASSES | {"class_weights": "1,0"}}, "none, inverse_frequency or 2 positive numbers"),
         ({"x": FLAGS | {"positive_weights": "1"}}, "none, balanced or 2 positive numbers"),
         ({"x": FLAGS | {"positive_weights": "1,nan"}}, "none, balanced or 2 positive numbers"),
-        ({"image": CLASSES}, "not image, which a batch has besides; found 'image'"),
+        ({"image": CLASSES}, "none of image, features, sound, .*, which a batch has besides; found 'image'"),
+        ({"features": CLASSES}, "which a batch has besides; found 'features'"),
         ({"a/b": CLASSES}, "A task's name is one word, .* found 'a/b'"),
     ],
 )

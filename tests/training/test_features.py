@@ -153,7 +153,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(config, trained, tmp_path):
         ({"data.features": "TRUNK/run"}, r"Expected features that emotion-gcn features wrote in .*run, and found none"),
         (
             {"data.features": "", "model.frozen_trunk": True, "init.trunk": ""},
-            r"^config.model.frozen_trunk keeps the trunk as config.init.trunk gives it, and that names none",
+            r"^config.model.frozen_trunk keeps the trunk as config.init.trunk or .* gives it, and both are empty",
         ),
         ({"optimizer.rates": "trunk=0.1"}, r"config.optimizer.rates names trunk, where the model has no parameters"),
     ],
@@ -176,6 +176,52 @@ def test_the_command_writes_them_once(trunk, splits, tmp_path, monkeypatch, caps
     )
     assert main(words.split()) == 2
     assert "holds something already: name another folder, or delete it" in capsys.readouterr().err
+
+
+def test_a_part_held_out_and_a_further_stream_need_no_folders_of_their_own(config, trunk):
+    config.data.features = str(trunk / "train")
+    config.dataset.held_out_share = 0.3
+    config.dataset.streams = "shades:train=4"
+    assert run.prepare(config).steps_per_epoch > 0
+    config.dataset.streams = "shades:validation=4"
+    with pytest.raises(UserError, match=r"None of config.data.features .* has all of Split\(faces, validation"):
+        run.prepare(config)
+
+
+def test_features_of_other_images_are_noticed(config, splits, monkeypatch):
+    darker = dataclasses.replace(splits["train"], read_image=lambda row: splits["train"].read_image(row) // 2)
+    monkeypatch.setattr(datasets, "open_split", lambda name, split, **where: {**splits, "train": darker}[split])
+    with pytest.raises(UserError, match=r"^The image 0\.png of Split\(faces, train, .* is another one than"):
+        run.prepare(config)
+
+
+def test_what_breaks_off_leaves_nothing(trunk, splits, tmp_path):
+    def read_image(row):
+        if row == 20:
+            raise UserError("The image 20.png is damaged.")
+        return splits["train"].read_image(row)
+
+    broken = dataclasses.replace(splits["train"], read_image=read_image)
+    with pytest.raises(UserError, match=r"^The image 20\.png is damaged\."):
+        store(load(trunk / "run"), broken, tmp_path / "found", checkpoint="run")
+    assert not (tmp_path / "found").exists()
+
+
+def test_flipped_bytes_of_a_header_are_said_or_change_nothing(trunk, tmp_path):
+    shutil.copytree(trunk / "train", tmp_path / "train")
+    whole, rng = (trunk / "train" / stored.ARRAY_FILE).read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, 128, 3):
+            data[place] = rng.integers(256)
+        (tmp_path / "train" / stored.ARRAY_FILE).write_bytes(data)
+        try:
+            assert stored.read(tmp_path / "train").values_NxD.shape == (len(stored.read(trunk / "train").row_of), 16)
+        except UserError as error:
+            assert len(str(error)) < 2000
+            refused += 1
+    assert refused > 200
 
 
 @pytest.mark.parametrize("name", [stored.ABOUT_FILE, stored.ARRAY_FILE, stored.EXAMPLES_FILE])
