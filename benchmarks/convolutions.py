@@ -27,19 +27,19 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--torch-python", default=sys.executable, metavar="PYTHON")
-    parser.add_argument("--library", choices=("jax", "torch"), help="be one side")
+    parser.add_argument("--framework", choices=("jax", "torch"), help="be one side")
     parser.add_argument("--part", choices=PARTS)
     args = parser.parse_args()
-    if args.library:
-        work = (jax_work if args.library == "jax" else torch_work)(args)
+    if args.framework:
+        work = (jax_work if args.framework == "jax" else torch_work)(args)
         taking_turns.serve(lambda: [work() for _ in range(REPEATS)])
         return
     sizes = [f"--{name}={vars(args)[name]}" for name in ("batch", "side", "channels", "features")]
     pythons = {"jax": sys.executable, "torch": args.torch_python}
     sides = {
-        f"{library}, {part}": [python, __file__, f"--library={library}", f"--part={part}", *sizes]
+        f"{framework}, {part}": [python, __file__, f"--framework={framework}", f"--part={part}", *sizes]
         for part in PARTS
-        for library, python in pythons.items()
+        for framework, python in pythons.items()
     }
     results = taking_turns.compare(sides, args.rounds)
     operations = 2 * REPEATS * args.batch * args.side**2 * args.channels * args.features * 9
