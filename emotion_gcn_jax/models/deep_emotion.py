@@ -229,5 +229,7 @@ class DeepEmotion(nn.Module):
         return x
 
 
-def _conv(features: int, size: int, padding: str, **options: Any) -> nn.Conv:
-    return nn.Conv(features, (size, size), padding=padding, kernel_init=nn.initializers.normal(DEVIATION), **options)
+def _conv(features: int, size: int, padding: str, **options: Any) -> layers.Conv:
+    margin = size // 2 if padding == "SAME" else 0
+    init = {"kernel_init": nn.initializers.normal(DEVIATION), "bias_init": nn.initializers.zeros}
+    return layers.Conv(features, size, margin=margin, bias=True, **init, **options)

@@ -158,7 +158,7 @@ class PointwiseConv(nn.Module):
 
 
 class Conv(nn.Module):
-    """A square convolution with `size // 2` zeros on each side, as torch pads it.
+    """A square convolution with as many zeros on each side, as torch pads it.
 
     (Padding "SAME" is lopsided for an even input and stride 2.)
 
@@ -166,8 +166,10 @@ class Conv(nn.Module):
         features: output channels.
         size: the kernel's side, odd.
         stride: in both directions.
-        bias: whether a bias is added; it starts as U(+-1 / sqrt(fan_in)), torch's default.
+        margin: the zeros; None is `size // 2`.
+        bias: whether a bias is added.
         kernel_init: the kernel's initialiser.
+        bias_init: the bias's; None is U(+-1 / sqrt(fan_in)), torch's default.
         dtype: of the computation.
         param_dtype: of the parameters.
     """
@@ -175,21 +177,24 @@ class Conv(nn.Module):
     features: int
     size: int
     stride: int = 1
+    margin: int | None = None
     bias: bool = False
     kernel_init: nn.initializers.Initializer = he_normal
+    bias_init: nn.initializers.Initializer | None = None
     dtype: Dtype = jnp.float32
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Returns B x ceil(H / stride) x ceil(W / stride) x features (for an odd size)."""
+        """Returns B x ceil(H / stride) x ceil(W / stride) x features (with the usual margin)."""
         shape = (self.size, self.size, x_BxHxWxC.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        y_BxHxWxF = products.conv(x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        x_BxHxWxC, kernel = x_BxHxWxC.astype(self.dtype), kernel.astype(self.dtype)
+        y_BxHxWxF = products.conv(x_BxHxWxC, kernel, self.stride, self.margin)
         if not self.bias:
             return y_BxHxWxF
-        bound = 1 / math.sqrt(math.prod(shape[:3]))
-        bias_F = self.param("bias", uniform(bound), (self.features,), self.param_dtype)
+        bias_init = self.bias_init or uniform(1 / math.sqrt(math.prod(shape[:3])))
+        bias_F = self.param("bias", bias_init, (self.features,), self.param_dtype)
         return y_BxHxWxF + bias_F.astype(self.dtype)
 
 

@@ -9,10 +9,10 @@ from emotion_gcn_jax.models import products
 TOLERANCES = {"float32": 2e-5, "float64": 1e-13}  # relative to the largest value
 
 
-def plain_conv(x, kernel, stride=1):
-    margin = (kernel.shape[0] // 2,) * 2
+def plain_conv(x, kernel, stride=1, margin=None):
+    margins = (kernel.shape[0] // 2 if margin is None else margin,) * 2
     layout = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, kernel, (stride, stride), (margin, margin), dimension_numbers=layout)
+    return lax.conv_general_dilated(x, kernel, (stride, stride), (margins, margins), dimension_numbers=layout)
 
 
 def draw(shape, dtype, seed):
@@ -47,6 +47,26 @@ def test_a_convolution_equals_the_plain_one_with_both_gradients(shape, dtype, si
     cotangent = draw(found.shape, dtype, 2)
     for one, other in zip(gradients(cotangent), expected_gradients(cotangent), strict=True):
         assert_close(one, other, TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize(
+    ("size", "stride", "margin", "features"),
+    [(3, 1, 0, 4), (3, 1, 0, 12), (3, 1, 2, 4), (5, 1, 0, 12), (7, 2, 0, 4), (3, 2, 2, 12), (1, 1, 0, 4)],
+    ids=str,
+)
+@pytest.mark.usefixtures("x64")
+def test_a_margin_can_be_any_up_to_the_kernels_side(dtype, size, stride, margin, features):
+    x, kernel = draw((12, 24, 23, 6), dtype, 0), draw((size, size, 6, features), dtype, 1)
+    found, gradients = jax.vjp(lambda x, kernel: products.conv(x, kernel, stride, margin), x, kernel)
+    wide = "float32" if dtype == "bfloat16" else dtype
+    x, kernel = x.astype(wide), kernel.astype(wide)
+    expected, expected_gradients = jax.vjp(lambda x, kernel: plain_conv(x, kernel, stride, margin), x, kernel)
+    assert found.shape[1:3] == tuple((side + 2 * margin - size) // stride + 1 for side in (24, 23))
+    cotangent = draw(found.shape, dtype, 2)
+    pairs = zip((found, *gradients(cotangent)), (expected, *expected_gradients(cotangent.astype(wide))), strict=True)
+    for one, other in pairs:
+        assert_close(one.astype(wide), other, TOLERANCES.get(dtype, 2**-7))
 
 
 @pytest.mark.parametrize(
