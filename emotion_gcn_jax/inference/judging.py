@@ -94,7 +94,7 @@ class Memory:
             int(track): (seen, {name: np.asarray(answer, np.float32) for name, answer in said.items()})
             for track, (seen, said) in fields["smoothed"].items()
         }
-        clips = {int(track): Clip.from_dict(clip) for track, clip in fields.get("clips", {}).items()}
+        clips = {int(track): Clip.from_dict(clip) for track, clip in fields["clips"].items()}
         return cls(fields["source"], Tracks.from_dict(fields["tracks"]), smoothed, clips)
 
 

@@ -76,8 +76,9 @@ class EmotionModel:
 
     @functools.cached_property
     def in_time(self) -> InTime | None:
-        """The network in two parts, for videos; None of one that judges every image alone."""
-        if self.module.time is None and self.module.hearing is None:
+        """The network in two parts, for videos; None of one that judges every image alone, or that looks ahead."""
+        time = self.module.time
+        if (time is None and not self.hears) or (time is not None and time.bidirectional):
             return None
         length = self.config.clip.length
         with model_file.description(self._name):

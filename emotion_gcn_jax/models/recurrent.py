@@ -107,8 +107,3 @@ class Recurrent(nn.Module):
             carry, x_BxTxD = ahead(x_BxTxD, initial_carry=before, return_carry=True)
             after.append(carry)
         return x_BxTxD.reshape(len(features_FxD), -1), tuple(after)
-
-    @nn.nowrap
-    def beginning(self, clips: int) -> State:
-        """The state before so many clips of a network that only looks back: zeros."""
-        return tuple(jnp.zeros((clips, width), self.param_dtype) for width in self.units)

@@ -38,18 +38,20 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def model_of(tmp_path_factory):
-    """By the preset's name a small untrained model of clips of four frames."""
+def workdir_of(tmp_path_factory):
+    """By the preset's name the run of a small untrained model of clips of four frames."""
 
     @functools.cache
     def made(name, **parts):
         parts = {"trunk": "vgg_tiny", "clip_length": CLIP, **MODELS.get(name, {}), **parts}
-        path = write_checkpoint(tmp_path_factory.mktemp(name), name, **parts)
-        model = load(path)
-        model.path = path
-        return model
+        return write_checkpoint(tmp_path_factory.mktemp(name), name, **parts)
 
     return made
+
+
+@pytest.fixture(scope="module")
+def model_of(workdir_of):
+    return functools.cache(lambda name, **parts: load(workdir_of(name, **parts)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,8 +195,8 @@ def test_what_a_frame_hands_on_survives_json_bit_by_bit(model_of, film, stop):
     assert [result.prediction for result in rest] == [result.prediction for result in straight[stop:]]
 
 
-def test_an_interrupted_table_goes_on_as_an_unbroken_one(model_of, film, tmp_path, monkeypatch, capsys):
-    words = ["predict", film.loud, "--checkpoint", str(model_of("mt_av_rnn").path), "--boxes", film.boxes]
+def test_an_interrupted_table_goes_on_as_an_unbroken_one(workdir_of, film, tmp_path, monkeypatch, capsys):
+    words = ["predict", film.loud, "--checkpoint", str(workdir_of("mt_av_rnn")), "--boxes", film.boxes]
     words += ["--batch", "1", "--output"]
     assert cli.main([*words, str(tmp_path / "straight.csv")]) == 0
     everything = predict.judge_frames
@@ -234,17 +236,20 @@ def test_pictures_are_clips_of_one_frame(model_of, film, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("face.png", "picture"), ("camera:0", "camera"), ("-", "stream")])
-def test_a_model_that_hears_takes_videos_alone(model_of, film, tmp_path, capsys, monkeypatch, name, kind):
+def test_a_model_that_hears_takes_videos_alone(workdir_of, film, tmp_path, capsys, monkeypatch, name, kind):
     monkeypatch.chdir(tmp_path)
-    words = ["predict", film.loud, name, "--checkpoint", str(model_of("mt_av_rnn").path), "--output", "faces.csv"]
+    words = ["predict", film.loud, name, "--checkpoint", str(workdir_of("mt_av_rnn")), "--output", "faces.csv"]
     assert cli.main(words) == 2
     told = capsys.readouterr().err
     assert f"found {name}, a {kind}: name videos' files alone" in told and told.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_looks_ahead_is_told_of_evaluate(model_of, film, capsys):
-    path = str(model_of("mt_res_rnn", bidirectional=True).path)
-    assert cli.main(["predict", film.mute, "--checkpoint", path]) == 2
+def test_a_model_that_looks_ahead_judges_pictures_and_names_evaluation_for_videos(workdir_of, film, tmp_path, capsys):
+    words = ["predict", "--no-detect", "--checkpoint", str(workdir_of("mt_res_rnn", bidirectional=True))]
+    Image.new("RGB", (40, 40)).save(tmp_path / "face.png")
+    assert cli.main([*words, str(tmp_path / "face.png")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert cli.main([*words, film.mute]) == 2
     told = capsys.readouterr().err
     assert "by emotion-gcn evaluate" in told and told.count("\n") == 1
