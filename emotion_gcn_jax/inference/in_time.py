@@ -29,7 +29,7 @@ _SECOND_PART = ("time", "head")  # of a network's parameters
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class InClip:
     """How far a track is in a clip.
 
     Attributes:
@@ -51,13 +51,13 @@ class Clip:
         }
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Clip":
+    def from_dict(cls, fields: Mapping[str, Any]) -> "InClip":
         """Reads what `to_dict` wrote, bit for bit."""
         vector_V, *state = (np.asarray(numbers, np.float32) for numbers in (fields["vector"], *fields["state"]))
         return cls(fields["frame"], vector_V, tuple(state))
 
 
-Clips = Mapping[int, Clip]
+InClips = Mapping[int, InClip]
 """By the track's number."""
 
 
@@ -136,8 +136,8 @@ class InTime:
         return list(np.concatenate([seen_NxD, heard_FxW[frame_of_N]], axis=1))
 
     def step(
-        self, clips: Clips, tracks: Sequence[int], vectors: Sequence[np.ndarray], frame: int
-    ) -> tuple[Clips, list[Answers]]:
+        self, clips: InClips, tracks: Sequence[int], vectors: Sequence[np.ndarray], frame: int
+    ) -> tuple[InClips, list[Answers]]:
         """Runs the second part over a frame.
 
         Args:
@@ -158,7 +158,7 @@ class InTime:
             return clips, []
         fillers, counts, states = [], [], []
         for track, vector_V in zip(tracks, vectors, strict=True):
-            before = clips.get(track) or Clip(first - 1, vector_V, self._zeros)
+            before = clips.get(track) or InClip(first - 1, vector_V, self._zeros)
             fillers.append(before.vector_V)
             counts.append(frame - before.frame - 1)
             states.append(before.state)
@@ -167,7 +167,7 @@ class InTime:
         if not all(np.isfinite(rows).all() for rows in answers.values()):
             raise UserError("The model's answers are not finite: it diverged while it was trained; use another.")
         after = {
-            track: Clip(frame, vector_V, tuple(layer[row] for layer in state))
+            track: InClip(frame, vector_V, tuple(layer[row] for layer in state))
             for row, (track, vector_V) in enumerate(zip(tracks, vectors, strict=True))
         }
         said: list[Answers] = [{name: rows[row] for name, rows in answers.items()} for row in range(len(vectors))]

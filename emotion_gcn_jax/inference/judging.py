@@ -11,7 +11,7 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import detection
 from emotion_gcn_jax.inference import own_boxes, pipeline
-from emotion_gcn_jax.inference.in_time import Clip, Clips
+from emotion_gcn_jax.inference.in_time import InClip, InClips
 from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.inference.results import FacePrediction, ImagePrediction, Place
 from emotion_gcn_jax.inference.smoothing import Answers, Smoothed, smooth
@@ -76,7 +76,7 @@ class Memory:
     source: int = -1
     tracks: Tracks = dataclasses.field(default_factory=Tracks)
     smoothed: Smoothed = dataclasses.field(default_factory=dict)
-    clips: Clips = dataclasses.field(default_factory=dict)
+    clips: InClips = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the memory as JSON has it."""
@@ -94,7 +94,7 @@ class Memory:
             int(track): (seen, {name: np.asarray(answer, np.float32) for name, answer in said.items()})
             for track, (seen, said) in fields["smoothed"].items()
         }
-        clips = {int(track): Clip.from_dict(clip) for track, clip in fields["clips"].items()}
+        clips = {int(track): InClip.from_dict(clip) for track, clip in fields["clips"].items()}
         return cls(fields["source"], Tracks.from_dict(fields["tracks"]), smoothed, clips)
 
 
@@ -250,6 +250,6 @@ def _prediction(
 
 
 def _answers(
-    model: EmotionModel, clips: Clips, tracks: Sequence[int], made: Sequence[Any], frame: int
-) -> tuple[Clips, Sequence[Answers]]:
+    model: EmotionModel, clips: InClips, tracks: Sequence[int], made: Sequence[Any], frame: int
+) -> tuple[InClips, Sequence[Answers]]:
     return (clips, made) if model.in_time is None else model.in_time.step(clips, tracks, made, frame)
