@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 PACKAGE = pathlib.Path(emotion_gcn_jax.__file__).parent
 FLOORS = [
     {"errors", "files", "trees"},
-    {"labels", "runtime", "onnx_session", "parallel", "processes", "torch_files", "checksums", "array_files"},
+    {"labels", "runtime", "onnx_session", "parallel", "processes", "torch_files", "checksums", "array_files", "media"},
     {"tasks", "faces", "sound", "tfds"},
     {"presets", "rendering", "graph"},
     {"releases", "models", "old_formats"},

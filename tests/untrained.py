@@ -14,6 +14,8 @@ from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.graph import adjacency
 from emotion_gcn_jax.graph.nodes import nodes_of
 from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.models.hearing import Sound
+from emotion_gcn_jax.sound import mel
 from emotion_gcn_jax.tasks import registry
 
 CROP = Crop(side=1.05, size=48, enlarge=True)
@@ -25,7 +27,7 @@ OWN_TASKS = {
 """What a user's own model may say."""
 
 
-def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0, **parts):
+def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0, clip_length=None, **parts):
     """A run's working directory with one best checkpoint, at step 3.
 
     Args:
@@ -35,11 +37,13 @@ def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0,
         channels: of the input.
         side: of the input, pixels.
         crop: what the network sees of it; 0 is all.
+        clip_length: in place of the preset's.
         **parts: of config.model.
     """
     config = synthetic_faces.get_config(f"densenet_tiny,{model}")
     config.model.update(parts)
     config.input.update(side=side, crop=crop, channels=channels, mean=(0.485, 0.456, 0.406)[:channels])
+    config.clip.length = clip_length or config.clip.length
     config.input.deviation = (0.229, 0.224, 0.225)[:channels]
     if tasks:
         with config.unlocked():
@@ -71,7 +75,8 @@ def random_variables(net, channels=3, side=32):
     """Small numbers around 0, and around 1 for what scales: nothing is compiled for them."""
     side, channels = getattr(net.trunk, "INPUT", (side, channels))
     images = jnp.zeros((1, side, side, channels))
-    shapes = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images)
+    sound = Sound(jnp.zeros((1, mel.STEPS, mel.BANDS)), jnp.ones(1, bool)) if net.hearing else None
+    shapes = jax.eval_shape(functools.partial(net.init, train=False, sound=sound), jax.random.key(0), images)
     rng = np.random.default_rng(0)
 
     def draw(path, shape):

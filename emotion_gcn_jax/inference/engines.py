@@ -22,6 +22,9 @@ from emotion_gcn_jax.tasks.registry import Tasks
 Engine = Callable[[np.ndarray], dict[str, np.ndarray]]
 """From uint8 images B x S x S x C to every task's answers, float32 B x W, by its name."""
 
+Function = Callable[[EmotionNet, Mapping[str, Any], jax.Array], Mapping[str, jax.Array]]
+"""From a network, its variables and a batch to arrays by name, each row of which is of one row of the batch."""
+
 # JAX compiles every number of faces anew: they are judged in batches of these sizes, the last one padded.
 _BATCH_SIZES = (1, 8, 32)
 
@@ -50,49 +53,86 @@ def start(
     Raises:
         UserError: the engine was named, and cannot run the model.
     """
-    if name is not None:
-        return name, ENGINES[name](module, variables, tasks, inputs)
-    if jax.default_backend() == "cpu":
-        try:
-            return "onnx", _onnx(module, variables, tasks, inputs)
-        except onnx_graph.NotWritableError:
-            pass
-    return "jax", _jax(module, variables, tasks, inputs)
 
-
-def _onnx(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
-    module = precise(module)  # the graph computes in float32
-
-    def of_images(images: jax.Array) -> dict[str, jax.Array]:
+    def judged(module: EmotionNet, variables: Mapping[str, Any], images: jax.Array) -> dict[str, jax.Array]:
         return answers(module, variables, images, tasks, inputs)
 
-    model = onnx_graph.write(of_images, (inputs.side, inputs.side, inputs.channels), dtype=np.uint8)
+    row = jax.ShapeDtypeStruct((inputs.side, inputs.side, inputs.channels), np.uint8)
+    name, run = start_function(name, judged, module, variables, row)
+
+    def engine(images: np.ndarray) -> dict[str, np.ndarray]:
+        found = run(images)
+        return {task.name: found[task.name] for task in tasks}
+
+    return name, engine
+
+
+def start_function(
+    name: str | None, function: Function, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct
+) -> tuple[str, Callable[[np.ndarray], dict[str, np.ndarray]]]:
+    """Makes a part of a model ready; arguments and what is returned are those of `start`, but of one function.
+
+    Args:
+        name: as for `start`.
+        function: what is run, of a batch of any size.
+        module: the network.
+        variables: its collections.
+        row: the shape, H x W x C, and the dtype of one row of a batch: uint8 or float32.
+    """
+    if name is not None:
+        return name, ENGINES[name](function, module, variables, row)
+    if jax.default_backend() == "cpu":
+        try:
+            return "onnx", _onnx(function, module, variables, row)
+        except onnx_graph.NotWritableError:
+            pass
+    return "jax", _jax(function, module, variables, row)
+
+
+def _onnx(function: Function, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct) -> Engine:
+    module = precise(module)  # the graph computes in float32
+    model = onnx_graph.write(lambda batch: function(module, variables, batch), row.shape, dtype=row.dtype)
     session = cpu_session(model.SerializeToString())
-    names = [task.name for task in tasks]
-    return lambda images: dict(zip(names, session.run(names, {"images": images}), strict=True))
+    names = [output.name for output in session.get_outputs()]
+    return lambda batch: dict(zip(names, session.run(names, {"images": batch}), strict=True))
 
 
-def _jax(module: EmotionNet, variables: Mapping[str, Any], tasks: Tasks, inputs: Input) -> Engine:
-    image_1xSxSxC = jax.ShapeDtypeStruct((1, inputs.side, inputs.side, inputs.channels), np.uint8)
-    jax.eval_shape(
-        lambda images: answers(module, variables, images, tasks, inputs), image_1xSxSxC
-    )  # raises if it fails
+def _jax(function: Function, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct) -> Engine:
+    one = jax.ShapeDtypeStruct((1, *row.shape), row.dtype)
+    jax.eval_shape(lambda batch: function(module, variables, batch), one)  # raises if it fails
 
     @functools.cache
-    def folded() -> tuple[Any, Any]:  # at the first answer: an evaluation on several devices folds for itself
+    def folded() -> Any:  # at the first answer: an evaluation on several devices folds for itself
         net, ready = folding.fold(module, variables)
-        run = jax.jit(lambda variables, images: answers(net, variables, images, tasks, inputs))
-        return run, jax.device_put(ready)
+        run = jax.jit(lambda variables, batch: function(net, variables, batch))
+        return in_few_sizes(functools.partial(run, jax.device_put(ready)))
 
-    def answer(images: np.ndarray) -> dict[str, np.ndarray]:
-        run, ready = folded()
-        parts = []
-        for first in range(0, max(len(images), 1), _BATCH_SIZES[-1]):
-            some = images[first : first + _BATCH_SIZES[-1]]
-            padded = np.zeros((next(size for size in _BATCH_SIZES if size >= len(some)), *some.shape[1:]), np.uint8)
-            padded[: len(some)] = some
-            parts.append({name: np.asarray(rows)[: len(some)] for name, rows in run(ready, padded).items()})
-        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in tasks}
+    return lambda batch: folded()(batch)
+
+
+def in_few_sizes(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes a compiled function of batches one that is compiled for few numbers of rows only.
+
+    Args:
+        run: from trees of arrays, whose first axes are the rows, to such a tree.
+
+    Returns:
+        A function of any number of rows of NumPy's arrays, which returns NumPy's.
+    """
+
+    def padded(rows: np.ndarray, size: int) -> np.ndarray:
+        filled = np.zeros((size, *rows.shape[1:]), rows.dtype)
+        filled[: len(rows)] = rows
+        return filled
+
+    def answer(*trees: Any) -> Any:
+        count, parts = len(jax.tree.leaves(trees)[0]), []
+        for first in range(0, max(count, 1), _BATCH_SIZES[-1]):
+            here = min(count - first, _BATCH_SIZES[-1])
+            size = next(size for size in _BATCH_SIZES if size >= here)
+            some = jax.tree.map(lambda rows, first=first, size=size: padded(rows[first : first + size], size), trees)
+            parts.append(jax.tree.map(lambda rows, here=here: np.asarray(rows)[:here], run(*some)))
+        return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
 
     return answer
 
@@ -109,7 +149,11 @@ def for_backend(module: EmotionNet) -> EmotionNet:
 def precise(module: EmotionNet) -> EmotionNet:
     """The network in its parameters' dtype, whatever it was trained in."""
     trunk: Any = module.trunk
-    return module.clone(trunk=trunk.clone(dtype=module.param_dtype))
+    hearing = module.hearing
+    if hearing is not None:
+        ear: Any = hearing.trunk
+        hearing = hearing.clone(trunk=ear.clone(dtype=module.param_dtype))
+    return module.clone(trunk=trunk.clone(dtype=module.param_dtype), hearing=hearing)
 
 
 def answers(
@@ -131,4 +175,4 @@ def answers_of(outputs: Mapping[str, jax.Array], tasks: Tasks) -> dict[str, jax.
     return {task.name: task.answer(outputs[task.name]).astype(jnp.float32) for task in tasks}
 
 
-ENGINES: dict[str, Callable[[EmotionNet, Mapping[str, Any], Tasks, Input], Engine]] = {"onnx": _onnx, "jax": _jax}
+ENGINES: dict[str, Callable[..., Engine]] = {"onnx": _onnx, "jax": _jax}

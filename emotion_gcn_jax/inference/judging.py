@@ -11,15 +11,19 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import detection
 from emotion_gcn_jax.inference import own_boxes, pipeline
+from emotion_gcn_jax.inference.in_time import InClip, InClips
 from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.inference.results import FacePrediction, ImagePrediction, Place
 from emotion_gcn_jax.inference.smoothing import Answers, Smoothed, smooth
+from emotion_gcn_jax.inference.soundtrack import Soundtracks
 from emotion_gcn_jax.inference.sources import Frame
 from emotion_gcn_jax.inference.tracking import Tracks, follow
 
 _FRAMES = 16  # judged together at most, however few faces they have
 _PATIENCE = 0.25  # seconds that a frame waits for others to be judged with
 _AHEAD_PER_WORKER = 4
+
+_UNHEARD = None, None  # of a frame without a face, or in front of a model that only sees: no sound, no remark
 
 _HINT_FROM = 16.0  # pixels; where only smaller faces than this are missed, nothing need be said
 
@@ -50,11 +54,12 @@ class Settings:
 
 
 class Judged(NamedTuple):
-    """A frame, what is said of it, and what the next frame of its video goes by."""
+    """A frame, what is said of it, what the next frame of its video goes by, and a remark on the video, once."""
 
     frame: Frame
     prediction: ImagePrediction
     memory: "Memory"
+    remark: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +70,13 @@ class Memory:
         source: the video's place among the sources.
         tracks: the faces that are followed.
         smoothed: the answers so far.
+        clips: where the tracks are in their clips, of a model that knows time.
     """
 
     source: int = -1
     tracks: Tracks = dataclasses.field(default_factory=Tracks)
     smoothed: Smoothed = dataclasses.field(default_factory=dict)
+    clips: InClips = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the memory as JSON has it."""
@@ -77,7 +84,8 @@ class Memory:
             str(track): [seen, {name: answer.tolist() for name, answer in said.items()}]
             for track, (seen, said) in self.smoothed.items()
         }
-        return {"source": self.source, "tracks": self.tracks.to_dict(), "smoothed": smoothed}
+        clips = {str(track): clip.to_dict() for track, clip in self.clips.items()}
+        return {"source": self.source, "tracks": self.tracks.to_dict(), "smoothed": smoothed, "clips": clips}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Memory":
@@ -86,7 +94,8 @@ class Memory:
             int(track): (seen, {name: np.asarray(answer, np.float32) for name, answer in said.items()})
             for track, (seen, said) in fields["smoothed"].items()
         }
-        return cls(fields["source"], Tracks.from_dict(fields["tracks"]), smoothed)
+        clips = {int(track): InClip.from_dict(clip) for track, clip in fields["clips"].items()}
+        return cls(fields["source"], Tracks.from_dict(fields["tracks"]), smoothed, clips)
 
 
 def judge_frames(
@@ -104,18 +113,19 @@ def judge_frames(
     What is wrong with a frame stands in its prediction.
     """
     memory = memory or Memory()
+    soundtracks = Soundtracks() if model.hears else None
 
     def find(frame: Frame) -> _Found:
         return _find(model, frame, settings, threads=0 if workers == 1 else 1)
 
     with pipeline.in_order(find, frames, workers=workers, ahead=_AHEAD_PER_WORKER * workers) as take:
         for group in _groups(take, settings.batch):
-            answers = model.judge([face for found in group for face in found.fitted], settings.batch)
-            for found in group:
-                memory, prediction = _prediction(
-                    model, found, list(itertools.islice(answers, len(found.fitted))), memory, settings.smooth
-                )
-                yield Judged(found.frame, prediction, memory)
+            heard = [soundtracks.at(found.frame) if soundtracks and found.fitted else _UNHEARD for found in group]
+            made = _made(model, group, [sound for sound, _ in heard], settings.batch)
+            for found, (_, remark) in zip(group, heard, strict=True):
+                some = list(itertools.islice(made, len(found.fitted)))
+                memory, prediction = _prediction(model, found, some, memory, settings.smooth)
+                yield Judged(found.frame, prediction, memory, remark)
 
 
 class _Found(NamedTuple):
@@ -145,6 +155,15 @@ def _groups(take: Any, batch: int) -> Iterator[list[_Found]]:
             group, until = [], None
     if group:
         yield group
+
+
+def _made(
+    model: EmotionModel, group: Sequence[_Found], sounds: Sequence[np.ndarray | None], batch: int
+) -> Iterator[Any]:
+    """What is made of every face in batches: the answers, or the vectors of a model that has a part in time."""
+    if model.in_time is None:
+        return model.judge([face for found in group for face in found.fitted], batch)
+    return iter(model.in_time.vectors([found.fitted for found in group], sounds, batch))
 
 
 def _find(model: EmotionModel, frame: Frame, settings: Settings, threads: int) -> _Found:
@@ -204,15 +223,19 @@ def _no_face(frame: Frame, image_HxWx3: np.ndarray, settings: Settings) -> str:
 
 
 def _prediction(
-    model: EmotionModel, found: _Found, answers: Sequence[Answers], memory: Memory, smoothing: float
+    model: EmotionModel, found: _Found, made: Sequence[Any], memory: Memory, smoothing: float
 ) -> tuple[Memory, ImagePrediction]:
+    """Says what `_made` has of a frame's faces."""
     frame, tracks = found.frame, tuple[int, ...]()
     if frame.number is not None and frame.time is not None:
         if memory.source != frame.source:
             memory = Memory(frame.source)
         followed, numbers = follow(memory.tracks, [place.box for place in found.places], frame.time)
+        clips, answers = _answers(model, memory.clips, numbers, made, frame.number)
         smoothed, answers = smooth(memory.smoothed, numbers, answers, frame.time, smoothing)
-        memory, tracks = Memory(frame.source, followed, smoothed), tuple(numbers)
+        memory, tracks = Memory(frame.source, followed, smoothed, clips), tuple(numbers)
+    else:  # a picture's faces are each a clip of one frame
+        _, answers = _answers(model, {}, range(len(made)), made, 0)
     faces = tuple(
         FacePrediction(
             place.box,
@@ -224,3 +247,9 @@ def _prediction(
         for place, said in zip(found.places, answers, strict=True)
     )
     return memory, ImagePrediction(frame.name, faces, found.error, frame.number, frame.time, tracks)
+
+
+def _answers(
+    model: EmotionModel, clips: InClips, tracks: Sequence[int], made: Sequence[Any], frame: int
+) -> tuple[InClips, Sequence[Answers]]:
+    return (clips, made) if model.in_time is None else model.in_time.step(clips, tracks, made, frame)

@@ -20,6 +20,7 @@ from emotion_gcn_jax.faces.alignment import Crop, align_and_crop
 from emotion_gcn_jax.faces.pictures import Picture
 from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.inference import engines
+from emotion_gcn_jax.inference.in_time import InTime
 from emotion_gcn_jax.inference.results import FacePrediction, Place
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.emotion_net import EmotionNet
@@ -73,6 +74,16 @@ class EmotionModel:
         with model_file.description(self._name):
             return engines.start(self._asked_for, self.module, self.variables, self.tasks, self.input)
 
+    @functools.cached_property
+    def in_time(self) -> InTime | None:
+        """The network in two parts, for videos; None of one that judges every image alone, or that looks ahead."""
+        time = self.module.time
+        if (time is None and not self.hears) or (time is not None and time.bidirectional):
+            return None
+        length = self.config.clip.length
+        with model_file.description(self._name):
+            return InTime(self._asked_for, self.module, self.variables, self.tasks, self.input, length)
+
     @property
     def hears(self) -> bool:
         """Whether it takes sound with every image."""
@@ -82,8 +93,8 @@ class EmotionModel:
         """Raises UserError for a model that hears: without its sound no image can be judged, exported or explained."""
         if self.hears:
             raise UserError(
-                f"{self._name} hears (config.model.hearing), and predict, explain, export and serve have images alone: "
-                f"judge it by emotion-gcn evaluate on a dataset with sound, or use a model that only sees."
+                f"{self._name} hears (config.model.hearing), and images alone have no sound: give it videos by "
+                f"emotion-gcn predict or a dataset with sound by emotion-gcn evaluate, or use a model that only sees."
             )
 
     @property

@@ -64,7 +64,8 @@ def run(
         How many pictures and videos have no answer, or not all.
 
     Raises:
-        UserError: the checkpoint or the boxes cannot be read, or the results cannot be written.
+        UserError: the checkpoint or the boxes cannot be read, the model cannot judge such inputs, or the results cannot
+            be written.
     """
     inputs = sources.open_sources(names)
     if outputs.json is not None and any(source.moves for source in inputs):
@@ -72,7 +73,7 @@ def run(
     if boxes is not None:
         settings = dataclasses.replace(settings, boxes=own_boxes.read(boxes))
     model = load(checkpoint)
-    model.check_judges_images()
+    _check_sources(model, inputs, checkpoint)
     with contextlib.ExitStack() as stack:
         work = _Run(model, inputs, settings, outputs, every, boxes)
         stack.callback(work.close)
@@ -131,6 +132,8 @@ class _Run:
         """Writes what is said of a frame."""
         frame, prediction = judged.frame, judged.prediction
         self._count(frame.source, prediction)
+        if judged.remark is not None:
+            terminal.complain(judged.remark)
         if prediction.error is not None:
             self.failed += 1
             terminal.complain(prediction.error)
@@ -196,6 +199,22 @@ class _Run:
                 f"{name}: No face was found in its {self._tally['frames']} frames; if they are small, --tiles "
                 f"{self._settings.tiles + 1} sees smaller ones."
             )
+
+
+def _check_sources(model: EmotionModel, inputs: Sequence[Source], checkpoint: str | None) -> None:
+    """Raises UserError for what a model cannot judge that hears, or that looks ahead in time."""
+    soundless = next((source for source in inputs if source.kind != "video"), None)
+    if model.hears and soundless is not None:
+        raise UserError(
+            f"{checkpoint} hears (config.model.hearing) and takes videos' files with their own sound, found "
+            f"{soundless.name}, a {soundless.kind}: name videos' files alone, or use a model that only sees."
+        )
+    moving = next((source for source in inputs if source.moves), None)
+    if moving is not None and model.module.time is not None and model.module.time.bidirectional:
+        raise UserError(
+            f"{checkpoint} looks ahead in time (config.model.bidirectional) and would have to see all of {moving.name} "
+            f"first: judge a dataset of its frames by emotion-gcn evaluate, or use a model that only looks back."
+        )
 
 
 def _identity(

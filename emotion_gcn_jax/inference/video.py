@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, extra
+from emotion_gcn_jax.media import decoded
 
 _CLOCK = Fraction(1, 90_000)  # seconds a tick of a written video, MPEG's own: no frame rate is hurt by it
 _LOST_SECONDS, _LOST_SHARE = 0.5, 0.02  # a video that ends so much before its own length was cut off
@@ -47,7 +48,7 @@ def read(name: str, file: str | Pipe) -> Iterator[tuple[int | None, float | None
             if not container.streams.video:
                 raise UserError(f"{name}: A video was expected, found one without pictures: give another.")
             first: float | None = None
-            for frame in _decoded(container):
+            for frame in decoded(container, container.streams.video[0]):
                 if frame is None:
                     damaged += 1
                     continue
@@ -147,25 +148,6 @@ def _open(name: str, file: str | Pipe) -> Any:
             f"{name}: A video was expected, found something that cannot be opened as one: if it was cut off while it "
             "was written, its table of contents is missing; record or copy it again."
         ) from None
-
-
-def _decoded(container: Any) -> Iterator[Any]:
-    """The frames of the first video stream; None for every damaged piece."""
-    av = _av()
-    packets = container.demux(container.streams.video[0])
-    while True:
-        packet = None
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            yield from packet.decode()
-        except av.EOFError:
-            return
-        except (av.FFmpegError, OSError):
-            yield None
-            if packet is None or not packet.size:  # it cannot be read on, or all is read
-                return
 
 
 def _check_end(name: str, container: Any, number: int, time: float, damaged: int) -> None:

@@ -37,7 +37,7 @@ from emotion_gcn_jax.models.heads import GraphHead, LinearHead, Outputs
 from emotion_gcn_jax.models.hearing import Blind, Hearing, Sound
 from emotion_gcn_jax.models.layers import ACTIVATIONS
 from emotion_gcn_jax.models.neck import Neck
-from emotion_gcn_jax.models.recurrent import CELLS, Recurrent
+from emotion_gcn_jax.models.recurrent import CELLS, Recurrent, State
 from emotion_gcn_jax.models.resnet import ResNet
 from emotion_gcn_jax.models.vgg import VGG
 from emotion_gcn_jax.presets import NO_TRUNK
@@ -135,16 +135,42 @@ class EmotionNet(nn.Module):
         self, features_BxD: jax.Array, train: bool = False, clip_length: int = 1, sound: Sound | None = None
     ) -> Outputs:
         """Runs what follows on the features of images, or on stored ones; arguments are those of the whole."""
-        features_BxD = features_BxD.astype(self.param_dtype)
-        if self.neck is not None:
-            features_BxD = self.neck(features_BxD, train)
+        vectors_BxV = self._through_neck(features_BxD, train)
         if self.hearing is not None:
             if sound is None:
                 raise UserError("This model hears, and there is no sound here: give it videos' frames with theirs.")
-            features_BxD = jnp.concatenate([features_BxD, self.hearing(sound, train)], axis=1)
+            vectors_BxV = jnp.concatenate([vectors_BxV, self.hearing(sound, train)], axis=1)
         if self.time is not None:
-            features_BxD = self.time(features_BxD, clip_length)
-        return self.head(features_BxD)
+            vectors_BxV = self.time(vectors_BxV, clip_length)
+        return self.head(vectors_BxV)
+
+    def look(self, images_BxHxWxC: jax.Array) -> jax.Array:
+        """The first part of a judgement in time, of single images: what the neck makes of them, B x D."""
+        return self._through_neck(self.features(images_BxHxWxC), train=False)
+
+    def listen(self, patches_BxSxM: jax.Array) -> jax.Array:
+        """The same of the sound around images, B x W; where nothing is heard it is 0 instead. For models that hear."""
+        assert self.hearing is not None
+        return self.hearing.listen(patches_BxSxM, train=False)
+
+    def go_on(self, vectors_BxV: jax.Array, state: State) -> tuple[Outputs, State]:
+        """The second part: the next frame of B clips.
+
+        Args:
+            vectors_BxV: what `look` makes of it, with what `listen` makes beside it.
+            state: of the recurrent layers; () without.
+
+        Returns:
+            Every task's raw outputs, and the state after the frame. Frame by frame, from zeros on, the outputs are
+            those of whole clips; a bidirectional network has no such next frame.
+        """
+        if self.time is not None:
+            vectors_BxV, state = self.time.go_on(vectors_BxV, 1, state)
+        return self.head(vectors_BxV), state
+
+    def _through_neck(self, features_BxD: jax.Array, train: bool) -> jax.Array:
+        features_BxD = features_BxD.astype(self.param_dtype)
+        return features_BxD if self.neck is None else self.neck(features_BxD, train)
 
     def diagnose(self, observed: Mapping[str, np.ndarray]) -> tuple[dict[str, float], list[str]]:
         """What the trunk says of the values that were observed in it.

@@ -40,15 +40,19 @@ class Hearing(nn.Module):
     width: int = 512
     param_dtype: Dtype = jnp.float32
 
-    @nn.compact
     def __call__(self, sound: Sound, train: bool) -> jax.Array:
         """Returns features B x width."""
+        return jnp.where(sound.is_heard_B[:, None], self.listen(sound.patches_BxSxM, train), 0)
+
+    @nn.compact
+    def listen(self, patches_BxSxM: jax.Array, train: bool) -> jax.Array:
+        """Returns features B x width of patches in which there is something to hear."""
         trunk: Any = self.trunk
-        map_BxHxWxD = trunk(sound.patches_BxSxM[..., None].astype(self.param_dtype), train)
+        map_BxHxWxD = trunk(patches_BxSxM[..., None].astype(self.param_dtype), train)
         activation = ACTIVATIONS[getattr(trunk, "ACTIVATION", "none")]
         flat_BxN = activation(map_BxHxWxD).reshape(len(map_BxHxWxD), -1).astype(self.param_dtype)
         dense = nn.Dense(self.width, kernel_init=he_normal, param_dtype=self.param_dtype, name="fc")
-        return jnp.where(sound.is_heard_B[:, None], nn.relu(dense(flat_BxN)), 0)
+        return nn.relu(dense(flat_BxN))
 
 
 class Blind(nn.Module):

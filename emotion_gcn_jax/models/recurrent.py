@@ -59,6 +59,10 @@ CELLS: dict[str, Callable[..., nn.RNNCellBase]] = {"after": nn.GRUCell, "before"
 """By where the reset gate acts, seen from the product with the state."""
 
 
+State = tuple[Any, ...]
+"""Of every recurrent layer, clips x units; of a bidirectional one, both halves'."""
+
+
 class Recurrent(nn.Module):
     """Features of frames to features of frames in time; the state is 0 before every clip.
 
@@ -74,7 +78,6 @@ class Recurrent(nn.Module):
     bidirectional: bool = False
     param_dtype: Dtype = jnp.float32
 
-    @nn.compact
     def __call__(self, features_FxD: jax.Array, clip_length: int) -> jax.Array:
         """Returns F x the last layer's units, twice as many if bidirectional.
 
@@ -82,11 +85,25 @@ class Recurrent(nn.Module):
             features_FxD: of frames, clip after clip.
             clip_length: T, the frames of each clip; F is a multiple of it.
         """
+        return self.go_on(features_FxD, clip_length)[0]
+
+    @nn.compact
+    def go_on(self, features_FxD: jax.Array, clip_length: int, state: State | None = None) -> tuple[jax.Array, State]:
+        """Returns what a call does, and the state of every layer after each clip's last frame.
+
+        Args:
+            features_FxD: as for a call.
+            clip_length: as for a call.
+            state: before each clip's first frame; None is 0.
+        """
+        after = []
         x_BxTxD = features_FxD.reshape(-1, clip_length, features_FxD.shape[-1])
         for number, width in enumerate(self.units, start=1):
             cell = functools.partial(CELLS[self.reset], width, dtype=self.param_dtype, param_dtype=self.param_dtype)
             ahead: Any = nn.RNN(cell(name=f"layer{number}"))
             if self.bidirectional:
                 ahead = nn.Bidirectional(ahead, nn.RNN(cell(name=f"backward{number}")))
-            x_BxTxD = ahead(x_BxTxD)
-        return x_BxTxD.reshape(len(features_FxD), -1)
+            before = None if state is None else state[number - 1]
+            carry, x_BxTxD = ahead(x_BxTxD, initial_carry=before, return_carry=True)
+            after.append(carry)
+        return x_BxTxD.reshape(len(features_FxD), -1), tuple(after)

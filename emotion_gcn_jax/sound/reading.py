@@ -13,6 +13,7 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError, extra
 from emotion_gcn_jax.files import PathLike
+from emotion_gcn_jax.media import decoded
 from emotion_gcn_jax.sound.mel import BANDS, RATE, log_mel_blocks
 
 MOST_SECONDS = 6 * 3600
@@ -87,8 +88,8 @@ class _Samples:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         resampler, form = None, None
-        for frame in self._decoded():
-            if not _LEAST_RATE <= frame.sample_rate <= _MOST_RATE:
+        for frame in decoded(self._container, self._container.streams.audio[0]):
+            if frame is None or not _LEAST_RATE <= frame.sample_rate <= _MOST_RATE:
                 self.damaged += 1
                 continue
             # Their own number of channels, if that is 1: FFmpeg would make two weaker ones of it.
@@ -138,24 +139,6 @@ class _Samples:
         if self.count > MOST_SECONDS * RATE:
             raise UserError(f"{self._path}: A sound of at most {MOST_SECONDS // 3600} hours is read: cut it.")
         return samples_N
-
-    def _decoded(self) -> Iterator[Any]:
-        """The track's frames; every piece that cannot be decoded is counted."""
-        av = _av()
-        packets = self._container.demux(self._container.streams.audio[0])
-        while True:
-            packet = None
-            try:
-                packet = next(packets, None)
-                if packet is None:
-                    return
-                yield from packet.decode()
-            except av.EOFError:
-                return
-            except (av.FFmpegError, OSError, ValueError):
-                self.damaged += 1
-                if packet is None or not packet.size:  # it cannot be read on, or all is read
-                    return
 
 
 def _frame_times(container: Any) -> tuple[float, float | None, np.ndarray]:

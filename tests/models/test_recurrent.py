@@ -57,6 +57,19 @@ def test_two_layers_over_two_clips(reset, bidirectional):
     np.testing.assert_allclose(found, np.concatenate(clips), rtol=1e-5, atol=1e-6)
 
 
+def test_frame_by_frame_it_is_the_whole_clip():
+    net, x = Recurrent((3, 2)), RNG.normal(size=(8, 5)).astype(np.float32)  # two clips of four frames
+    variables = net.init(jax.random.key(0), x, 4)
+    state, found = None, []
+    for frame in range(4):
+        out, state = net.apply(variables, x[[frame, 4 + frame]], 1, state, method=net.go_on)
+        found.append(out)
+    whole, after = net.apply(variables, x, 4, method=net.go_on)
+    np.testing.assert_allclose(np.stack(found, 1).reshape(8, 2), whole, rtol=1e-5, atol=1e-6)
+    assert [layer.shape for layer in after] == [(2, 3), (2, 2)]
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6), state, after)
+
+
 @pytest.mark.parametrize(("reset", "count"), [("after", 1_721_344), ("before", 1_721_088)])
 def test_the_specified_numbers_of_parameters(reset, count):
     shapes = jax.eval_shape(lambda: Recurrent((128, 128), reset).init(jax.random.key(0), jnp.zeros((2, 4096)), 2))

@@ -14,7 +14,7 @@ def tone(seconds, start=0.0, end=np.inf, hertz=1000.0, level=0.5, rate=RATE):
     return level * np.sin(2 * np.pi * hertz * times) * ((times >= start) & (times < end))
 
 
-def write(path, channels=None, *, rate=RATE, codec="aac", begins=0.0, frames=()):
+def write(path, channels=None, *, rate=RATE, codec="aac", begins=0.0, frames=(), pictures=None):
     """Writes a file.
 
     Args:
@@ -23,15 +23,17 @@ def write(path, channels=None, *, rate=RATE, codec="aac", begins=0.0, frames=())
         rate: samples a second.
         codec: of the sound.
         begins: when the sound begins, seconds after the container's own beginning.
-        frames: when small grey pictures are shown; without them there is no video.
+        frames: when pictures are shown; without them there is no video.
+        pictures: uint8 RGB [H, W, 3] each, of even sides; None are small grey ones.
     """
     with av.open(str(path), "w") as container:
         streams = []
         if len(frames):
             video = container.add_stream("mpeg4", rate=30)
-            video.width = video.height = 32
+            pictures = [np.full((32, 32, 3), 128, np.uint8)] * len(frames) if pictures is None else pictures
+            video.height, video.width = pictures[0].shape[:2]
             video.codec_context.time_base = video.time_base = Fraction(1, 1000)
-            streams.append((video, _pictures(frames)))
+            streams.append((video, _frames(frames, pictures)))
         if channels is not None:
             channels = np.atleast_2d(np.asarray(channels, np.float32))
             layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(channels)]
@@ -44,9 +46,9 @@ def write(path, channels=None, *, rate=RATE, codec="aac", begins=0.0, frames=())
     return path
 
 
-def _pictures(times):
-    for time in times:
-        frame = av.VideoFrame.from_ndarray(np.full((32, 32), 128, np.uint8), format="gray").reformat(format="yuv420p")
+def _frames(times, pictures):
+    for time, picture in zip(times, pictures, strict=True):
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
         frame.pts, frame.time_base = round(1000 * time), Fraction(1, 1000)
         yield frame
 

@@ -123,7 +123,7 @@ def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(hearing_con
         lambda: exporting.export(model, "onnx", tmp_path / "a.onnx"),
         lambda: Explainer(model),
     ):
-        with pytest.raises(UserError, match=r"straight hears .*: judge it by emotion-gcn evaluate on a dataset"):
+        with pytest.raises(UserError, match=r"straight hears .*: give it videos by emotion-gcn predict or a dataset"):
             judge()
     assert main(["predict", "--checkpoint", str(tmp_path / "straight"), "a.png"]) == 2
     assert "straight hears" in capsys.readouterr().err
