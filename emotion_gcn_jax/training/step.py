@@ -195,7 +195,7 @@ def train_step(
 
 
 def _losses(
-    outputs: Mapping[str, jax.Array], labels: Mapping[str, jax.Array], tasks: Tasks, params: Tree, l2: Parts
+    outputs: Mapping[str, jax.Array], labels: Batch, tasks: Tasks, params: Tree, l2: Parts
 ) -> dict[str, jax.Array]:
     """The "loss", what it is made of, and how many examples of the global batch have a label of each task."""
     losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
