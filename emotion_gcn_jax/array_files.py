@@ -5,9 +5,11 @@
 
 import io
 import math
+import pathlib
 import zipfile
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 MOST_BYTES = 1 << 28
 """Of the arrays of an archive together: a small archive can unfold to any size."""
@@ -34,6 +36,27 @@ def decode_npy(data: bytes) -> np.ndarray:
         return numbers_N.reshape(shape, order="F" if is_fortran else "C").copy()
     except Exception as error:  # a header is a Python dict in words: what is none raises almost anything
         raise ValueError(f"no array of numbers ({type(error).__name__})") from None
+
+
+def open_npy(path: pathlib.Path, dtype: DTypeLike, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The array in a file, read-only: its numbers stay on the disk until they are looked at.
+
+    Args:
+        path: the file.
+        dtype: of its numbers.
+        shape: its lengths; None is any length.
+
+    Raises:
+        ValueError: it is not there, is no such file or cut off, or holds another array.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # a damaged header makes NumPy raise almost anything
+        raise ValueError(f"{path.name}: {error}") from None
+    fits = array.ndim == len(shape) and all(wanted in (None, n) for n, wanted in zip(array.shape, shape, strict=True))
+    if array.dtype != dtype or not fits:
+        raise ValueError(f"{path.name}: {array.dtype} {list(array.shape)}")
+    return array
 
 
 def decode_npz(data: bytes) -> dict[str, np.ndarray]:

@@ -57,6 +57,37 @@ def test_a_damaged_header_is_a_value_error(before, after):
         array_files.decode_npz(data)
 
 
+def test_an_array_is_opened_where_it_lies(tmp_path):
+    path = tmp_path / "a.npy"
+    path.write_bytes(npy(NUMBERS_2x3))
+    for shape in ((2, 3), (None, 3), (None, None)):
+        found = array_files.open_npy(path, np.float32, shape)
+        assert isinstance(found, np.memmap) and not found.flags.writeable
+        np.testing.assert_array_equal(found, NUMBERS_2x3)
+    for dtype, shape in ((np.float64, (2, 3)), (np.float32, (3, 3)), (np.float32, (None,))):
+        with pytest.raises(ValueError, match=r"^a\.npy: float32 \[2, 3\]$"):
+            array_files.open_npy(path, dtype, shape)
+
+
+OPENED = {
+    "absent": None,
+    "empty": b"",
+    "an archive": npz(a=NUMBERS_2x3),
+    "cut": npy(NUMBERS_2x3)[:-1],
+    "objects": npy(np.array([{}], object)),
+    "no header": npy(NUMBERS_2x3)[:12] + b"{" * 90,
+    "a bracket": npy(NUMBERS_2x3).replace(b"(2, 3)", b"(9" * 3),
+}
+
+
+@pytest.mark.parametrize("content", OPENED.values(), ids=OPENED)
+def test_what_cannot_be_opened_is_a_value_error(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^a\.npy: "):
+        array_files.open_npy(tmp_path / "a.npy", np.float32, (None, None))
+
+
 def test_objects_are_not_built():
     with pytest.raises(ValueError, match="no array of numbers"):
         array_files.decode_npy(npy(np.array([{}], object)))

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from emotion_gcn_jax.array_files import open_npy
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.files import PathLike, atomic_write, read_json, user_path
@@ -65,17 +66,12 @@ def read(folder: PathLike) -> Features:
     folder = user_path(folder)
     try:
         about = read_json(folder / ABOUT_FILE)
-        values_NxD = np.load(folder / ARRAY_FILE, mmap_mode="r")
+        values_NxD = open_npy(folder / ARRAY_FILE, np.float32, (None, None))
         with (folder / EXAMPLES_FILE).open(newline="", encoding="utf-8") as file:
             row_of = {row["id"]: number for number, row in enumerate(csv.DictReader(file))}
-        if (
-            values_NxD.dtype != np.float32
-            or values_NxD.ndim != 2
-            or len(values_NxD) != len(row_of)
-            or {*_SPLIT, "images"} - about.keys()
-        ):
+        if len(values_NxD) != len(row_of) or {*_SPLIT, "images"} - about.keys():
             raise ValueError("its parts do not belong together")
-    except Exception as error:  # at damaged bytes NumPy's reader raises almost anything
+    except Exception as error:  # whatever JSON and a table without an id may raise
         raise UserError(
             f"Expected features that emotion-gcn features wrote in {folder}, and found none that are whole ({error}): "
             f"write them again."

@@ -1,7 +1,7 @@
 """Evaluation: every example of a split once, in order, through the model."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,25 +27,30 @@ from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.trees import Batch, Tree
 
 
-def evaluate_model(model: EmotionModel, split: Split, *, ten_crop: bool = False) -> Predictions:
+def evaluate_model(
+    model: EmotionModel, split: Split, *, ten_crop: bool = False, masked: set[str] | None = None
+) -> Predictions:
     """Predicts a whole split with a trained model: by its engine, which with JAX is all devices of this process.
 
     Args:
         model: from `inference.model.load`; its config says the batch and the threads.
         split: the examples; missing labels are allowed.
         ten_crop: judge ten crops of every image, by JAX whatever the engine; see `predict_step`.
+        masked: leave out examples that cannot be read, and put what is said of each into it. None raises instead.
 
     Raises:
         UserError: as `evaluate`; with ten_crop, as `check_ten_crop`; of a model that hears, as `check_sound`.
     """
     data, clips = model.config.data, Clips(**model.config.clip)
-    loader = Loader(model.input, data.eval_batch_size, data.threads, hears=model.hears, clips=clips)
+    loader = Loader(model.input, data.eval_batch_size, data.threads, hears=model.hears, clips=clips, masked=masked)
     if ten_crop:
         check_ten_crop(model.input)
     if model.hears:
         check_sound(split)
     elif not ten_crop and clips.length == 1 and model.engine != "jax":
-        return evaluate(lambda batch: model.answers(batch["image"]), split, model.tasks, loader=loader)
+        return evaluate(
+            lambda batch: {**model.answers(batch["image"]), **_readable(batch)}, split, model.tasks, loader=loader
+        )
     devices = jax.local_devices()
     unit = len(devices) * clips.length
     batch_size = -(-data.eval_batch_size // unit) * unit
@@ -141,8 +146,7 @@ def predict_step(
     else:
         outputs, shown = run(inputs.view(batch["image"], model.param_dtype))
     observed = traverse_util.flatten_dict(dict(shown.get(OBSERVED, {})), sep="/")
-    observed |= {name: batch[name] for name in (READABLE,) if name in batch}
-    return lax.all_gather(engines.answers_of(outputs, tasks) | observed, AXIS, tiled=True)
+    return lax.all_gather(engines.answers_of(outputs, tasks) | observed | _readable(batch), AXIS, tiled=True)
 
 
 def evaluate(
@@ -167,12 +171,12 @@ def evaluate(
     rows_M, counts_M = eval_rows(split, loader)
     place_N = np.flatnonzero(counts_M)[np.argsort(rows_M[counts_M])]
     rows = {name: np.concatenate([part[name] for part in collected])[place_N] for name in collected[0]}
-    if READABLE in rows and not rows[READABLE].all():
-        split = split.select(rows[READABLE])
-        rows = {name: row[rows[READABLE]] for name, row in rows.items()}
-    rows.pop(READABLE, None)
-    if not len(split):
-        raise UserError(f"No image of {split!r} can be read: build it again, or choose another split.")
+    readable_N = rows.pop(READABLE, np.ones(len(split), bool))
+    if not readable_N.any():
+        raise UserError(f"No image of {split!r} can be read: mend them, or choose another split.")
+    if not readable_N.all():
+        split = split.select(readable_N)
+        rows = {name: row[readable_N] for name, row in rows.items()}
     if not all(np.isfinite(row).all() for row in rows.values()):
         raise UserError(
             f"The model's predictions on {split!r} are not finite: it diverged; train it with a lower "
@@ -187,7 +191,13 @@ def evaluate(
         answers={task.name: rows.pop(task.name) for task in tasks},
         marks={name: column for name, column in split.columns.items() if column.dtype == np.bool_ and column.ndim == 1},
         observed=rows,
+        readable=readable_N,
     )
+
+
+def _readable(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Which examples of a batch could be read, if the loader masks others."""
+    return {READABLE: batch[READABLE]} if READABLE in batch else {}
 
 
 def _first_device(array: jax.Array) -> np.ndarray:

@@ -28,6 +28,8 @@ class Predictions:
             without the examples that are marked, too.
         observed: what the model's modules showed of themselves, by their paths, N x ...; see models.layers.observe.
         ten_crop: whether each answer is of ten crops of its image; see evaluator.predict_step.
+        readable: of all M examples that were to be judged, whether the image could be read: the N are those where it
+            could. None says that all could.
     """
 
     dataset: str
@@ -39,6 +41,7 @@ class Predictions:
     marks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     observed: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     ten_crop: bool = False
+    readable: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Checks that everything speaks of the same examples."""
@@ -47,8 +50,13 @@ class Predictions:
                 if len(array) != len(self.ids):
                     raise ValueError(f"{name} has {len(array)} entries for {len(self.ids)} examples")
 
+    @property
+    def unreadable(self) -> int:
+        """How many examples are left out, since their images could not be read."""
+        return 0 if self.readable is None else int((~self.readable).sum())
+
     def some(self, chosen_N: np.ndarray) -> "Predictions":
-        """Those of some examples, by a bool for each; without marks and what was observed."""
+        """Those of some examples, by a bool for each; without marks, what was observed and what was unreadable."""
         return dataclasses.replace(
             self,
             ids=[self.ids[row] for row in np.flatnonzero(chosen_N).tolist()],
@@ -56,6 +64,7 @@ class Predictions:
             answers={name: answers[chosen_N] for name, answers in self.answers.items()},
             marks={},
             observed={},
+            readable=None,
         )
 
     def without_marked(self) -> dict[str, "Predictions"]:

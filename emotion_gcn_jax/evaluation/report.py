@@ -29,7 +29,7 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
 
     Returns:
         Metrics by their short names (accuracy, ccc_mean, per_class, confusion, ...), those of the paper's two tasks
-        always; "examples" (all of the split, with a label or without); "intervals_95", by short names; and "tasks":
+        always; "examples" (all that were judged, with a label or without); "intervals_95", by short names; and "tasks":
         by the task's name all its metrics. A short name that several tasks have stands for none of them: TASK/NAME
         does. "protocol" has the scores of the dataset's own protocol, if it has one (tasks.protocols). None stands for
         what is undefined: the model has no such output, or no example has such a label. Where the dataset marks
@@ -55,9 +55,12 @@ def report_metrics(predictions: Predictions) -> dict[str, Any]:
 def summary(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
     """Returns the metrics that one may select by, with their intervals: a line, and one for every part of the split.
 
-    The scores of the dataset's own protocol have a line, too.
+    The scores of the dataset's own protocol have a line, too, and so have images that could not be read.
     """
     lines = [_line(tasks, metrics)]
+    if unreadable := metrics.get("unreadable", 0):
+        total = metrics["examples"] + unreadable
+        lines.append(f"left out, since they cannot be read: {unreadable} of {total} images")
     if defined := [f"{name} {score:.3f}" for name, score in metrics.get("protocol", {}).items() if score is not None]:
         lines.append(f"{metrics['dataset']}'s protocol: {', '.join(defined)}")
     for mark, unmarked in metrics.get("without", {}).items():
@@ -114,6 +117,7 @@ def write_report(
     metrics = report_metrics(predictions) | {
         "dataset": predictions.dataset,
         "split": predictions.split,
+        "unreadable": predictions.unreadable,
         "ten_crop": predictions.ten_crop,
         "checkpoint": checkpoint,
         "config": _for_json(config),

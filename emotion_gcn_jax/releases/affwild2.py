@@ -208,14 +208,14 @@ def _entries(release: Release, videos: list[_Video]) -> Iterator[Entry]:
     for video in videos:
         where = _relative(video.table.file, release.root)
         present = set(video.images.numbers.tolist())
-        seen: set[int] = set()
+        seen: dict[int, int] = {}
         for row, (number, line) in enumerate(
             zip(video.table.frames_N.tolist(), video.table.lines_N.tolist(), strict=True)
         ):
             content: Frame | Skip
             try:
                 content = _frame(video, row, number, line, present, seen)
-                seen.add(number)
+                seen[number] = line
             except Skip as skip:
                 content = skip
             yield Entry(f"{video.name}/{number:05d}", f"{where} line {line}", content)
@@ -228,12 +228,12 @@ def _entries(release: Release, videos: list[_Video]) -> Iterator[Entry]:
             yield Entry(name, _relative(stray, release.root), Skip("not a frame", f"named {stray.name}", lost=False))
 
 
-def _frame(video: _Video, row: int, number: int, line: int, present: Set[int], seen: Set[int]) -> Frame:
-    """The frame of a row; raises Skip where it cannot be an example."""
+def _frame(video: _Video, row: int, number: int, line: int, present: Set[int], seen: Mapping[int, int]) -> Frame:
+    """The frame of a row; raises Skip where it cannot be an example, as one whose number is `seen` in a line above."""
     if line in video.table.malformed:
         raise Skip("row malformed", video.table.malformed[line])
     if number in seen:
-        raise Skip("row repeated", f"frame {number} again", lost=False)
+        raise Skip("row repeated", f"frame {number} again, which line {seen[number]} has", lost=False)
     if video.images.folder is None:
         raise Skip("video folder missing", f"no {video.name} in any {IMAGE_ROOT}*")
     if video.shifted:

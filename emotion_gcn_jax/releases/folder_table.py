@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.labels import class_word
 from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
 
@@ -37,6 +37,7 @@ class Labels:
         columns: the other label columns by name, arrays whose first axis is N.
         action_units: the names in the order of the column action_units.
         others: columns that are no labels, such as a site or an age band, as text: by their names, N each.
+        warnings: sentences on what is doubtful in a split, by its name.
     """
 
     paths: Sequence[pathlib.Path]
@@ -45,6 +46,7 @@ class Labels:
     columns: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     action_units: tuple[str, ...] = ()
     others: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    warnings: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
 def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
@@ -78,7 +80,9 @@ def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
         for name in table.columns
         if name and name not in {*_RESERVED, *counted} and table.columns.count(name) == 1
     }
-    return Labels(_paths(table, rows), list(_splits(table, rows, splits)), words, columns, units, others)
+    split_of_rows = list(_splits(table, rows, splits))
+    warnings = _repeated_frames(table, rows, split_of_rows) if "frame" in counted else {}
+    return Labels(_paths(table, rows), split_of_rows, words, columns, units, others, warnings)
 
 
 def _word(cell: str) -> str:
@@ -136,6 +140,21 @@ def _whole_numbers(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarr
         if not (cell.isdecimal() and len(cell) < 20 and int(cell) <= _MOST_FRAMES):
             raise _wrong(table, row, f"a whole number of 0 to {_MOST_FRAMES} for {name}", repr(cell))
     return np.asarray([int(row.cells[name]) for row in rows], np.int64)
+
+
+def _repeated_frames(table: TextTable, rows: Sequence[Row], splits: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Says of which frames a split has several images; only who trains on clips has to keep one of them."""
+    first_line: dict[tuple[str, str, int], int] = {}
+    repeated: dict[str, list[str]] = {}
+    for row, split in zip(rows, splits, strict=True):
+        video, frame = row.cells.get("video", ""), int(row.cells["frame"])
+        first = first_line.setdefault((split, video, frame), row.line)
+        if first != row.line:
+            repeated.setdefault(split, []).append(f"frame {frame} of {video} in lines {first} and {row.line}")
+    return {
+        split: (f"Warning: {table.path} has twice {listed(found, most=3)}: for training on clips, keep one of each.",)
+        for split, found in repeated.items()
+    }
 
 
 def _action_units(table: TextTable, rows: Sequence[Row], units: Sequence[str]) -> np.ndarray:

@@ -53,12 +53,14 @@ class FolderSplit:
             none), `subject`, `video` and `recording` (str), `frame` and `video_frames` (int64). Only those that the set
             has.
         others: a table's further columns by name, str N: nothing is learnt from them.
+        warnings: sentences on what is doubtful.
     """
 
     ids: tuple[str, ...]
     paths: tuple[pathlib.Path, ...]
     columns: Mapping[str, np.ndarray]
     others: Mapping[str, np.ndarray]
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -196,6 +198,7 @@ def _as_set(labels: Labels, where: pathlib.Path) -> FolderSet:
                 paths=tuple(labels.paths[row] for row in rows),
                 columns={name: column[rows] for name, column in columns.items()},
                 others={name: column[rows] for name, column in labels.others.items()},
+                warnings=labels.warnings.get(split, ()),
             )
     return FolderSet(label_names, labels.action_units, splits)
 

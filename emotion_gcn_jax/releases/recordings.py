@@ -2,11 +2,13 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import tqdm
@@ -18,13 +20,24 @@ from emotion_gcn_jax.sound.mel import BANDS
 from emotion_gcn_jax.sound.reading import Track, check_installed, read
 
 _SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".wav", ".flac", ".m4a", ".mp3", ".ogg", ".opus")
-"""Of videos, then of sound files: where there are several of one name, the first of these is read."""
+"""Of videos, then of sound files: of several with one name, the first of these that has a sound track is heard."""
 
 _DEPTH = 4  # folders below the one that is named
 _ELSEWHERE = re.compile(r"cropped.*|__macosx|\..*")  # folders of images, millions of them, and of no recordings
 _PERSON = re.compile(r"_(left|right)$")
 _NO_SOUND = np.zeros((0, BANDS), np.float16)
 _NO_TRACK = Track(_NO_SOUND, np.zeros(0), fps=30.0, damaged=0)
+
+
+class _Heard(NamedTuple):
+    """What is known of a recording: the name of its stored sound, "" for none, its track, and the file it is of."""
+
+    name: str
+    track: Track
+    file: pathlib.Path | None = None
+
+
+_NOTHING = _Heard("", _NO_TRACK)
 
 
 class Recordings:
@@ -36,7 +49,7 @@ class Recordings:
     def __init__(self, root: pathlib.Path, build: pathlib.Path) -> None:
         """Looks for videos and sound files, at most four folders below a release's, for the dataset in `build`."""
         self._files, self._build = find(root), build
-        self._heard: dict[str, tuple[str, Track]] = {}
+        self._heard: dict[str, _Heard] = {}
 
     def __bool__(self) -> bool:
         return bool(self._files)
@@ -58,38 +71,37 @@ class Recordings:
             for name, made in tqdm.tqdm(found, total=len(there), desc="Sounds", unit=" videos", leave=False):
                 if isinstance(made, UserError):
                     failed.append(f"Warning: {made} Its frames are without sound.")
-                    self._heard[name] = "", _NO_TRACK
+                    self._heard[name] = _NOTHING
                     continue
                 self._heard[name] = made
-                kept, track = made
-                if not kept:
+                if not made.name:
                     silent.append(name)
-                if track.damaged:
-                    failed.append(f"Warning: {self._files[name]}: {track.damaged} pieces of the sound are left out.")
-        self._heard |= {name: ("", _NO_TRACK) for name in silent}
+                if made.track.damaged:
+                    failed.append(f"Warning: {made.file}: {made.track.damaged} pieces of the sound are left out.")
+        self._heard |= dict.fromkeys(silent, _NOTHING)
         if silent:
             failed.append(f"{len(silent)} of {len(wanted)} recordings have no sound: {listed(silent)}.")
         return tuple(failed)
 
     def columns(self, video: str, frame: int) -> Example:
         """What an example has of the sound: the recording's name, "" where there is none, and the seconds in it."""
-        name, track = self._heard.get(self._recording_of(video), ("", _NO_TRACK))
-        return {"sound": name, "seconds": track.seconds(frame)}
+        heard = self._heard.get(self._recording_of(video), _NOTHING)
+        return {"sound": heard.name, "seconds": heard.track.seconds(frame)}
 
     def _recording_of(self, video: str) -> str:
         return video if video in self._files else recording_of(video)
 
-    def _stored(self, name: str) -> tuple[str, Track] | UserError:
-        """Under which name a recording's sound is stored, and what else is known of it; or why it cannot be read."""
+    def _stored(self, name: str) -> _Heard | UserError:
+        """Stores a recording's sound; returns what is known of it, without the sound, or why it cannot be read."""
         try:
-            track = read(self._files[name])
+            file, track = _read(self._files[name])
         except UserError as error:
             return error
         try:
             kept = stored.write(self._build, name, track.log_mel_TxM)
         except OSError as error:
             raise cannot_write(self._build, error) from None
-        return kept, dataclasses.replace(track, log_mel_TxM=_NO_SOUND)
+        return _Heard(kept, dataclasses.replace(track, log_mel_TxM=_NO_SOUND), file)
 
 
 def recording_of(video: str) -> str:
@@ -97,12 +109,24 @@ def recording_of(video: str) -> str:
     return _PERSON.sub("", video)
 
 
-def find(root: pathlib.Path) -> Mapping[str, pathlib.Path]:
-    """Returns the videos and sound files at most four folders below `root`, by their names without suffix."""
-    found: dict[str, pathlib.Path] = {}
+def find(root: pathlib.Path) -> Mapping[str, Sequence[pathlib.Path]]:
+    """Returns the videos and sound files at most four folders below `root`, by their names without suffix.
+
+    Several of one name come in the order of _SUFFIXES.
+    """
+    found: dict[str, list[pathlib.Path]] = {}
     for path in sorted(_files(root), key=lambda path: (_SUFFIXES.index(path.suffix.lower()), path)):
-        found.setdefault(path.stem, path)
+        found.setdefault(path.stem, []).append(path)
     return MappingProxyType(found)
+
+
+def _read(files: Sequence[pathlib.Path]) -> tuple[pathlib.Path, Track]:
+    """The first of a recording's files with a sound track, and its track; the frames are those of the first file."""
+    first = read(files[0])
+    for file, track in itertools.chain([(files[0], first)], ((file, read(file)) for file in files[1:])):
+        if len(track.log_mel_TxM):
+            return file, dataclasses.replace(track, seconds_F=first.seconds_F, fps=first.fps)
+    return files[0], first
 
 
 def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:

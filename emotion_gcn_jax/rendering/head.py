@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numba import njit
 
-# Materials of the mesh's triangles.
-SKIN, EYES, TEETH, TONGUE, LASHES = range(5)
+# Materials of triangles: the mesh's, and that of the hair which `surface` grows on it.
+SKIN, EYES, TEETH, TONGUE, LASHES, HAIR = range(6)
 
 # Vertices of the two eyeballs; their means are the eyes' centres. Left and right are the head's own.
 LEFT_EYEBALL = slice(4685, 4757)

@@ -1,7 +1,7 @@
 """Draws synthetic faces: deforms the head's mesh, grows hair on it, turns it, and has it rasterised and shaded.
 
 What is drawn is chosen by `sampling`; this module only draws, and knows where in the picture it put what. The heavy
-work is in `kernels`, which do not hold Python's lock: render in threads.
+work is in `surface` and `shading`, which do not hold Python's lock: render in threads.
 """
 
 import dataclasses
@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from emotion_gcn_jax.faces.alignment import Box, Point
-from emotion_gcn_jax.rendering.head import LASHES, LEFT_EYEBALL, RIGHT_EYEBALL, SKIN, load_head
-from emotion_gcn_jax.rendering.kernels import HAIR, Paint, hair_shell, rasterise, shade, vertex_normals
+from emotion_gcn_jax.rendering.head import HAIR, LASHES, LEFT_EYEBALL, RIGHT_EYEBALL, SKIN, load_head
 from emotion_gcn_jax.rendering.sampling import Face, Subject
+from emotion_gcn_jax.rendering.shading import Mesh, Paint, shade
+from emotion_gcn_jax.rendering.surface import hair_shell, rasterise, vertex_normals
 
 # Pixels are averages of squares of this side.
 _SUPERSAMPLING = 2
@@ -72,16 +73,16 @@ def render(face: Face, size: int) -> RenderedFace:
     scale = face.height * size / (_FACE_SHARE * (high_3[1] - low_3[1]))
     projected_2Vx3 = _project(turned_2Vx3, head_center, scale)
     shown = parts.hairy_triangles if subject.hair_thickness >= _THINNEST_SHELL else parts.bald_triangles
-    mesh = (parts.triangles_Tx3[:shown], parts.material_T[:shown])
+    mesh = Mesh(
+        parts.triangles_Tx3[:shown], parts.material_T[:shown], parts.uv_Tx3x2, parts.rest_2Vx3,
+        turned_2Vx3, normals_2Vx3, cavity_2V,
+    )  # fmt: skip
     seen_SxS, weights_SxSx2 = rasterise(
-        projected_2Vx3 * np.array([_SUPERSAMPLING, _SUPERSAMPLING, 1], np.float32), *mesh, parts.rest_2Vx3,
-        size * _SUPERSAMPLING, hairline_Lx2, subject.texture_6x4,
+        projected_2Vx3 * np.array([_SUPERSAMPLING, _SUPERSAMPLING, 1], np.float32), mesh.triangles_Tx3,
+        mesh.material_T, mesh.rest_Vx3, size * _SUPERSAMPLING, hairline_Lx2, subject.texture_6x4,
     )  # fmt: skip
     eyes_2x3 = np.stack([turned_2Vx3[LEFT_EYEBALL].mean(0), turned_2Vx3[RIGHT_EYEBALL].mean(0)])
-    image_SxSx3 = shade(
-        seen_SxS, weights_SxSx2, *mesh, parts.uv_Tx3x2, parts.rest_2Vx3, turned_2Vx3, normals_2Vx3, cavity_2V,
-        _paint(face, hairline_Lx2, eyes_2x3), _SUPERSAMPLING,
-    )  # fmt: skip
+    image_SxSx3 = shade(seen_SxS, weights_SxSx2, mesh, _paint(face, hairline_Lx2, eyes_2x3), _SUPERSAMPLING)
     noise_SxSx3 = np.random.default_rng(face.noise_seed).standard_normal(image_SxSx3.shape, np.float32)
     image_SxSx3 = np.clip(image_SxSx3 + np.float32(face.noise) * noise_SxSx3, 0, 1)
 
@@ -208,7 +209,7 @@ def _paint(face: Face, hairline_Lx2: np.ndarray, eyes_2x3: np.ndarray) -> Paint:
 
 
 def _creases(actions: Mapping[str, float], age: float) -> np.ndarray:
-    """How deep every crease of `kernels` is, left and right, by muscles and by age; float64 [2, 9] in 0..1.2."""
+    """How deep every crease of `shading` is, left and right, by muscles and by age; float64 [2, 9] in 0..1.2."""
     rows = []
     for side in ("Left", "Right"):
         unit = _unit_reader(actions, side)

@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 
+from emotion_gcn_jax.array_files import open_npy
 from emotion_gcn_jax.errors import UserError, shown
 from emotion_gcn_jax.files import atomic_write
 from emotion_gcn_jax.sound.mel import BANDS, SILENCE
@@ -45,15 +46,12 @@ def read(build: pathlib.Path, name: str) -> np.ndarray:
     """
     path = _path(build, name)
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if found.ndim != 2 or found.shape[1] != BANDS or found.dtype != np.float16:
-            raise ValueError(f"{found.dtype} {list(found.shape)}")
-    except Exception as error:  # a damaged header makes NumPy raise almost anything
+        return open_npy(path, np.float16, (None, BANDS))
+    except ValueError as error:
         raise UserError(
             f"Expected the spectrogram of a sound in {path}, float16 [steps, {BANDS}], and it cannot be read "
             f"({shown(str(error))}): copy the build again, or build it again with --overwrite."
         ) from None
-    return found
 
 
 def _path(build: pathlib.Path, name: str) -> pathlib.Path:

@@ -110,35 +110,18 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     augmentation.check_side(config.input.side)
     start = {} if last else starting_point.read(config, tasks)
     data = open_data(config, tasks)
-    if config.model.hearing:
-        check_sound(data.train)
-        check_sound(data.validation)
-    checks.check_labelled(tasks, {task.name: data.labels(task.name) for task in tasks})
-    checks.check_selectable(config, tasks, data.validation)
+    _check_data(config, tasks, data)
     tasks = tuple(task.fitted(data.labels(task.name), data.train.dataset) for task in tasks)
     model, variables = _model(
         config, tasks, data, train_loader, checkpoints.read(last).variables if last else {}, start
     )
-
     steps_per_epoch = data.streams[0].steps_per_epoch
-    total_steps = steps_per_epoch * config.training.epochs
-    schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch, total_steps)
+    schedule = optimizer.create_schedule(config.optimizer, steps_per_epoch, steps_per_epoch * config.training.epochs)
     undecayed = [f"head/{task.name}" for task in tasks if task.takes_cosines]
     tx = optimizer.create_optimizer(config.optimizer, schedule, undecayed)
-    l2 = parts.read(config.optimizer.l2, "optimizer.l2")
+    options = _step_options(config, tasks, train_loader.input, augmentation, steps_per_epoch)
     # This names unknown parts now, and not when the first step is compiled.
-    parts.sum_of_squares(trained_of(variables["params"], model.is_trunk_frozen), l2)
-    options = StepOptions(
-        tasks=tasks,
-        input=train_loader.input,
-        augmentation=augmentation,
-        ema_decay=config.training.ema_decay,
-        seed=config.training.seed,
-        steps_per_epoch=steps_per_epoch,
-        clip_length=config.clip.length,
-        l2=l2,
-        skip_non_finite=config.training.skip_non_finite,
-    )
+    parts.sum_of_squares(trained_of(variables["params"], model.is_trunk_frozen), options.l2)
     return Run(
         config=config,
         tasks=tasks,
@@ -151,12 +134,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
         schedule=schedule,
         train_step=pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=options),
         predict_step=pmap_step(
-            predict_step,
-            devices,
-            model=model,
-            tasks=tasks,
-            inputs=eval_loader.input,
-            clip_length=config.clip.length,
+            predict_step, devices, model=model, tasks=tasks, inputs=eval_loader.input, clip_length=config.clip.length
         ),
         initial_state=create_state(
             variables, tx, with_ema=config.training.ema_decay > 0, is_trunk_frozen=model.is_trunk_frozen
@@ -179,6 +157,30 @@ def describe(run: Run) -> str:
             f"{run.steps_per_epoch} steps an epoch, {run.total_steps} in all",
             "devices: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items()),
         ]
+    )
+
+
+def _check_data(config: ml_collections.ConfigDict, tasks: Tasks, data: RunData) -> None:
+    if config.model.hearing:
+        check_sound(data.train)
+        check_sound(data.validation)
+    checks.check_labelled(tasks, {task.name: data.labels(task.name) for task in tasks})
+    checks.check_selectable(config, tasks, data.validation)
+
+
+def _step_options(
+    config: ml_collections.ConfigDict, tasks: Tasks, inputs: Input, augmentation: Augmentation, steps_per_epoch: int
+) -> StepOptions:
+    return StepOptions(
+        tasks=tasks,
+        input=inputs,
+        augmentation=augmentation,
+        ema_decay=config.training.ema_decay,
+        seed=config.training.seed,
+        steps_per_epoch=steps_per_epoch,
+        clip_length=config.clip.length,
+        l2=parts.read(config.optimizer.l2, "optimizer.l2"),
+        skip_non_finite=config.training.skip_non_finite,
     )
 
 

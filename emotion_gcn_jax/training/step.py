@@ -5,6 +5,7 @@ batch, augmentation and dropout are keyed by the example's position in it, mixed
 gradients are averaged over the devices. The body knows only a named axis (parallel.py), and no task by its name.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -171,16 +172,8 @@ def train_step(
         forward = model.judge if is_stored else model.__call__
         result: Any = model.apply(variables, images, train=True, method=forward, **how)
         outputs, updated = result
-        losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
-        weighted = [task.weight * losses[task.name] for task in tasks]
-        scalars = {f"{name}_loss": value for name, value in losses.items()}
-        known = {task.name: task.known(labels[task.name]).any(axis=1).sum() for task in tasks}
-        scalars |= {f"{name}_labelled": count for name, count in lax.psum(known, AXIS).items()}
-        if options.l2:
-            scalars["l2"] = parts.sum_of_squares(params, options.l2)
-            weighted.append(scalars["l2"])
-        scalars["loss"] = loss = sum(weighted[1:], weighted[0])
-        return loss, (updated.get("batch_stats", {}), scalars)
+        scalars = _losses(outputs, labels, tasks, params, options.l2)
+        return scalars["loss"], (updated.get("batch_stats", {}), scalars)
 
     trained = trained_of(state.params, model.is_trunk_frozen)
     # Every device's loss is the global loss, so the mean (not the sum) of the devices' gradients is its gradient.
@@ -199,6 +192,22 @@ def train_step(
     scalars["statistics_norm"] = jnp.linalg.norm(ravel_pytree(batch_stats)[0])
     after = state.replace(step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, ema=ema)
     return _unless_non_finite(state, after, scalars, options.skip_non_finite), scalars
+
+
+def _losses(
+    outputs: Mapping[str, jax.Array], labels: Batch, tasks: Tasks, params: Tree, l2: Parts
+) -> dict[str, jax.Array]:
+    """The "loss", what it is made of, and how many examples of the global batch have a label of each task."""
+    losses = {task.name: task.loss(outputs[task.name], labels[task.name], AXIS) for task in tasks}
+    weighted = [task.weight * losses[task.name] for task in tasks]
+    scalars = {f"{name}_loss": value for name, value in losses.items()}
+    known = {task.name: task.known(labels[task.name]).any(axis=1).sum() for task in tasks}
+    scalars |= {f"{name}_labelled": count for name, count in lax.psum(known, AXIS).items()}
+    if l2:
+        scalars["l2"] = parts.sum_of_squares(params, l2)
+        weighted.append(scalars["l2"])
+    scalars["loss"] = sum(weighted[1:], weighted[0])
+    return scalars
 
 
 def _unless_non_finite(before: TrainState, after: TrainState, scalars: dict[str, jax.Array], skip: bool) -> TrainState:

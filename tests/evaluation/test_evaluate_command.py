@@ -101,6 +101,46 @@ def test_groups_of_a_tables_column(tmp_path, capsys):
         assert part["accuracy"] == pytest.approx(sum(of_site) / len(of_site))
 
 
+def damaged_table(folder):
+    """Six pictures from two sites: 1 is cut off, 4 is gone, 5 is a text."""
+    rows = [{"expression": word, "site": site} for word, site in zip(["Happy", "Sad"] * 3, "nsnsns", strict=True)]
+    table = write_table(folder, rows)
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:900])
+    (folder / "4.png").unlink()
+    (folder / "5.png").write_text("no picture")
+    return table
+
+
+@pytest.mark.parametrize("options", [[], ["--ten-crop"]], ids=["onnxruntime", "jax"])
+def test_pictures_that_cannot_be_read_are_named_counted_and_left_out(tmp_path, capsys, options):
+    tasks = {"expression": {"kind": "classes", "vocabulary": "Happy,Sad"}}
+    run = write_checkpoint(tmp_path / "run", "single_task", tasks=tasks, side=40, crop=32)
+    table = damaged_table(tmp_path / "mine")
+    assert evaluate(run, table, tmp_path / "report", "--by", "site", *options) == 1
+    printed = capsys.readouterr()
+    first, second, third = printed.err.splitlines()
+    assert "1.png: " in first and "4.png: The file cannot be read (No such file" in second and "5.png: " in third
+    assert "left out, since they cannot be read: 3 of 6 images" in printed.out
+    metrics, rows = read_report(tmp_path / "report")
+    assert (metrics["examples"], metrics["unreadable"]) == (3, 3)
+    assert [row["id"] for row in rows] == ["0.png", "2.png", "3.png"]
+    assert {name: part["examples"] for name, part in metrics["groups"]["metrics"].items()} == {"n": 2, "s": 1}
+    lines = [line for line in table.read_text().splitlines() if line[0] not in "145"]
+    table.write_text("\n".join(lines))
+    assert evaluate(run, table, tmp_path / "whole", "--by", "site", *options) == 0
+    whole, whole_rows = read_report(tmp_path / "whole")
+    assert whole_rows == rows and whole == metrics | {"unreadable": 0}
+
+
+def test_where_no_picture_can_be_read_there_is_no_report(tmp_path, capsys):
+    images = write_class_folders(tmp_path / "mine", ["Happy"], count=1)
+    (images / "Happy" / "0.png").write_text("no picture")
+    assert evaluate(RUN, images, tmp_path / "report") == 2
+    named, stopped = capsys.readouterr().err.splitlines()
+    assert "0.png: An image file was expected" in named and "No image of Split(mine, train, 1 examples)" in stopped
+    assert not list((tmp_path / "report").iterdir())
+
+
 def video_rows(**labels):
     """Frames 1, 2 and 4 of a video of 5, in another order."""
     return [{"video": "12-24_left", "frame": frame, "video_frames": 5, **labels} for frame in (4, 1, 2)]
@@ -118,6 +158,14 @@ def test_a_submission_beside_the_report(tmp_path, capsys):
     _, (fourth, second) = read_report(tmp_path / "report")
     assert written[3:, 0] == pytest.approx([float(fourth["valence_predicted"])] * 2, rel=1e-5)
     assert written[1:3, 1] == pytest.approx([float(second["arousal_predicted"])] * 2, rel=1e-5)  # 3 is a hole
+
+
+def test_a_submission_needs_every_picture(tmp_path, capsys):
+    table = write_table(tmp_path / "mine", video_rows(valence=0.5))
+    (tmp_path / "mine" / "1.png").unlink()
+    assert evaluate(RUN, table, tmp_path / "report", "--submission", "va") == 2
+    assert "1.png: The file cannot be read" in capsys.readouterr().err
+    assert not list((tmp_path / "report").iterdir())
 
 
 def test_a_submission_of_a_test_set_without_labels(tmp_path, capsys):

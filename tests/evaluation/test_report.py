@@ -29,7 +29,10 @@ TOP_LEVEL = [
     "accuracy", "mean_class_accuracy", "macro_f1", "calibration_error", "ccc_valence", "ccc_arousal", "ccc_mean",
     "rmse_valence", "rmse_arousal", "pcc_valence", "pcc_arousal", "sagr_valence", "sagr_arousal", "examples",
 ]  # fmt: skip
-REST = ["per_class", "confusion", "intervals_95", "tasks", "dataset", "split", "ten_crop", "checkpoint", "config"]
+REST = [
+    "per_class", "confusion", "intervals_95", "tasks", "dataset", "split", "unreadable", "ten_crop", "checkpoint",
+    "config",
+]  # fmt: skip
 OF_EXPRESSION = [*TOP_LEVEL[:4], "per_class", "confusion"]
 OF_AFFECT = TOP_LEVEL[4:13]
 HISTORY: list[dict[str, Any]] = [

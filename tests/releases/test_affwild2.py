@@ -230,6 +230,14 @@ def test_the_multi_task_set_names_its_frames_and_may_have_a_frame_0(tmp_path):
     assert "across/00000" in read(tmp_path, "mtl", "train")[0]
 
 
+def test_a_repeated_row_is_named_with_the_first_of_its_frame(raw):
+    entries = affwild2.read_split(find(raw("4th"), "mtl"), "mtl", "train").entries
+    (repeated,) = (entry for entry in entries if isinstance(entry.content, Skip) and "repeated" in entry.content.reason)
+    again, first = (int(text.split()[-1]) for text in (repeated.where, repeated.content.detail.removesuffix(" has")))
+    lines = (raw("4th") / "training_set_annotations.txt").read_text().splitlines()
+    assert first < again and lines[first - 1].split(",")[0] == lines[again - 1].split(",")[0]
+
+
 def test_counts_of_known_editions_do_not_warn_and_others_do():
     classes = ("Neutral", "Anger", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Other")  # Aff-Wild2's order
     counts = dict(zip(classes, (177198, 16573, 10771, 9080, 95463, 78751, 31615, 165866), strict=True))

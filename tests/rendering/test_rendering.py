@@ -111,6 +111,29 @@ def neutral_face(**changes: object) -> Face:
     )
 
 
+@pytest.mark.parametrize(
+    ("index", "brightness"),
+    [
+        (0, [
+            [139.7, 120.0, 104.7, 129.0], [146.6, 148.5, 116.0, 148.3],
+            [128.5, 154.6, 136.8, 146.6], [132.6, 83.1, 102.2, 127.0],
+        ]),
+        (1, [
+            [207.4, 158.9, 109.5, 165.7], [179.9, 171.3, 152.3, 151.5],
+            [197.2, 159.9, 135.0, 175.2], [136.2, 122.6, 94.7, 184.9],
+        ]),
+        (5, [
+            [180.2, 180.8, 186.7, 162.2], [205.2, 176.3, 194.7, 181.6],
+            [216.3, 161.4, 179.0, 182.3], [136.8, 128.1, 159.3, 189.4],
+        ]),
+    ],
+)  # fmt: skip
+def test_a_face_looks_as_it_always_has(index: int, brightness: list[list[float]]) -> None:
+    """Else figures that were measured on these faces are not of them any more: give the dataset a new version."""
+    image_96x96x3 = render(sample_face(3, index), 96).image_SxSx3
+    np.testing.assert_allclose(image_96x96x3.reshape(4, 24, 4, 24, 3).mean((1, 3, 4)), brightness, atol=0.5)
+
+
 @pytest.mark.parametrize("roll", [-0.4, 0.0, 0.25])
 def test_crop_of_a_rolled_head_is_level_and_centred(roll: float) -> None:
     rendered = render(neutral_face(roll=roll), 240)

@@ -5,11 +5,13 @@ Its action units follow from the expression; every second example has some, and 
 
 import contextlib
 
+import jax
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from configs import synthetic_faces
+from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.training import loop
@@ -117,6 +119,20 @@ def finished(shades, tmp_path_factory):
         config = small_config(shades)
         config.training.epochs = 1
         return config, workdir, loop.train_and_evaluate(config, workdir)
+
+
+def trained_and_killed(config, folder, last_step):
+    """Trains into folder/straight, and into folder/broken, where the run is killed as it saves a step, and resumed.
+
+    Returns the report's metrics, after a check that both end with the same variables.
+    """
+    metrics = loop.train_and_evaluate(config, folder / "straight")
+    with killed_after("save_last", last_step):
+        loop.train_and_evaluate(config, folder / "broken")
+    loop.train_and_evaluate(config, folder / "broken", resume=True)
+    straight, broken = (checkpoints.read(folder / name).variables for name in ("straight", "broken"))
+    jax.tree.map(np.testing.assert_array_equal, straight, broken)
+    return metrics
 
 
 class Killed(BaseException):

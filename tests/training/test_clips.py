@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.data.augmentation import Augmentation
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.evaluator import evaluate_model
@@ -16,10 +15,10 @@ from emotion_gcn_jax.inference.model import load
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.recurrent import Recurrent
-from emotion_gcn_jax.training import checks, datasets, loop
+from emotion_gcn_jax.training import checks, datasets
 from tests.data.splits import pixels, split_of
 from tests.training import stepping
-from tests.training.conftest import killed_after
+from tests.training.conftest import trained_and_killed
 from tests.training.stepping import TASKS, largest_difference
 
 
@@ -88,12 +87,7 @@ def clips_config(config_of, monkeypatch):
 def test_a_killed_and_resumed_run_of_clips_ends_as_an_unbroken_one(clips_config, tmp_path):
     config, splits = clips_config
     config.training.checkpoint_every_steps = 3
-    metrics = loop.train_and_evaluate(config, tmp_path / "straight")
-    with killed_after("save_last", 6):
-        loop.train_and_evaluate(config, tmp_path / "broken")
-    loop.train_and_evaluate(config, tmp_path / "broken", resume=True)
-    straight, broken = (checkpoints.read(tmp_path / name).variables for name in ("straight", "broken"))
-    jax.tree.map(np.testing.assert_array_equal, straight, broken)
+    metrics = trained_and_killed(config, tmp_path, 6)
 
     # The trained model judges every frame once, in the split's order, as training did.
     model, validation = load(tmp_path / "straight"), splits["validation"]

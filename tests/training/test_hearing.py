@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.cli import main
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.evaluator import evaluate_model
@@ -21,7 +20,7 @@ from emotion_gcn_jax.sound import mel
 from emotion_gcn_jax.training import checks, datasets, loop
 from tests.plain_trunk import Plain
 from tests.training import stepping
-from tests.training.conftest import killed_after
+from tests.training.conftest import trained_and_killed
 from tests.training.stepping import largest_difference
 from tests.training.test_clips import tracks
 
@@ -103,12 +102,7 @@ def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(hearing_con
     config, splits = hearing_config
     config = config("none")
     config.training.update(devices=1, epochs=1, checkpoint_every_steps=2)
-    metrics = loop.train_and_evaluate(config, tmp_path / "straight")
-    with killed_after("save_last", 2):
-        loop.train_and_evaluate(config, tmp_path / "broken")
-    loop.train_and_evaluate(config, tmp_path / "broken", resume=True)
-    straight, broken = (checkpoints.read(tmp_path / name).variables for name in ("straight", "broken"))
-    jax.tree.map(np.testing.assert_array_equal, straight, broken)
+    metrics = trained_and_killed(config, tmp_path, 2)
 
     # The trained model is read back, judges every frame as training did, and refuses what has no sound.
     model, validation = load(tmp_path / "straight"), splits["validation"]

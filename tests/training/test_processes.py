@@ -1,5 +1,6 @@
 """Runs in one process and in several that are killed or asked to end; test_step.py has the steps of several."""
 
+import csv
 import json
 import os
 import signal
@@ -9,9 +10,10 @@ import sys
 import time
 
 import jax
+import numpy as np
 import pytest
 
-from emotion_gcn_jax import processes
+from emotion_gcn_jax import checkpoints, processes
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.parallel import all_devices
 from emotion_gcn_jax.training import interruption
@@ -69,6 +71,25 @@ def test_two_processes_of_the_command_end_together_where_one_is_asked_to(shades,
     assert (first.returncode, second.returncode) == (interruption.STATUS, interruption.STATUS), said
     assert all("asked to end (SIGTERM) and saved at step" in errors for _, errors in said)
     assert "epoch 1/9999: training loss" in said[0][0] and "epoch" not in said[1][0]
+
+
+@pytest.mark.once
+def test_two_processes_end_by_patience_together_and_leave_out_the_same_images(tmp_path):
+    """As one process with two devices does; each decides by what the first finds, and knows what the other left out."""
+    command = [sys.executable, "-m", "tests.training.two_runs", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.stdout and json.loads(done.stdout.splitlines()[-1]) == [0, 0, 0], done.stderr
+    two, one = (checkpoints.read_last_meta(tmp_path / name)["progress"]["history"] for name in ("two", "one"))
+    assert [row["epoch"] for row in two] == [row["epoch"] for row in one] == [1, 2]
+    np.testing.assert_allclose([row["train_loss"] for row in two], [row["train_loss"] for row in one], rtol=1e-5)
+    judged = []
+    for name in ("two", "one"):
+        with (tmp_path / name / "report" / "predictions.csv").open(newline="") as file:
+            judged.append({row["id"]: float(row["p_Happy"]) for row in csv.DictReader(file)})
+    assert judged[0] == pytest.approx(judged[1], abs=1e-5)
+    assert judged[0].keys() == {f"{row}.png" for row in range(11)} - {"0.png", "6.png"}
+    # Who reads an image says that it is damaged: in two processes the first reads 0, and the second 6.
+    assert [done.stderr.count(f"image {row} of validation is damaged") for row in (0, 6)] == [2, 2]
 
 
 @pytest.mark.parametrize(

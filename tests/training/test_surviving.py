@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from emotion_gcn_jax import checkpoints
+from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.data import batches, builds
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import emotion_net
@@ -233,6 +233,16 @@ def test_a_damaged_image_can_be_masked(unbroken, tmp_path, monkeypatch, capsys):
     with (tmp_path / "masked" / "report" / "predictions.csv").open(newline="") as file:
         judged = {row["id"] for row in csv.DictReader(file)}
     assert judged == {f"1/{number}" for number in range(37)} - {"1/7"}
+    words = ["--dataset", "shades", "--data-dir", config.dataset.data_dir, "--split", "validation"]
+    evaluate = ["evaluate", *words, "--output", str(tmp_path / "report"), "--checkpoint"]
+    assert cli.main([*evaluate, str(unbroken[1])]) == 2  # trained without masking
+    assert "The image '1/7' of shades, validation" in capsys.readouterr().err
+    assert cli.main([*evaluate, str(tmp_path / "masked")]) == 1
+    assert "The image '1/7' of shades, validation" in capsys.readouterr().err
+    reports = [folder / "report" / "metrics.json" for folder in (tmp_path, tmp_path / "masked")]
+    found, of_training = (json.loads(path.read_text()) for path in reports)
+    assert found["unreadable"] == of_training["unreadable"] == 1
+    assert found["confusion"] == of_training["confusion"] and found["examples"] == 36
     assert checkpoints.read_last_meta(tmp_path / "masked")["step"] == 7
 
 

@@ -64,7 +64,7 @@ class Builder(ReleaseBuilder):
     def _split(self, split: folders.FolderSplit) -> ReleaseSplit:
         entries = (Entry(name, str(split.paths[row]), (split, row)) for row, name in enumerate(split.ids))
         make = functools.partial(_example, longest_side=self.builder_config.longest_side)
-        return ReleaseSplit(entries, len(split), make)
+        return ReleaseSplit(entries, len(split), make, warnings=split.warnings)
 
 
 def _example(content: tuple[folders.FolderSplit, int], longest_side: int) -> Example:

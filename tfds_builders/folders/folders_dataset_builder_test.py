@@ -100,14 +100,16 @@ def test_images_are_stored_upright(tmp_path: pathlib.Path) -> None:
     assert np.abs(np.asarray(opened(example)).astype(int) - picture(1)).mean() < 2
 
 
-def test_round_trip_of_a_table_with_a_lost_image(tmp_path: pathlib.Path) -> None:
+def test_round_trip_of_a_table_with_a_lost_image(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(encoded(picture(number), "png"))
     (tmp_path / "1.png").write_bytes(b"no image")
-    lines = ["path,valence,AU4,AU12,subject", "0.png,-0.5,1,,anna", "1.png,0,0,0,ben", "2.png,,0,1,"]
+    lines = ["path,valence,AU4,AU12,subject,video,frame", "0.png,-0.5,1,,anna,a,5", "1.png,0,0,0,ben,a,6"]
+    lines += ["2.png,,0,1,,a,5"]
     (tmp_path / "mine.csv").write_text("\n".join(lines))
     built = prepared(tmp_path, tmp_path / "data", max_lost_share=0.5)
-    assert set(built.info.features) == {"image", "id", "valence", "action_units", "subject"}
+    assert "mine.csv has twice frame 5 of a in lines 2 and 4" in capsys.readouterr().out
+    assert set(built.info.features) == {"image", "id", "valence", "action_units", "subject", "video", "frame"}
     assert dict(built.info.metadata) == {"action_units": ["AU4", "AU12"]}
     found = examples(built, "train")
     assert found.keys() == {"0.png", "2.png"}
