@@ -230,6 +230,12 @@ class DeepEmotion(nn.Module):
 
 
 def _conv(features: int, size: int, padding: str, **options: Any) -> layers.Conv:
-    margin = size // 2 if padding == "SAME" else 0
-    init = {"kernel_init": nn.initializers.normal(DEVIATION), "bias_init": nn.initializers.zeros}
-    return layers.Conv(features, size, margin=margin, bias=True, **init, **options)
+    return layers.Conv(
+        features,
+        size,
+        margin=size // 2 if padding == "SAME" else 0,
+        bias=True,
+        kernel_init=nn.initializers.normal(DEVIATION),
+        bias_init=nn.initializers.zeros,
+        **options,
+    )
