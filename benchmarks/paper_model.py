@@ -60,16 +60,27 @@ def paper_step(
     paper = {"weight_decay": 1e-3, "momentum": 0.9, "nesterov": False, "decay_only_kernels": False}
     tx = optimizer.sgd(1e-3, ml_collections.ConfigDict(paper))
     off = Augmentation(flip_probability=0.0, rotation_degrees=0.0)
-    step_options = StepOptions(tasks, Input(side), Augmentation() if augment else off)
+    inputs = Input(side) if channels_of(trunk) == 3 else Input(side, channels=1, mean=(0.5,), deviation=(0.5,))
+    step_options = StepOptions(tasks, inputs, Augmentation() if augment else off)
     step = parallel.pmap_step(train_step, devices, donate=True, model=model, tx=tx, options=step_options)
-    return step, lambda: create_state(emotion_net.init_variables(model, 0, side, constants=constants), tx)
+
+    def create() -> TrainState:
+        variables = emotion_net.init_variables(model, 0, side, channels=inputs.channels, constants=constants)
+        return create_state(variables, tx)
+
+    return step, create
 
 
-def random_batch(size: int, side: int) -> dict[str, np.ndarray]:
+def channels_of(trunk: str) -> int:
+    """Of the images: those that the trunk insists on, else 3."""
+    return getattr(emotion_net.TRUNKS[trunk](), "INPUT", (None, 3))[1]
+
+
+def random_batch(size: int, side: int, channels: int = 3) -> dict[str, np.ndarray]:
     """Images and labels for a step."""
     rng = np.random.default_rng(0)
     return {
-        "image": rng.integers(0, 256, (size, side, side, 3), np.uint8),
+        "image": rng.integers(0, 256, (size, side, side, channels), np.uint8),
         "expression": rng.integers(0, 7, size, np.int32),
         "affect": rng.uniform(-1, 1, (size, 2)).astype(np.float32),
     }

@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from taking_turns import serve
 
-from tests.reference import torch_models, torch_trunks
+from tests.reference import torch_deep_emotion, torch_models, torch_trunks
 
 
 class Classifier(torch.nn.Module):
@@ -26,11 +26,25 @@ class Classifier(torch.nn.Module):
         return outputs[:, :7], outputs[:, 7:]
 
 
+class DeepEmotion(torch_deep_emotion.DeepEmotion):
+    """Deep-Emotion of grey images, with seven classes and two values."""
+
+    def __init__(self) -> None:
+        super().__init__("pool4", "features")
+        self.fc_de[3] = torch.nn.Linear(50, 9)
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As the models of torch_models answer."""
+        outputs = super().forward(images)
+        return outputs[:, :7], outputs[:, 7:]
+
+
 MODELS = {
     "densenet121": lambda: torch_models.DenseNetEmotionGCN(**torch_models.DENSENET121),
     "bregnext50": lambda: torch_models.BReGNeXtEmotionGCN(**torch_models.BREGNEXT50),
     "resnet18": lambda: Classifier(torch_trunks.NETWORKS["resnet18"](3), 512),
     "resnet50": lambda: Classifier(torch_trunks.NETWORKS["resnet50"](3), 2048),
+    "deep_emotion": DeepEmotion,
 }
 
 
@@ -47,7 +61,9 @@ def main() -> None:
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     model = MODELS[args.trunk]().to(memory_format=layout).train()
     optimizer = torch_models.official_sgd(model)
-    images = torch.randn(args.batch, 3, args.size, args.size).to(memory_format=layout)
+    images = torch.randn(args.batch, 1 if args.trunk == "deep_emotion" else 3, args.size, args.size).to(
+        memory_format=layout
+    )
     expression = torch.randint(0, 7, (args.batch,))
     valence, arousal = torch.rand(2, args.batch) * 2 - 1
     weights = torch.ones(7)

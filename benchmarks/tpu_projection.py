@@ -54,7 +54,7 @@ def compile_step(args: argparse.Namespace) -> tuple[Any, int]:
     """The mapped training step for a slice, and its number of chips."""
     import jax
     from jax.experimental import topologies
-    from paper_model import paper_step, random_batch
+    from paper_model import channels_of, paper_step, random_batch
 
     from emotion_gcn_jax import parallel
 
@@ -62,7 +62,7 @@ def compile_step(args: argparse.Namespace) -> tuple[Any, int]:
     options = {"side": args.size, "augment": True, "dtype": args.dtype, "remat": args.remat}
     step, create = paper_step(devices, args.trunk, args.model, **options)
     state = jax.eval_shape(create)
-    batch = random_batch(len(devices) * args.batch, args.size)
+    batch = random_batch(len(devices) * args.batch, args.size, channels_of(args.trunk))
     state = jax.tree.map(lambda array: jax.ShapeDtypeStruct((len(devices), *array.shape), array.dtype), state)
     spread = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in parallel.spread(batch, len(devices)).items()}
     return step.lower(state, spread).compile(), len(devices)

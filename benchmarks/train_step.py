@@ -45,7 +45,7 @@ def prepare(args: argparse.Namespace) -> tuple[Callable[[], None], list[Any]]:
     """Returns a function that takes a step, the first time after it has compiled it; and the devices."""
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={args.devices}"
     import jax
-    from paper_model import paper_step, random_batch
+    from paper_model import channels_of, paper_step, random_batch
 
     from emotion_gcn_jax import parallel, runtime
 
@@ -56,7 +56,7 @@ def prepare(args: argparse.Namespace) -> tuple[Callable[[], None], list[Any]]:
     options = {"side": args.size, "augment": args.augment, "dtype": args.dtype, "remat": args.remat}
     step, create = paper_step(devices, args.trunk, args.model, **options)
     state = parallel.replicate(create(), devices)
-    batch = next(parallel.prefetch(iter([random_batch(args.batch, args.size)]), devices))
+    batch = next(parallel.prefetch(iter([random_batch(args.batch, args.size, channels_of(args.trunk))]), devices))
 
     def take() -> None:
         nonlocal state
