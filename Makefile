@@ -10,7 +10,7 @@ ASTRONAUT = "$$($(VENV)/bin/python -c 'import skimage; print(skimage.__path__[0]
 .PHONY: demo test bench lint format browser docs
 
 demo: $(INSTALLED)
-	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
+	$(VENV)/bin/python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces --config=demo
 	$(VENV)/bin/python train.py --config=configs/synthetic_faces.py --workdir=runs/demo --resume
 	$(VENV)/bin/emotion-gcn predict --checkpoint runs/demo --overlay runs/demo/photographs $(ASTRONAUT)
 	@echo "and the model that is shipped, trained on real faces:"

@@ -1,6 +1,6 @@
 """Does bfloat16 learn as float32 does: the demo's first 200 steps on rendered faces in both.
 
-tfds build tfds_builders/synthetic_faces
+tfds build tfds_builders/synthetic_faces --config=demo
 python benchmarks/bfloat16.py --trunk densenet121 --steps 200
 
 The same batches, augmentation and first parameters; only the trunk's computation differs. Prints one line of JSON: the

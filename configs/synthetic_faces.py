@@ -1,6 +1,6 @@
 """Emotion-GCN on rendered faces: the demo, and the smallest complete run.
 
-    tfds build tfds_builders/synthetic_faces
+    tfds build tfds_builders/synthetic_faces --config=demo
     python train.py --config=configs/synthetic_faces.py --workdir=runs/demo
     python train.py --config=configs/synthetic_faces.py:densenet121,single_task --workdir=runs/single_task
 

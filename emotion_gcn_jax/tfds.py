@@ -1,6 +1,6 @@
 """The command `tfds` without what TensorFlow and Beam say when they are loaded.
 
-python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces
+python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces --config=demo
 """
 
 import logging

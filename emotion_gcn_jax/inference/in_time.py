@@ -189,6 +189,7 @@ def _step(
     state: tuple[jax.Array, ...],
 ) -> tuple[dict[str, jax.Array], tuple[jax.Array, ...]]:
     """Goes on by so many repetitions of one vector, and then by another; returns its answers and the state after it."""
+    state = jax.tree.map(lambda layer: layer.astype(net.param_dtype), state)
 
     def go_on(vectors_BxV: jax.Array, state: Any) -> Any:
         return net.apply(variables, vectors_BxV.astype(net.param_dtype), state, method=net.go_on)
@@ -198,4 +199,4 @@ def _step(
         return jax.tree.map(lambda new, old: jnp.where((number < count_B)[:, None], new, old), after, before)
 
     outputs, state = go_on(vector_BxV, lax.fori_loop(0, count_B.max(), repeat, state))
-    return engines.answers_of(outputs, tasks), state
+    return engines.answers_of(outputs, tasks), jax.tree.map(lambda layer: layer.astype(jnp.float32), state)

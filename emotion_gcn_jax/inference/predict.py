@@ -25,6 +25,8 @@ from emotion_gcn_jax.inference.rows import columns, rows
 from emotion_gcn_jax.inference.sources import Source
 from emotion_gcn_jax.inference.table_file import TableFile
 
+_NOTES = "2"  # of what a stopped run notes for the next one, another number wherever that changes
+
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
@@ -207,7 +209,7 @@ def _check_sources(model: EmotionModel, inputs: Sequence[Source], checkpoint: st
     if model.hears and soundless is not None:
         raise UserError(
             f"{checkpoint} hears (config.model.hearing) and takes videos' files with their own sound, found "
-            f"{soundless.name}, a {soundless.kind}: name videos' files alone, or use a model that only sees."
+            f"{soundless.name}, taken for a {soundless.kind}: name videos alone, or use a model that only sees."
         )
     moving = next((source for source in inputs if source.moves), None)
     if moving is not None and model.module.time is not None and model.module.time.bidirectional:
@@ -235,7 +237,7 @@ def _identity(
         "--every": every,
         "--boxes": "none" if boxes is None else _short(hashlib.sha256(user_path(boxes).read_bytes())),
     }
-    return {"model": _short(digest), "inputs": f"{len(inputs)} ({_short(files)})"} | {
+    return {"notes' version": _NOTES, "model": _short(digest), "inputs": f"{len(inputs)} ({_short(files)})"} | {
         option: str(value) for option, value in looked_for.items()
     }
 

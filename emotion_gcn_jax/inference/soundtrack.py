@@ -31,7 +31,7 @@ class Soundtracks:
         """
         remark = None
         if frame.source != self._source:
-            self._source = frame.source
+            self._source, self._log_mel_TxM = frame.source, None  # the former one makes room first
             self._log_mel_TxM, remark = _read(frame.name)
         if self._log_mel_TxM is None or frame.time is None:
             return None, remark
@@ -44,7 +44,7 @@ def _read(name: str) -> tuple[np.ndarray | None, str | None]:
     try:
         track = reading.read(user_path(name))
     except UserError as error:
-        return None, f"{error} Until then {unheard}"
+        return None, f"{str(error).removesuffix('.')}; until then {unheard}"
     if not len(track.log_mel_TxM):
         return None, f"{name}: It has no sound track: {unheard}"
     if not (track.log_mel_TxM > SILENCE).any():

@@ -144,15 +144,16 @@ def _whole_numbers(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarr
 
 def _repeated_frames(table: TextTable, rows: Sequence[Row], splits: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Says of which frames a split has several images; only who trains on clips has to keep one of them."""
-    first_line: dict[tuple[str, str, int], int] = {}
-    repeated: dict[str, list[str]] = {}
+    lines: dict[tuple[str, str, int], list[str]] = {}
     for row, split in zip(rows, splits, strict=True):
-        video, frame = row.cells.get("video", ""), int(row.cells["frame"])
-        first = first_line.setdefault((split, video, frame), row.line)
-        if first != row.line:
-            repeated.setdefault(split, []).append(f"frame {frame} of {video} in lines {first} and {row.line}")
+        frame = (split, row.cells.get("video", ""), int(row.cells["frame"]))
+        lines.setdefault(frame, []).append(str(row.line))
+    repeated: dict[str, list[str]] = {}
+    for (split, video, frame_number), found in lines.items():
+        if len(found) > 1:
+            repeated.setdefault(split, []).append(f"frame {frame_number} of {video} (lines {', '.join(found)})")
     return {
-        split: (f"Warning: {table.path} has twice {listed(found, most=3)}: for training on clips, keep one of each.",)
+        split: (f"Warning: {table.path} has several images of {listed(found, most=3)}: keep one to train on clips.",)
         for split, found in repeated.items()
     }
 

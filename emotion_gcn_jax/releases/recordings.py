@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import pathlib
 import re
@@ -121,12 +120,23 @@ def find(root: pathlib.Path) -> Mapping[str, Sequence[pathlib.Path]]:
 
 
 def _read(files: Sequence[pathlib.Path]) -> tuple[pathlib.Path, Track]:
-    """The first of a recording's files with a sound track, and its track; the frames are those of the first file."""
-    first = read(files[0])
-    for file, track in itertools.chain([(files[0], first)], ((file, read(file)) for file in files[1:])):
-        if len(track.log_mel_TxM):
-            return file, dataclasses.replace(track, seconds_F=first.seconds_F, fps=first.fps)
-    return files[0], first
+    """The first of a recording's files with a sound track, and its track; the frames are those of the first file.
+
+    A file that cannot be read is passed over: UserError says why only where no other one has a sound track.
+    """
+    tracks, errors = list[tuple[pathlib.Path, Track]](), list[UserError]()
+    for file in files:
+        try:
+            tracks.append((file, read(file)))
+        except UserError as error:
+            errors.append(error)
+            continue
+        if len(tracks[-1][1].log_mel_TxM):
+            first = tracks[0][1]
+            return file, dataclasses.replace(tracks[-1][1], seconds_F=first.seconds_F, fps=first.fps)
+    if errors:
+        raise errors[0]
+    return tracks[0]
 
 
 def _files(root: pathlib.Path) -> Iterator[pathlib.Path]:

@@ -56,7 +56,9 @@ def read(path: PathLike) -> Track:
             can be decoded.
     """
     with _opened(path) as container:
-        fps, start, seconds_F = _frame_times(container)
+        first = _first_shown(container)
+    with _opened(path) as container:
+        fps, start, seconds_F = _frame_times(container, first)
     with _opened(path) as container:
         if not container.streams.audio:
             return Track(np.zeros((0, BANDS), np.float16), seconds_F, fps, 0)
@@ -141,16 +143,27 @@ class _Samples:
         return samples_N
 
 
-def _frame_times(container: Any) -> tuple[float, float | None, np.ndarray]:
+def _pictures(container: Any) -> Any:
+    """The first stream of moving pictures, or None."""
+    cover = _av().stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+
+
+def _first_shown(container: Any) -> float | None:
+    """When the first frame is shown that can be decoded: what was cut out of a video may begin with others."""
+    stream = _pictures(container)
+    frames = () if stream is None else decoded(container, stream)
+    return next((frame.time for frame in frames if frame is not None), None)
+
+
+def _frame_times(container: Any, first: float | None) -> tuple[float, float | None, np.ndarray]:
     """A video's frames a second; when it begins, by the container's clock; and its frames' times after that.
 
-    None and nothing where there are no pictures, or they have no times.
+    None and nothing where there are no pictures, or they have no times. `first` is when the first one is shown.
     """
-    av = _av()
-    streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-    if not streams:
+    av, stream, times = _av(), _pictures(container), list[float | None]()
+    if stream is None:
         return _USUAL_FPS, None, np.zeros(0)
-    stream, times = streams[0], list[float | None]()
     rate = float(stream.average_rate or 0)
     fps = rate if 1 <= rate <= 1000 else _USUAL_FPS
     try:
@@ -163,8 +176,10 @@ def _frame_times(container: Any) -> tuple[float, float | None, np.ndarray]:
         ]
     except (av.FFmpegError, OSError, ValueError):
         times = []  # the frames that come before what is damaged are known by the rate, too
-    known = sorted(time for time in times if time is not None)
-    if not known or len(known) < len(times):
+    if not times or None in times:
+        return fps, None, np.zeros(0)
+    known = sorted(time for time in times if time is not None and (first is None or time >= first))
+    if not known:
         return fps, None, np.zeros(0)
     return fps, known[0], np.asarray(known) - known[0]
 

@@ -132,6 +132,24 @@ def test_pictures_that_cannot_be_read_are_named_counted_and_left_out(tmp_path, c
     assert whole_rows == rows and whole == metrics | {"unreadable": 0}
 
 
+def test_a_picture_that_is_left_out_of_a_clip_is_a_hole(tmp_path):
+    """Not a black picture, which would change the answers after it."""
+    parts = {"trunk": "vgg_tiny", "recurrent": (6,), "clip_length": 6}
+    tasks = {"expression": {"kind": "classes", "vocabulary": "Happy,Sad"}}
+    run = write_checkpoint(tmp_path / "run", "mt_res_rnn", tasks=tasks, **parts)
+    rows = [{"expression": word, "video": "a", "frame": n} for n, word in enumerate(["Happy", "Sad"] * 3, start=1)]
+    table = write_table(tmp_path / "mine", rows)
+    (tmp_path / "mine" / "2.png").write_text("no picture")
+    assert evaluate(run, table, tmp_path / "report") == 1
+    metrics, found = read_report(tmp_path / "report")
+    lines = [line for line in table.read_text().splitlines() if line[0] != "2"]
+    table.write_text("\n".join(lines))
+    assert evaluate(run, table, tmp_path / "whole") == 0
+    whole, expected = read_report(tmp_path / "whole")
+    assert found == expected and [row["id"] for row in found] == ["0.png", "1.png", "3.png", "4.png", "5.png"]
+    assert metrics == whole | {"unreadable": 1}
+
+
 def test_where_no_picture_can_be_read_there_is_no_report(tmp_path, capsys):
     images = write_class_folders(tmp_path / "mine", ["Happy"], count=1)
     (images / "Happy" / "0.png").write_text("no picture")

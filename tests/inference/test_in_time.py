@@ -146,6 +146,12 @@ def test_answers_are_those_of_evaluation_with_holes_and_sound(model_of, film, na
     assert [result.remark for result in results] == [None] * FRAMES
 
 
+@pytest.mark.usefixtures("x64")
+def test_a_network_in_float64_goes_on_in_time(workdir_of, film):
+    model = load(workdir_of("mt_res_rnn", dtype="float64"))
+    check(judged(model, film.mute, film.boxes), evaluated(model, film.mute))
+
+
 def test_frames_that_are_not_read_are_holes(model_of, film):
     model = model_of("mt_res_rnn")
     check(judged(model, film.mute, film.boxes, every=3), evaluated(model, film.mute, every=3))
@@ -241,7 +247,7 @@ def test_a_model_that_hears_takes_videos_alone(workdir_of, film, tmp_path, capsy
     words = ["predict", film.loud, name, "--checkpoint", str(workdir_of("mt_av_rnn")), "--output", "faces.csv"]
     assert cli.main(words) == 2
     told = capsys.readouterr().err
-    assert f"found {name}, a {kind}: name videos' files alone" in told and told.count("\n") == 1
+    assert f"found {name}, taken for a {kind}: name videos alone" in told and told.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

@@ -39,9 +39,11 @@ def heard(tmp_path_factory):
     films.write(root / "both.mkv", tone, rate=16_000, codec="flac")
     films.write(root / "both.wav", tone / 2, **WAV)
     (root / "torn.mp4").write_bytes(b"nothing")
+    (root / "saved.mp4").write_bytes(b"nothing")
+    films.write(root / "saved.wav", tone, **WAV)
     recordings = Recordings(root, root / "build")
     said = recordings.hear(
-        ["two_left", "two_right", "own_left", "own_right", "silent", "torn", "nowhere", "mute", "both"]
+        ["two_left", "two_right", "own_left", "own_right", "silent", "torn", "nowhere", "mute", "both", "saved"]
     )
     return recordings, said, root / "build"
 
@@ -57,6 +59,7 @@ def heard(tmp_path_factory):
         ("mute", 3, "mute", 0.5),  # the times of the video, the sound of the file beside it
         ("both", 1, "both", 0.0),
         ("torn", 31, "", 1.0),
+        ("saved", 16, "saved", 0.5),  # beside a video that cannot be read
         ("nowhere", 1, "", 0.0),
     ],
 )
@@ -71,7 +74,7 @@ def test_a_frame_knows_its_sound(heard, video, frame, name, seconds):
 def test_a_recording_is_stored_once(heard):
     recordings, _, build = heard
     assert sorted(path.name for path in (build / "sound").iterdir()) == [
-        f"{name}.npy" for name in ("both", "mute", "own", "own_left", "two")
+        f"{name}.npy" for name in ("both", "mute", "own", "own_left", "saved", "two")
     ]
     loudness = {name: stored.read(build, name)[50, 22] for name in ("own", "own_left", "both", "mute")}
     for name in ("own_left", "both", "mute"):
@@ -83,4 +86,4 @@ def test_what_is_not_heard_is_said(heard):
     _, said, _ = heard
     assert len(said) == 2
     assert said[0].startswith("Warning: ") and "torn.mp4: A video or a sound was expected" in said[0]
-    assert said[1] == "2 of 8 recordings have no sound: nowhere, silent."
+    assert said[1] == "2 of 9 recordings have no sound: nowhere, silent."

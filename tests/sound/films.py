@@ -14,7 +14,18 @@ def tone(seconds, start=0.0, end=np.inf, hertz=1000.0, level=0.5, rate=RATE):
     return level * np.sin(2 * np.pi * hertz * times) * ((times >= start) & (times < end))
 
 
-def write(path, channels=None, *, rate=RATE, codec="aac", begins=0.0, frames=(), pictures=None):
+def write(
+    path,
+    channels=None,
+    *,
+    rate=RATE,
+    codec="aac",
+    begins=0.0,
+    frames=(),
+    pictures=None,
+    picture_codec="mpeg4",
+    options=None,
+):
     """Writes a file.
 
     Args:
@@ -25,11 +36,13 @@ def write(path, channels=None, *, rate=RATE, codec="aac", begins=0.0, frames=(),
         begins: when the sound begins, seconds after the container's own beginning.
         frames: when pictures are shown; without them there is no video.
         pictures: uint8 RGB [H, W, 3] each, of even sides; None are small grey ones.
+        picture_codec: of the pictures.
+        options: its own.
     """
     with av.open(str(path), "w") as container:
         streams = []
         if len(frames):
-            video = container.add_stream("mpeg4", rate=30)
+            video = container.add_stream(picture_codec, rate=30, options=options or {})
             pictures = [np.full((32, 32, 3), 128, np.uint8)] * len(frames) if pictures is None else pictures
             video.height, video.width = pictures[0].shape[:2]
             video.codec_context.time_base = video.time_base = Fraction(1, 1000)
@@ -44,6 +57,19 @@ def write(path, channels=None, *, rate=RATE, codec="aac", begins=0.0, frames=(),
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     return path
+
+
+def cut(path, output, packets):
+    """Copies a file without the first so many packets of its pictures, as a recording that begins anywhere."""
+    with av.open(str(path)) as source, av.open(str(output), "w") as copy:
+        streams = {stream.index: copy.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.stream.type == "video" and packets:
+                packets -= 1
+            elif packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                copy.mux(packet)
+    return output
 
 
 def _frames(times, pictures):

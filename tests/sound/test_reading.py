@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.inference import video
 from emotion_gcn_jax.sound import mel, reading
 from tests.sound import films
 
@@ -49,6 +50,19 @@ def test_channels_are_averaged(tmp_path):
     left, silent = films.tone(2, rate=16_000), np.zeros(32_000)
     path = films.write(tmp_path / "a.wav", [left, silent], rate=16_000, codec="pcm_f32le")
     np.testing.assert_allclose(reading.read(path).log_mel_TxM[100, 22], 41.3067 - 12.0412, atol=0.05)
+
+
+def test_a_video_that_was_cut_begins_with_its_first_whole_picture(tmp_path):
+    """Of 30 frames the first seven are lost, and those up to the next whole picture, the eleventh, cannot be decoded."""
+    frames = np.arange(30) / 10
+    pictures = {"frames": frames, "picture_codec": "libx264", "options": {"g": "10"}}
+    whole = films.write(tmp_path / "whole.mkv", films.tone(3, start=2.0), codec="flac", **pictures)
+    cut = films.cut(whole, tmp_path / "cut.mkv", packets=7)
+    shown = [time for number, time, _ in video.read("cut", str(cut)) if number is not None]
+    found = reading.read(cut)
+    assert len(shown) == 20
+    np.testing.assert_allclose(found.seconds_F, shown, atol=2e-3)
+    np.testing.assert_allclose(loud(found)[0], 2.0 - 1.0, atol=0.03)
 
 
 @pytest.mark.parametrize(("begins", "first"), [(0.0, 0.0), (1.0, 0.5), (0.25, -0.25)])

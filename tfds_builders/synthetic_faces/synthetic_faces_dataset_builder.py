@@ -1,6 +1,6 @@
 """TFDS builder of synthetic_faces: heads rendered with a known expression, valence, arousal and action units.
 
-tfds build tfds_builders/synthetic_faces
+tfds build tfds_builders/synthetic_faces --config=demo
 tfds build tfds_builders/synthetic_faces --config=clips
 tfds build tfds_builders/synthetic_faces --config='{"name": "large", "size": 128, "train_faces": 20000}'
 """
