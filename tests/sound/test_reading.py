@@ -53,7 +53,7 @@ def test_channels_are_averaged(tmp_path):
 
 
 def test_a_video_that_was_cut_begins_with_its_first_whole_picture(tmp_path):
-    """Of 30 frames the first seven are lost, and those up to the next whole picture, the eleventh, cannot be decoded."""
+    """Of 30 frames the first seven are lost, and the next three cannot be decoded without a whole picture before."""
     frames = np.arange(30) / 10
     pictures = {"frames": frames, "picture_codec": "libx264", "options": {"g": "10"}}
     whole = films.write(tmp_path / "whole.mkv", films.tone(3, start=2.0), codec="flac", **pictures)
