@@ -1,6 +1,7 @@
 """What runs a trained model: onnxruntime on a CPU, where it is the faster one, and JAX on everything else.
 
-An engine takes uint8 faces and returns every task's answers; both engines are held to agree by tests.
+An engine takes a batch, uint8 faces for the most part, and returns arrays by name; both engines are held to agree by
+tests.
 """
 
 import functools
@@ -20,10 +21,10 @@ from emotion_gcn_jax.onnx_writer import onnx_graph
 from emotion_gcn_jax.tasks.registry import Tasks
 
 Engine = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""From uint8 images B x S x S x C to every task's answers, float32 B x W, by its name."""
+"""From a batch to float32 B x W by name: of a whole model uint8 images B x S x S x C to every task's answers."""
 
-Function = Callable[[EmotionNet, Mapping[str, Any], jax.Array], Mapping[str, jax.Array]]
-"""From a network, its variables and a batch to arrays by name, each row of which is of one row of the batch."""
+Part = Callable[[EmotionNet, Mapping[str, Any], jax.Array], Mapping[str, jax.Array]]
+"""What an engine runs: from a network, its variables and a batch to arrays by name, row by row of the batch's rows."""
 
 # JAX compiles every number of faces anew: they are judged in batches of these sizes, the last one padded.
 _BATCH_SIZES = (1, 8, 32)
@@ -58,7 +59,7 @@ def start(
         return answers(module, variables, images, tasks, inputs)
 
     row = jax.ShapeDtypeStruct((inputs.side, inputs.side, inputs.channels), np.uint8)
-    name, run = start_function(name, judged, module, variables, row)
+    name, run = start_part(name, judged, module, variables, row)
 
     def engine(images: np.ndarray) -> dict[str, np.ndarray]:
         found = run(images)
@@ -67,44 +68,50 @@ def start(
     return name, engine
 
 
-def start_function(
-    name: str | None, function: Function, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct
-) -> tuple[str, Callable[[np.ndarray], dict[str, np.ndarray]]]:
-    """Makes a part of a model ready; arguments and what is returned are those of `start`, but of one function.
+def start_part(
+    name: str | None, part: Part, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct
+) -> tuple[str, Engine]:
+    """Makes a part of a model ready.
 
     Args:
         name: as for `start`.
-        function: what is run, of a batch of any size.
+        part: what is run, of a batch of any size.
         module: the network.
         variables: its collections.
         row: the shape, H x W x C, and the dtype of one row of a batch: uint8 or float32.
+
+    Returns:
+        The engine's name, and the engine.
+
+    Raises:
+        UserError: as `start`.
     """
     if name is not None:
-        return name, ENGINES[name](function, module, variables, row)
+        return name, ENGINES[name](part, module, variables, row)
     if jax.default_backend() == "cpu":
         try:
-            return "onnx", _onnx(function, module, variables, row)
+            return "onnx", _onnx(part, module, variables, row)
         except onnx_graph.NotWritableError:
             pass
-    return "jax", _jax(function, module, variables, row)
+    return "jax", _jax(part, module, variables, row)
 
 
-def _onnx(function: Function, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct) -> Engine:
+def _onnx(part: Part, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct) -> Engine:
     module = precise(module)  # the graph computes in float32
-    model = onnx_graph.write(lambda batch: function(module, variables, batch), row.shape, dtype=row.dtype)
+    model = onnx_graph.write(lambda batch: part(module, variables, batch), row.shape, dtype=row.dtype)
     session = cpu_session(model.SerializeToString())
     names = [output.name for output in session.get_outputs()]
     return lambda batch: dict(zip(names, session.run(names, {"images": batch}), strict=True))
 
 
-def _jax(function: Function, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct) -> Engine:
+def _jax(part: Part, module: EmotionNet, variables: Mapping[str, Any], row: jax.ShapeDtypeStruct) -> Engine:
     one = jax.ShapeDtypeStruct((1, *row.shape), row.dtype)
-    jax.eval_shape(lambda batch: function(module, variables, batch), one)  # raises if it fails
+    jax.eval_shape(lambda batch: part(module, variables, batch), one)  # raises if it fails
 
     @functools.cache
     def folded() -> Any:  # at the first answer: an evaluation on several devices folds for itself
         net, ready = folding.fold(module, variables)
-        run = jax.jit(lambda variables, batch: function(net, variables, batch))
+        run = jax.jit(lambda variables, batch: part(net, variables, batch))
         return in_few_sizes(functools.partial(run, jax.device_put(ready)))
 
     return lambda batch: folded()(batch)

@@ -97,10 +97,10 @@ class InTime:
             heard = net.apply(variables, patches[..., 0], method=net.listen)
             return {"vectors": jnp.asarray(heard, jnp.float32)}
 
-        _, self._look = engines.start_function(engine, look, module, variables, image)
+        _, self._look = engines.start_part(engine, look, module, variables, image)
         self._listen, self._heard_width = None, 0
         if module.hearing is not None:
-            _, self._listen = engines.start_function(engine, listen, module, variables, patch)
+            _, self._listen = engines.start_part(engine, listen, module, variables, patch)
             self._heard_width = module.hearing.width
         self._length = clip_length
         self._zeros = tuple(np.zeros(units, np.float32) for units in (module.time.units if module.time else ()))
