@@ -26,15 +26,10 @@ POLICY = (
 _SHARED = ("index.html", "style.css", "icon.svg", "page.js", "sources.js", "stage.js", "charts.js", "cards.js",
            "faces.js", "table.js")  # fmt: skip
 _ENGINES = {
-    "server": {"engine.js": "engine_server.js"},
-    "browser": {
-        "engine.js": "engine_browser.js",
-        "judge_worker.js": "judge_worker.js",
-        "detection.js": "detection.js",
-        "cutting.js": "cutting.js",
-        "resizing.js": "resizing.js",
-    },
-}
+    "server": ("engine_server.js",),
+    "browser": ("engine_browser.js", "find_worker.js", "judge_worker.js", "worker.js", "detection.js", "cutting.js",
+                "resizing.js"),
+}  # fmt: skip
 
 
 def page_files(engine: str) -> dict[str, bytes]:
@@ -47,8 +42,9 @@ def page_files(engine: str) -> dict[str, bytes]:
         The files' bytes by the names that the page asks for.
     """
     folder = importlib.resources.files(__package__) / "page"
-    names = {name: name for name in _SHARED} | _ENGINES[engine]
-    return {asked: (folder / stored).read_bytes() for asked, stored in names.items()}
+    files = {name: (folder / name).read_bytes() for name in _SHARED + _ENGINES[engine]}
+    files["engine.js"] = files.pop(f"engine_{engine}.js")
+    return files
 
 
 def folder_files(folder: pathlib.Path) -> Mapping[str, bytes]:

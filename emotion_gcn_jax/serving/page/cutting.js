@@ -34,7 +34,7 @@ export function inverse([a, b, c, d, e, f]) {
 
 export const mapped = ([a, b, c, d, e, f], [x, y]) => [a * x + b * y + c, d * x + e * y + f];
 
-/** Returns the face as an RGB image; `image` is RGB, too. */
+/** Returns the face as an RGB image. */
 export function alignAndCrop(image, box, leftEye, rightEye, crop) {
   const transform = cropTransform(box, leftEye, rightEye, crop);
   const [stored, native] = sides(box, crop);
@@ -57,7 +57,7 @@ for (let step = 0; step < STEPS; step++) {
 }
 
 /** Samples a square bicubically, black beyond the image, as OpenCV's warpAffine does. */
-function warped({ width, height, data }, [a, b, c, d, e, f], side) {
+function warped({ width, height, channels, data }, [a, b, c, d, e, f], side) {
   const made = new Uint8ClampedArray(side * side * 3);
   for (let y = 0, to = 0; y < side; y++) {
     for (let x = 0; x < side; x++, to += 3) {
@@ -68,16 +68,17 @@ function warped({ width, height, data }, [a, b, c, d, e, f], side) {
       let red = 0, green = 0, blue = 0;
       if (left >= 0 && left + 4 <= width && top >= 0 && top + 4 <= height) { // nearly everywhere: unrolled, in two thirds of the time
         const w0 = WEIGHTS[across], w1 = WEIGHTS[across + 1], w2 = WEIGHTS[across + 2], w3 = WEIGHTS[across + 3];
-        for (let j = 0, p = 3 * (top * width + left); j < 4; j++, p += 3 * width) {
+        for (let j = 0, p = channels * (top * width + left); j < 4; j++, p += channels * width) {
           const weight = WEIGHTS[down + j];
-          red += weight * (w0 * data[p] + w1 * data[p + 3] + w2 * data[p + 6] + w3 * data[p + 9]);
-          green += weight * (w0 * data[p + 1] + w1 * data[p + 4] + w2 * data[p + 7] + w3 * data[p + 10]);
-          blue += weight * (w0 * data[p + 2] + w1 * data[p + 5] + w2 * data[p + 8] + w3 * data[p + 11]);
+          const p1 = p + channels, p2 = p1 + channels, p3 = p2 + channels;
+          red += weight * (w0 * data[p] + w1 * data[p1] + w2 * data[p2] + w3 * data[p3]);
+          green += weight * (w0 * data[p + 1] + w1 * data[p1 + 1] + w2 * data[p2 + 1] + w3 * data[p3 + 1]);
+          blue += weight * (w0 * data[p + 2] + w1 * data[p1 + 2] + w2 * data[p2 + 2] + w3 * data[p3 + 2]);
         }
       } else {
         for (let j = Math.max(0, -top); j < Math.min(4, height - top); j++) {
           for (let i = Math.max(0, -left); i < Math.min(4, width - left); i++) {
-            const weight = WEIGHTS[down + j] * WEIGHTS[across + i], p = 3 * ((top + j) * width + left + i);
+            const weight = WEIGHTS[down + j] * WEIGHTS[across + i], p = channels * ((top + j) * width + left + i);
             red += weight * data[p];
             green += weight * data[p + 1];
             blue += weight * data[p + 2];

@@ -71,12 +71,12 @@ export function inDataset(found, rule) {
   return { ...found, box: [x - half, y - half, x + half, y + half] };
 }
 
-async function look(ort, session, { width, height, data }, leastScore) {
+async function look(ort, session, { width, height, channels, data }, leastScore) {
   const wide = Math.ceil(width / MULTIPLE) * MULTIPLE, high = Math.ceil(height / MULTIPLE) * MULTIPLE;
   const padded = new Float32Array(3 * wide * high);
   for (let c = 0; c < 3; c++) {
     for (let y = 0; y < height; y++) {
-      for (let x = 0, to = (c * high + y) * wide, from = 3 * y * width + c; x < width; x++, from += 3) padded[to++] = data[from];
+      for (let x = 0, to = (c * high + y) * wide, from = channels * y * width + c; x < width; x++, from += channels) padded[to++] = data[from];
     }
   }
   const input = new ort.Tensor("float32", padded, [1, 3, high, wide]);

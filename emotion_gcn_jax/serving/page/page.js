@@ -89,19 +89,34 @@ async function play(open) {
   if (running === source) stop();
 }
 
+/**
+ * A source's frames with what was found in them, until it ends or is stopped. The next one is being judged already:
+ * neither server nor browser need one frame's end to begin with another.
+ */
+async function* judged(source) {
+  let before = null, last = -1;
+  while (running === source && !source.ended) {
+    const time = source.time;
+    let next = null;
+    if (time !== last) {
+      const canvas = source.frame();
+      const found = engine.judge(canvas, null);
+      found.catch(() => {}); // is thrown where it is awaited, a frame later
+      next = { canvas, time: (last = time), found };
+    } else if (!before) {
+      await new Promise((next) => setTimeout(next, 15));
+    }
+    if (before) yield { ...before, found: await before.found };
+    before = next;
+  }
+  if (before) yield { ...before, found: await before.found };
+}
+
 async function judgeFrames(source) {
   const tracks = new Tracks();
   const moments = []; // when the last two seconds' frames were judged, two frames at least
-  let drawn = 0, frame = 0, last = -1;
-  while (running === source && !source.ended) {
-    const time = source.time;
-    if (time === last) {
-      await new Promise((next) => setTimeout(next, 15));
-      continue;
-    }
-    last = time;
-    const canvas = source.frame();
-    const found = await engine.judge(canvas, null);
+  let drawn = 0, frame = 0;
+  for await (const { canvas, time, found } of judged(source)) {
     if (running !== source) return;
     const faces = tracks.follow(found.faces, time);
     show(canvas, found, faces, true);

@@ -1,16 +1,20 @@
 // Images at other sizes, by the rules of the libraries that the model's training images went through.
-// An image is {width, height, channels, data}, its samples 0 to 255 row by row.
+// An image is {width, height, channels, data}, its samples 0 to 255 row by row. Those with four channels, a canvas's, are
+// read as RGB, and what is made of them has three.
 
-/** Weights for every place of a line of `out` samples made of `from`: [first, weights] each. */
+/** Weights for every place of a line of `out` samples made of `from`: each one's first sample, and its weights in turn. */
 function lineWeights(from, out, reach, weight) {
-  const scale = from / out;
-  return Array.from({ length: out }, (_, place) => {
+  const scale = from / out, firsts = new Int32Array(out), counts = new Int32Array(out), all = [];
+  for (let place = 0; place < out; place++) {
     const [low, high] = reach(place, scale);
     const first = Math.max(0, low), last = Math.min(from, high);
     const weights = Array.from({ length: last - first }, (_, i) => weight(first + i, place, scale));
     const sum = weights.reduce((a, b) => a + b, 0);
-    return [first, Float64Array.from(weights, (w) => w / sum)];
-  });
+    firsts[place] = first;
+    counts[place] = weights.length;
+    all.push(...weights.map((w) => w / sum));
+  }
+  return { firsts, counts, weights: Float64Array.from(all) };
 }
 
 /** A triangle as wide as the samples that fall into one, as Pillow's BILINEAR: nothing aliases. */
@@ -38,11 +42,14 @@ function areas(from, out) {
 
 /** The two nearest samples, as OpenCV's INTER_LINEAR. */
 function between(from, out) {
-  return Array.from({ length: out }, (_, place) => {
-    const exact = Math.max(0, Math.min(from - 1, ((place + 0.5) * from) / out - 0.5));
-    const first = Math.min(Math.floor(exact), Math.max(0, from - 2));
-    return from === 1 ? [0, [1]] : [first, [1 - (exact - first), exact - first]];
-  });
+  const exact = (place, scale) => Math.max(0, Math.min(from - 1, (place + 0.5) * scale - 0.5));
+  const first = (place, scale) => Math.min(Math.floor(exact(place, scale)), Math.max(0, from - 2));
+  return lineWeights(
+    from,
+    out,
+    (place, scale) => [first(place, scale), first(place, scale) + 2],
+    (i, place, scale) => 1 - Math.abs(i - exact(place, scale)),
+  );
 }
 
 // By the names of emotion_gcn_jax.data.inputs.RESIZE_FILTERS; only Pillow rounds between its two passes.
@@ -52,41 +59,45 @@ const FILTERS = {
   area: { weights: areas, between: Float32Array },
 };
 
-/** Returns an image at another size; `name` is a key of FILTERS. */
+/** Returns an image at another size, in RGB; `name` is a key of FILTERS. */
 export function resized(image, width, height, name) {
   if (image.width === width && image.height === height) return image;
   const filter = FILTERS[name];
-  const wide = rowsResized(image, width, filter.weights(image.width, width), filter.between);
-  return columnsResized(wide, height, filter.weights(image.height, height));
+  const wide = rowsResized(image, filter.weights(image.width, width), filter.between);
+  return columnsResized(wide, filter.weights(image.height, height));
 }
 
-function rowsResized({ width, height, channels, data }, out, weights, Samples) {
-  const made = new Samples(out * height * channels);
+function rowsResized({ width, height, channels, data }, { firsts, counts, weights }, Samples) {
+  const out = firsts.length, made = new Samples(3 * out * height);
   for (let y = 0, to = 0; y < height; y++) {
-    for (const [first, some] of weights) {
-      const count = some.length;
-      for (let c = 0; c < channels; c++) {
-        let sum = 0, from = (y * width + first) * channels + c;
-        for (let i = 0; i < count; i++, from += channels) sum += some[i] * data[from];
-        made[to++] = sum;
+    for (let x = 0, place = 0; x < out; x++, to += 3) {
+      let red = 0, green = 0, blue = 0, from = channels * (y * width + firsts[x]);
+      for (const end = place + counts[x]; place < end; place++, from += channels) {
+        const weight = weights[place];
+        red += weight * data[from];
+        green += weight * data[from + 1];
+        blue += weight * data[from + 2];
       }
+      made[to] = red;
+      made[to + 1] = green;
+      made[to + 2] = blue;
     }
   }
-  return { width: out, height, channels, data: made };
+  return { width: out, height, channels: 3, data: made };
 }
 
-function columnsResized({ width, channels, data }, out, weights) {
-  const line = width * channels;
+function columnsResized({ width, data }, { firsts, counts, weights }) {
+  const out = firsts.length, line = 3 * width;
   const made = new Uint8ClampedArray(line * out), sums = new Float32Array(line);
-  weights.forEach(([first, some], y) => {
+  for (let y = 0, place = 0; y < out; y++) {
     sums.fill(0);
-    for (let i = 0, from = first * line; i < some.length; i++, from += line) {
-      const weight = some[i];
+    for (let i = 0, from = firsts[y] * line; i < counts[y]; i++, from += line) {
+      const weight = weights[place++];
       for (let x = 0; x < line; x++) sums[x] += weight * data[from + x];
     }
     made.set(sums, y * line);
-  });
-  return { width, height: out, channels, data: made };
+  }
+  return { width, height: out, channels: 3, data: made };
 }
 
 /** Returns a reduced copy whose samples are the means of `times` x `times`, as Pillow's reduce. */
@@ -95,8 +106,8 @@ export function reduced(image, times) {
 }
 
 /** Returns an RGB image in grey, by Rec. 601's weights. */
-export function grey({ width, height, data }) {
+export function grey({ width, height, channels, data }) {
   const made = new Uint8ClampedArray(width * height);
-  for (let i = 0; i < made.length; i++) made[i] = 0.299 * data[3 * i] + 0.587 * data[3 * i + 1] + 0.114 * data[3 * i + 2];
+  for (let i = 0; i < made.length; i++) made[i] = 0.299 * data[channels * i] + 0.587 * data[channels * i + 1] + 0.114 * data[channels * i + 2];
   return { width, height, channels: 1, data: made };
 }

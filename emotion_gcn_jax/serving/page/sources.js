@@ -1,6 +1,7 @@
 // Where pictures come from: files, the camera, a video. Each gives frames as canvases.
 
 const MOST_PIXELS = 50_000_000;
+const AT_ONCE = 3; // frames that the page holds
 const LIVE_SIDE = 640; // longest side of a frame that is judged: what the face detector looks at
 
 /** Reads a photograph as the browser shows it, turned upright; null if this browser cannot. */
@@ -23,15 +24,17 @@ export async function photograph(file) {
 /** The frames of a video element, at most LIVE_SIDE wide or high. */
 class Frames {
   constructor(name, element) {
-    Object.assign(this, { name, element, canvases: [new OffscreenCanvas(1, 1), new OffscreenCanvas(1, 1)] });
+    const canvases = Array.from({ length: AT_ONCE }, () => new OffscreenCanvas(1, 1));
+    Object.assign(this, { name, element, canvases });
   }
 
-  /** What is shown now; the frame before stays as it was, since the page may still show it. */
+  /** What is shown now; the two frames before stay as they were, since one is still judged and the page shows the other. */
   frame() {
     const { videoWidth, videoHeight } = this.element;
     const scale = Math.min(1, LIVE_SIDE / Math.max(videoWidth, videoHeight));
     const width = Math.round(videoWidth * scale), height = Math.round(videoHeight * scale);
-    const canvas = this.canvases.reverse()[0];
+    const canvas = this.canvases.shift();
+    this.canvases.push(canvas);
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     canvas.getContext("2d", { willReadFrequently: true }).drawImage(this.element, 0, 0, width, height);
     return canvas;
