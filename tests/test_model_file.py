@@ -10,6 +10,7 @@ import safetensors.numpy
 import emotion_gcn_jax as eg
 from emotion_gcn_jax import checkpoints, cli, model_file
 from emotion_gcn_jax.errors import UserError
+from tests.labelled_folders import damaged_table, without_damaged
 from tests.photographs import ASTRONAUT
 from tests.untrained import write_checkpoint
 
@@ -59,6 +60,23 @@ def test_a_checkpoint_may_be_a_file_wherever_one_is_named(packed, tmp_path):
     assert checkpoints.read(packed).path == packed
     assert cli.main(["pack", "--checkpoint", str(packed), "--output", str(tmp_path / "again.safetensors")]) == 0
     assert (tmp_path / "again.safetensors").read_bytes() == packed.read_bytes()
+
+
+def test_what_calibrates_a_file_is_every_picture_that_can_be_read(workdir, tmp_path, capsys):
+    table = damaged_table(tmp_path / "mine")
+    words = ["pack", "--checkpoint", str(workdir), "--images", str(table), "--output"]
+    assert cli.main([*words, str(tmp_path / "left_out.safetensors")]) == 1
+    printed = capsys.readouterr()
+    assert [line.partition(":")[0].rpartition("/")[2] for line in printed.err.splitlines()] == [
+        "1.png",
+        "4.png",
+        "5.png",
+    ]
+    assert "left out, since they cannot be read: 3 of 6 images" in printed.out
+    without_damaged(table)
+    assert cli.main([*words, str(tmp_path / "whole.safetensors")]) == 0
+    left_out, whole = (tmp_path / f"{name}.safetensors" for name in ("left_out", "whole"))
+    assert left_out.read_bytes() == whole.read_bytes()
 
 
 def test_what_is_there_is_not_replaced_and_what_is_too_large_is_not_rounded(tmp_path, packed):

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from emotion_gcn_jax.errors import UserError
 
 if TYPE_CHECKING:
     from emotion_gcn_jax.data.source import Split
+    from emotion_gcn_jax.evaluation.predictions import Predictions
     from emotion_gcn_jax.inference.model import EmotionModel
 
 SOME_FAILED = 1  # the exit status where some of the inputs have no answer
@@ -81,3 +83,33 @@ def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel")
     if len(chosen) < len(split):
         print(f"{len(split) - len(chosen)} of {len(split)} examples have no label that counts here: they are left out")
     return chosen
+
+
+def judged(
+    arguments: argparse.Namespace,
+    model: "EmotionModel",
+    split: "Split",
+    *,
+    ten_crop: bool = False,
+    every_frame: bool = False,
+) -> "Predictions":
+    """What a model says of a split; of images that cannot be read there is a line each on standard error.
+
+    A build of which a record is damaged is to be mended, unless the model was trained with others masked.
+
+    Args:
+        arguments: with those of `add_labelled`.
+        model: judges.
+        split: what `open_labelled` opened, or a part of it.
+        ten_crop: as for `evaluate_model`.
+        every_frame: an image that cannot be read stops the command, as a submission has an answer for every frame.
+    """
+    from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+
+    leaves_out = (arguments.images or model.config.data.mask_damaged) and not every_frame
+    masked: set[str] | None = set() if leaves_out else None
+    try:
+        return evaluate_model(model, split, ten_crop=ten_crop, masked=masked)
+    finally:
+        for sentence in sorted(masked or ()):
+            print(sentence, file=sys.stderr, flush=True)

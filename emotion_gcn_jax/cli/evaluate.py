@@ -1,8 +1,6 @@
 """`emotion-gcn evaluate`: the report of a trained model on labelled images."""
 
 import argparse
-import sys
-from typing import TYPE_CHECKING
 
 from emotion_gcn_jax.cli.arguments import (
     SOME_FAILED,
@@ -10,16 +8,12 @@ from emotion_gcn_jax.cli.arguments import (
     add_checkpoint,
     add_labelled,
     add_subcommand,
+    judged,
     open_labelled,
     usable,
 )
 from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.releases.affwild2_submission import FORMS
-
-if TYPE_CHECKING:
-    from emotion_gcn_jax.data.source import Split
-    from emotion_gcn_jax.evaluation.predictions import Predictions
-    from emotion_gcn_jax.inference.model import EmotionModel
 
 
 def add(subparsers: Subparsers) -> None:
@@ -74,14 +68,20 @@ def _run(arguments: argparse.Namespace) -> int:
         folder = output / f"submission_{arguments.submission}"
         submission = Submission.prepared(arguments.submission, split, model.tasks, folder)
     if submission and not registry.any_label(model.tasks, split.columns, split.metadata):
-        submission.write(_judged(arguments, model, split))
+        submission.write(judged(arguments, model, split, every_frame=True))
         print(f"submission: {submission.directory}\nno example has a label: there is no report")
         return 0
     chosen = usable(arguments, split, model)
     if arguments.by:
         groups_by(chosen, arguments.by)  # for its error, now rather than after the model has run
     open_directory(output)
-    predictions = _judged(arguments, model, split if submission else chosen)
+    predictions = judged(
+        arguments,
+        model,
+        split if submission else chosen,
+        ten_crop=arguments.ten_crop,
+        every_frame=submission is not None,
+    )
     if submission:
         submission.write(predictions)
         print(f"submission: {submission.directory}")
@@ -97,20 +97,3 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     print(f"{summary(model.tasks, metrics)}\nreport: {output}")
     return SOME_FAILED if predictions.unreadable else 0
-
-
-def _judged(arguments: argparse.Namespace, model: "EmotionModel", split: "Split") -> "Predictions":
-    """What the model says of a split; of images that cannot be read there is a line each on standard error.
-
-    A build of which a record is damaged is to be mended, unless the model was trained with others masked; and a
-    submission has an answer for every frame.
-    """
-    from emotion_gcn_jax.evaluation.evaluator import evaluate_model
-
-    leaves_out = (arguments.images or model.config.data.mask_damaged) and not arguments.submission
-    masked: set[str] | None = set() if leaves_out else None
-    try:
-        return evaluate_model(model, split, ten_crop=arguments.ten_crop, masked=masked)
-    finally:
-        for sentence in sorted(masked or ()):
-            print(sentence, file=sys.stderr, flush=True)

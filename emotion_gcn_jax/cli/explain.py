@@ -8,6 +8,7 @@ from emotion_gcn_jax.cli.arguments import (
     add_checkpoint,
     add_labelled,
     add_subcommand,
+    judged,
     open_labelled,
     usable,
 )
@@ -39,6 +40,7 @@ def add(subparsers: Subparsers) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from emotion_gcn_jax.evaluation.report import open_directory
     from emotion_gcn_jax.explanation import command, explain
     from emotion_gcn_jax.inference.model import load
 
@@ -55,7 +57,10 @@ def _run(arguments: argparse.Namespace) -> int:
     patch = explain.Patch.usual(model.input.network_side, side=arguments.patch, stride=arguments.stride)
     explainer = explain.Explainer(model, patch)
     if split is not None:
-        failed = command.explain_split(explainer, usable(arguments, split, model), arguments.output, asked=asked)
+        open_directory(arguments.output)  # for its error, now rather than after the model has run
+        chosen = usable(arguments, split, model)
+        predictions = judged(arguments, model, chosen)
+        failed = command.explain_split(explainer, chosen, predictions, arguments.output, asked=asked)
     else:
         detect = not arguments.no_detect
         failed = command.explain_files(explainer, arguments.pictures, arguments.output, asked=asked, detect=detect)

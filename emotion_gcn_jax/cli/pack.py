@@ -2,7 +2,7 @@
 
 import argparse
 
-from emotion_gcn_jax.cli.arguments import Subparsers, add_labelled, add_subcommand, open_labelled
+from emotion_gcn_jax.cli.arguments import SOME_FAILED, Subparsers, add_labelled, add_subcommand, judged, open_labelled
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import user_path
 
@@ -28,19 +28,22 @@ def _run(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax.inference.model import load
 
     model = load(arguments.checkpoint)
-    meta = dict(model.meta)
+    meta, unreadable = dict(model.meta), 0
     if arguments.dataset or arguments.images:
         from emotion_gcn_jax.evaluation import calibration
-        from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+        from emotion_gcn_jax.evaluation.predictions import left_out
         from emotion_gcn_jax.tasks import registry
 
-        tasks, fits = calibration.calibrated(evaluate_model(model, open_labelled(arguments)))
+        predictions = judged(arguments, model, open_labelled(arguments))
+        tasks, fits = calibration.calibrated(predictions)
         meta |= {"tasks": registry.to_dicts(tasks), "calibration": fits}
         for name, fit in fits.items():
             print(f"{name}: {calibration.line(fit)}")
+        if unreadable := predictions.unreadable:
+            print(left_out(unreadable, len(predictions.ids)))
     elif arguments.config or arguments.data_dir or arguments.split:
         raise UserError("--config, --data-dir and --split are for --dataset: name one, or leave them out.")
     model_file.write(arguments.output, model.variables, meta)
     size = user_path(arguments.output).stat().st_size
     print(f"wrote {arguments.output} ({size / 1e6:.1f} MB)")
-    return 0
+    return SOME_FAILED if unreadable else 0

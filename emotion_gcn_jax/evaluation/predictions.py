@@ -74,6 +74,11 @@ class Predictions:
         }
 
 
+def left_out(unreadable: int, read: int) -> str:
+    """What a user is told of images that could not be read, beside those that could."""
+    return f"left out, since they cannot be read: {unreadable} of {unreadable + read} images"
+
+
 def metrics_by_task(predictions: Predictions) -> dict[str, dict[str, Any]]:
     """Every task's metrics; see Task.metrics."""
     return {

@@ -16,6 +16,7 @@ from emotion_gcn_jax.evaluation.groups import FEW, Groups
 from emotion_gcn_jax.evaluation.predictions import (
     Predictions,
     bootstrap_intervals,
+    left_out,
     metrics_by_task,
     with_short_names,
 )
@@ -59,8 +60,7 @@ def summary(tasks: Tasks, metrics: Mapping[str, Any]) -> str:
     """
     lines = [_line(tasks, metrics)]
     if unreadable := metrics.get("unreadable", 0):
-        total = metrics["examples"] + unreadable
-        lines.append(f"left out, since they cannot be read: {unreadable} of {total} images")
+        lines.append(left_out(unreadable, metrics["examples"]))
     if defined := [f"{name} {score:.3f}" for name, score in metrics.get("protocol", {}).items() if score is not None]:
         lines.append(f"{metrics['dataset']}'s protocol: {', '.join(defined)}")
     for mark, unmarked in metrics.get("without", {}).items():

@@ -14,7 +14,7 @@ import numpy as np
 
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.evaluation.evaluator import evaluate_model
+from emotion_gcn_jax.evaluation.predictions import Predictions, left_out
 from emotion_gcn_jax.explanation import explain, figure
 from emotion_gcn_jax.explanation.explain import Explainer, Explanation
 from emotion_gcn_jax.faces import pictures
@@ -64,23 +64,29 @@ def explain_files(explainer: Explainer, files: Sequence[str], output: str, *, as
     return failed
 
 
-def explain_split(explainer: Explainer, split: Split, output: str, *, asked: str = "") -> int:
+def explain_split(explainer: Explainer, split: Split, predictions: Predictions, output: str, *, asked: str = "") -> int:
     """Takes the mean over the rightly judged faces of a class, or of every class; prints a line for each figure.
 
     Args:
         explainer: the model's.
         split: labelled examples.
+        predictions: what the model says of them; images that could not be read may be left out.
         output: the folder for DATASET_SPLIT_CLASS_explained.png, .npz and .json.
         asked: from `explain.known_output`, a class or a flag; "" takes all classes.
 
     Returns:
-        How many of the classes have no face that is judged right; each gets a line on standard error.
+        How many of the classes have no face that is judged right, each of which gets a line on standard error, and how
+        many images are left out, together.
 
     Raises:
         UserError: as `explain.class_faces`; an image cannot be read, or the folder not written.
     """
-    folder, failed = _Folder(output, ()), 0
-    for faces in explain.class_faces(evaluate_model(explainer.model, split), asked):
+    folder, failed = _Folder(output, ()), predictions.unreadable
+    if predictions.readable is not None:
+        split = split.select(predictions.readable)
+    if predictions.unreadable:
+        print(left_out(predictions.unreadable, len(split)))
+    for faces in explain.class_faces(predictions, asked):
         if not len(faces.right):
             failed += 1
             print(f"{faces.name}: none of {faces.labelled} examples is judged right.", file=sys.stderr, flush=True)

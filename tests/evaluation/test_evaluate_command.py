@@ -12,7 +12,7 @@ from emotion_gcn_jax import cli
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.releases import affwild2_annotations as annotations
 from emotion_gcn_jax.releases.affwild2_submission import FORMS
-from tests.labelled_folders import write_class_folders, write_table
+from tests.labelled_folders import damaged_table, without_damaged, write_class_folders, write_table
 from tests.stored_runs import run_of
 from tests.untrained import write_checkpoint
 
@@ -101,16 +101,6 @@ def test_groups_of_a_tables_column(tmp_path, capsys):
         assert part["accuracy"] == pytest.approx(sum(of_site) / len(of_site))
 
 
-def damaged_table(folder):
-    """Six pictures from two sites: 1 is cut off, 4 is gone, 5 is a text."""
-    rows = [{"expression": word, "site": site} for word, site in zip(["Happy", "Sad"] * 3, "nsnsns", strict=True)]
-    table = write_table(folder, rows)
-    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:900])
-    (folder / "4.png").unlink()
-    (folder / "5.png").write_text("no picture")
-    return table
-
-
 @pytest.mark.parametrize("options", [[], ["--ten-crop"]], ids=["onnxruntime", "jax"])
 def test_pictures_that_cannot_be_read_are_named_counted_and_left_out(tmp_path, capsys, options):
     tasks = {"expression": {"kind": "classes", "vocabulary": "Happy,Sad"}}
@@ -125,8 +115,7 @@ def test_pictures_that_cannot_be_read_are_named_counted_and_left_out(tmp_path, c
     assert (metrics["examples"], metrics["unreadable"]) == (3, 3)
     assert [row["id"] for row in rows] == ["0.png", "2.png", "3.png"]
     assert {name: part["examples"] for name, part in metrics["groups"]["metrics"].items()} == {"n": 2, "s": 1}
-    lines = [line for line in table.read_text().splitlines() if line[0] not in "145"]
-    table.write_text("\n".join(lines))
+    without_damaged(table)
     assert evaluate(run, table, tmp_path / "whole", "--by", "site", *options) == 0
     whole, whole_rows = read_report(tmp_path / "whole")
     assert whole_rows == rows and whole == metrics | {"unreadable": 0}

@@ -116,6 +116,23 @@ def test_the_mean_over_a_class(tmp_path, capsys):
             np.testing.assert_allclose(array, np.mean([one[name] for one in single], axis=0), atol=1e-6)
 
 
+def test_a_mean_is_of_the_pictures_that_can_be_read(tmp_path, capsys):
+    (face,) = eg.load(RUN).predict_faces([np.random.default_rng(9).integers(0, 256, (40, 40, 3), np.uint8)])
+    images = write_class_folders(tmp_path / "mine", [face.expression], count=3)
+    (damaged := images / face.expression / "0.png").write_text("no picture")
+    assert run(RUN, tmp_path / "left_out", *LARGE, "--images", images) == 1
+    printed = capsys.readouterr()
+    assert "0.png: An image file was expected" in printed.err and printed.err.count("\n") == 1
+    assert "left out, since they cannot be read: 1 of 3 images" in printed.out
+    damaged.unlink()
+    assert run(RUN, tmp_path / "whole", *LARGE, "--images", images) == 0
+    stem = f"mine_train_{face.expression}_explained"
+    (facts, arrays), (expected, whole) = (read(tmp_path / name, stem) for name in ("left_out", "whole"))
+    assert facts == expected and facts["count"] == 2
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, whole[name])
+
+
 def test_a_figure_of_another_hand_is_not_replaced(tmp_path, capsys):
     out = tmp_path / "out"
     words = (*LARGE, "--no-detect", GRACE_HOPPER)
