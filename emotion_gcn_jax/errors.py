@@ -47,6 +47,11 @@ def shown(text: str) -> str:
     return safe if len(safe) <= _LONGEST_NAME else f"{safe[:_LONGEST_NAME]}..."
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things for a message, such as "1 piece" or "12,000 pieces"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(names: Iterable[str], most: int = 10) -> str:
     """Names for a message, such as "a, b, c and 37 more".
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 
 if TYPE_CHECKING:
     from emotion_gcn_jax.data.source import Split
@@ -81,7 +81,8 @@ def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel")
     require = model.config.dataset.get("require", "none") if arguments.dataset else "none"
     chosen = selection.for_tasks(split, model.tasks, require)
     if len(chosen) < len(split):
-        print(f"{len(split) - len(chosen)} of {len(split)} examples have no label that counts here: they are left out")
+        lost = len(split) - len(chosen)
+        print(f"left out, since they have no label that counts here: {lost} of {counted(len(split), 'example')}")
     return chosen
 
 

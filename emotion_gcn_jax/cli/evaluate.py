@@ -23,7 +23,8 @@ def add(subparsers: Subparsers) -> None:
         "evaluate",
         _run,
         "write the report of a trained model on labelled images",
-        "emotion-gcn evaluate --checkpoint runs/demo --dataset synthetic_faces --split test --output report\n"
+        "emotion-gcn evaluate --checkpoint runs/demo --dataset synthetic_faces --config demo \\\n"
+        "    --split test --output report\n"
         "  emotion-gcn evaluate --checkpoint runs/demo --images my_faces --output report",
     )
     add_checkpoint(parser)
@@ -34,8 +35,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--ten-crop",
         action="store_true",
-        help="of a model trained on crops (config.input.crop): judge each image by its corners, its middle and their "
-        "mirrors",
+        help="judge corners, middle and their mirrors of each image, by a model trained on crops",
     )
     parser.add_argument(
         "--by", metavar="COLUMN", help="judge groups of examples, too: a column of the table or the dataset"

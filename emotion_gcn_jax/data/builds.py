@@ -114,6 +114,12 @@ def _find_build(root: pathlib.Path, name: str, config: str | None) -> tuple[str 
         (config,) = builds
     if config not in builds:
         built = ", ".join(found or "one without config" for found in builds)
+        if config is None:
+            first = next(found for found in builds if found)
+            raise UserError(
+                f"The dataset {name} is built with several configs in {root / name}, {built}: name one, such as "
+                f"--config {first} (in train.py --config.dataset.config={first})."
+            )
         raise UserError(
             f"The dataset {name} is not built with config {config!r} in {root / name}, which holds {built}: name one "
             f"of these, or build it with {_build_command(name, config)}."

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError, shown
+from emotion_gcn_jax.errors import UserError, counted, shown
 from emotion_gcn_jax.sound import mel
 
 LARGEST_NUMBER = 10_000_000  # of a frame: four days of video; what is above would fill the memory with holes
@@ -59,7 +59,7 @@ class Split:
 
     def __repr__(self) -> str:
         dataset = self.dataset if self.config is None else f"{self.dataset}/{self.config}"
-        return f"Split({dataset}, {self.name}, {len(self)} examples)"
+        return f"Split({dataset}, {self.name}, {counted(len(self), 'example')})"
 
     def select(self, mask_or_indices: np.ndarray | Sequence[int] | Sequence[bool]) -> "Split":
         """Returns the examples where a mask of N booleans is true, or those at the given indices, in their order."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.labels import NO_CLASS
 from emotion_gcn_jax.tasks.classes import Classes
@@ -71,7 +71,7 @@ def line(fit: Mapping[str, Any]) -> str:
     else:
         thresholds = " ".join(f"{threshold:.2f}" for threshold in fit["thresholds"])
         what, measure, numbers = f"thresholds {thresholds}", "mean F1 on these", fit["f1_mean"]
-    on_what = f"fitted on {fit['examples']} examples of {fit['dataset']}, {fit['split']}"
+    on_what = f"fitted on {counted(fit['examples'], 'example')} of {fit['dataset']}, {fit['split']}"
     return f"{what}, {on_what}: {measure} {numbers[0]:.3f} before, {numbers[1]:.3f} after"
 
 

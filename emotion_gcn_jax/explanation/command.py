@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from emotion_gcn_jax.data.source import Split
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 from emotion_gcn_jax.evaluation.predictions import Predictions, left_out
 from emotion_gcn_jax.explanation import explain, figure
 from emotion_gcn_jax.explanation.explain import Explainer, Explanation
@@ -89,7 +89,8 @@ def explain_split(explainer: Explainer, split: Split, predictions: Predictions, 
     for faces in explain.class_faces(predictions, asked):
         if not len(faces.right):
             failed += 1
-            print(f"{faces.name}: none of {faces.labelled} examples is judged right.", file=sys.stderr, flush=True)
+            labelled = counted(faces.labelled, "example")
+            print(f"{faces.name}: none of {labelled} is judged right.", file=sys.stderr, flush=True)
             continue
         explanation = explain.explain_class(explainer, split, faces)
         facts = {

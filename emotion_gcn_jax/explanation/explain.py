@@ -10,7 +10,7 @@ from PIL import Image
 
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import Split
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.explanation import activation, occlusion
 from emotion_gcn_jax.explanation.occlusion import Patch
@@ -222,9 +222,9 @@ def class_faces(predictions: Predictions, asked: str = "") -> list[ClassFaces]:
             right = np.flatnonzero(is_one_N & decided_NxW[:, place])
             found.append(ClassFaces(name, ((task, place), *of_values), int(is_one_N.sum()), right))
     if not any(len(faces.right) for faces in found):
-        labelled = sum(faces.labelled for faces in found)
+        labelled = counted(sum(faces.labelled for faces in found), "example")
         raise UserError(
-            f"None of the {labelled} examples of {asked or task.name} in {predictions.dataset}, {predictions.split}, "
+            f"None of {labelled} of {asked or task.name} in {predictions.dataset}, {predictions.split}, "
             f"is judged right, so that there is nothing to take the mean of: choose another class, split or model."
         )
     return found

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError, cannot_write
+from emotion_gcn_jax.errors import UserError, cannot_write, counted
 from emotion_gcn_jax.files import atomic_write, read_json, user_path
 from emotion_gcn_jax.inference import own_boxes, pipeline, sources, terminal
 from emotion_gcn_jax.inference.judging import Judged, Memory, Settings, judge_frames
@@ -165,7 +165,7 @@ class _Run:
         if self._table is not None:
             if not self._is_done and self._table.can_go_on:
                 judged = (self._table.done or {}).get("judged", 0)
-                terminal.complain(f"{judged} pictures are judged: give the same command to go on.")
+                terminal.complain(f"Judged so far: {counted(judged, 'picture')}. Give the same command to go on.")
             self._table.close(is_done=self._is_done)
         if self._json is not None:
             _write_json(self._json, self._predictions)
@@ -198,7 +198,7 @@ class _Run:
             name = self._inputs[self._tally["source"]].name
             self.failed += 1
             terminal.complain(
-                f"{name}: No face was found in its {self._tally['frames']} frames; if they are small, --tiles "
+                f"{name}: No face was found in {counted(self._tally['frames'], 'frame')}; if they are small, --tiles "
                 f"{self._settings.tiles + 1} sees smaller ones."
             )
 

@@ -5,7 +5,7 @@ The spectrogram of one video at a time is in the memory: 12.8 kB a second, 46 MB
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.inference.sources import Frame
 from emotion_gcn_jax.sound import reading
@@ -49,5 +49,5 @@ def _read(name: str) -> tuple[np.ndarray | None, str | None]:
         return None, f"{name}: It has no sound track: {unheard}"
     if not (track.log_mel_TxM > SILENCE).any():
         return None, f"{name}: Its sound track is silent: {unheard}"
-    damaged = f"{name}: {track.damaged} pieces of its sound are damaged and left out." if track.damaged else None
-    return track.log_mel_TxM, damaged
+    damaged = f"{name}: Left out, since damaged: {counted(track.damaged, 'piece')} of its sound."
+    return track.log_mel_TxM, damaged if track.damaged else None

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError, extra
+from emotion_gcn_jax.errors import UserError, counted, extra
 from emotion_gcn_jax.media import decoded
 
 _CLOCK = Fraction(1, 90_000)  # seconds a tick of a written video, MPEG's own: no frame rate is hurt by it
@@ -57,7 +57,7 @@ def read(name: str, file: str | Pipe) -> Iterator[tuple[int | None, float | None
                 time = time if frame.time is None or first is None else max(time, frame.time - first)
                 yield number, time, functools.partial(_pixels, frame)
                 number += 1
-            _check_end(name, container, number, time, damaged)
+            _check_whole(name, container, number, first or 0.0, time, damaged)
     except UserError as error:
         yield None, None, functools.partial(_fail, str(error))
 
@@ -69,7 +69,7 @@ def frame_count(name: str) -> int | None:
             stream = container.streams.video[0]
             if stream.frames:
                 return stream.frames
-            length = _length(container)
+            _, length = _span(container)
             return math.ceil(length * stream.average_rate) if length and stream.average_rate else None
     except (UserError, IndexError):
         return None
@@ -150,30 +150,31 @@ def _open(name: str, file: str | Pipe) -> Any:
         ) from None
 
 
-def _check_end(name: str, container: Any, number: int, time: float, damaged: int) -> None:
-    """Raises UserError if the video has less than it says."""
+def _check_whole(name: str, container: Any, number: int, first: float, time: float, damaged: int) -> None:
+    """Raises UserError if the video has less than it says; its frames go from `first` to `time` seconds after that."""
     if number == 0:
         raise UserError(f"{name}: A video was expected, found one without a single frame that can be read.")
-    length = _length(container)
+    start, length = _span(container)
     if length is not None and length - time > max(_LOST_SECONDS, _LOST_SHARE * length) + time / number:
+        begin = max(0.0, first - start)
         raise UserError(
-            f"{name}: The video ends after {time:.1f} of {length:.1f} seconds, so it was cut off: the {number} frames "
-            "that it has are judged; copy it again for the others."
+            f"{name}: The video shows the seconds {begin:.1f} to {begin + time:.1f} of {length:.1f}, so it was cut: "
+            f"judged as far as it goes ({counted(number, 'frame')}); copy it again for the others."
         )
     if damaged:
         raise UserError(
-            f"{name}: {damaged} pieces of the video are damaged and left out: the other {number} frames are judged."
+            f"{name}: Left out, since damaged: {counted(damaged, 'piece')} of the video; judged: "
+            f"{counted(number, 'frame')}."
         )
 
 
-def _length(container: Any) -> float | None:
-    """In seconds, by the file; the picture's own, as sound may be longer."""
+def _span(container: Any) -> tuple[float, float | None]:
+    """When it begins and how long it is, in seconds, by the file; the picture's own, as sound may be longer."""
     stream = container.streams.video[0]
     if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if container.duration is None:
-        return None
-    return (container.duration - max(0, container.start_time or 0)) / 1e6
+        return float((stream.start_time or 0) * stream.time_base), float(stream.duration * stream.time_base)
+    start = max(0, container.start_time or 0)
+    return start / 1e6, None if container.duration is None else (container.duration - start) / 1e6
 
 
 def _pixels(frame: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from emotion_gcn_jax.errors import counted
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.labels import EXPRESSIONS, NO_CLASS
 from emotion_gcn_jax.releases import affwild2_annotations as annotations
@@ -221,7 +222,7 @@ def _entries(release: Release, videos: list[_Video]) -> Iterator[Entry]:
             yield Entry(f"{video.name}/{number:05d}", f"{where} line {line}", content)
         for number in video.beyond:
             path = _relative(video.images.path(number), release.root)
-            found = f"the list has {video.length:,} rows"
+            found = f"the list has {counted(video.length, 'row')}"
             yield Entry(f"{video.name}/{number:05d}", path, Skip("no annotation row", found, lost=False))
         for stray in video.images.strays:
             name = f"{video.name}/{stray.name}"

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TextIO, TypeVar
 import cv2
 import tqdm
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 
 REPORT_COLUMNS = ("split", "where", "id", "reason", "detail")
 """The report's columns: where the release names the entry, the example's id, why there is none, and what was found."""
@@ -197,7 +197,7 @@ class _Tally:
     left_aside: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     def __str__(self) -> str:
-        parts = [f"{self.examples:,} examples"]
+        parts = [counted(self.examples, "example")]
         if total := self.doubtful.total():
             parts.append(f"Warning: {total:,} of them doubtful, look at their images ({_listed(self.doubtful)})")
         for what, counts in (

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 from emotion_gcn_jax.releases.building import Entry, Example, ReleaseSplit, Skip, unlikely_counts
 from emotion_gcn_jax.releases.ck_plus_layout import CLASSES, FrameSequence
 from emotion_gcn_jax.releases.dividing import apportion, divide
@@ -154,7 +154,7 @@ def _entries(sequence: FrameSequence, protocol: Protocol) -> Iterator[Entry]:
         return
     needed = protocol.last + protocol.neutral
     if len(sequence.frames) < needed:
-        found = f"{len(sequence.frames)} frames, {needed} were expected"
+        found = f"{counted(len(sequence.frames), 'frame')}, {needed} were expected"
         yield Entry(sequence.name, sequence.name, Skip(FRAME_MISSING, found))
         return
     place = protocol.label_names.index(_word(sequence))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tqdm
 
-from emotion_gcn_jax.errors import UserError, cannot_write, listed
+from emotion_gcn_jax.errors import UserError, cannot_write, counted, listed
 from emotion_gcn_jax.releases.building import Example, in_order
 from emotion_gcn_jax.sound import stored
 from emotion_gcn_jax.sound.mel import BANDS
@@ -76,7 +76,8 @@ class Recordings:
                 if not made.name:
                     silent.append(name)
                 if made.track.damaged:
-                    failed.append(f"Warning: {made.file}: {made.track.damaged} pieces of the sound are left out.")
+                    pieces = counted(made.track.damaged, "piece")
+                    failed.append(f"Warning: {made.file}: Left out, since damaged: {pieces} of its sound.")
         self._heard |= dict.fromkeys(silent, _NOTHING)
         if silent:
             failed.append(f"{len(silent)} of {len(wanted)} recordings have no sound: {listed(silent)}.")

@@ -11,7 +11,7 @@ from emotion_gcn_jax.data.batches import Stream
 from emotion_gcn_jax.data.builds import open_split
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.source import Split
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, counted
 from emotion_gcn_jax.tasks.registry import Tasks
 
 _STREAM = re.compile(r"(?P<name>\w+)(/(?P<config>[^=:]+))?(:(?P<split>[^=]+))?=(?P<count>\d+)")
@@ -66,7 +66,7 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
     else:
         validation = _opened(config, tasks, dataset.name, dataset.config, dataset.validation_split)
     if validation.name != dataset.validation_split:
-        print(f"{validation!r} validates; {len(train)} examples are left to train on")
+        print(f"{validation!r} validates; left to train on: {counted(len(train), 'example')}")
     further = [_stream(config, tasks, text.strip()) for text in dataset.streams.split(",") if text.strip()]
     selection.check_known([train, *(stream.split for stream in further)], tasks)
     own_count = config.data.batch_size - sum(stream.count for stream in further)
@@ -103,5 +103,6 @@ def _opened(config: ml_collections.ConfigDict, tasks: Tasks, name: str, builder_
     require = config.dataset.require if name == config.dataset.name else "none"
     chosen = selection.for_tasks(split, tasks, require)
     if len(chosen) < len(split):
-        print(f"{split!r}: {len(split) - len(chosen)} examples without a label that the tasks can use are left out")
+        lost = counted(len(split) - len(chosen), "example")
+        print(f"{split!r}: left out, without a label that the tasks can use: {lost}")
     return chosen

@@ -14,7 +14,7 @@ import tqdm
 from emotion_gcn_jax import checkpoints, runtime
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.data.batches import examples_at, train_batches
-from emotion_gcn_jax.errors import UserError, extra, listed
+from emotion_gcn_jax.errors import UserError, counted, extra, listed
 from emotion_gcn_jax.evaluation import report
 from emotion_gcn_jax.evaluation.evaluator import evaluate, on_devices
 from emotion_gcn_jax.evaluation.predictions import Predictions, metrics_by_task, scores
@@ -150,7 +150,7 @@ def _stopped_by(
     return UserError(
         f"{what[0].upper()}{what[1:]}: lower config.optimizer.learning_rate or set config.optimizer.clip_norm, or "
         f"leave such steps out by config.training.skip_non_finite; the last checkpoint is of the step before, and "
-        f"{path} names the step's {len(examples)} examples ({listed(examples, most=2)})."
+        f"{path} names the step's {counted(len(examples), 'example')} ({listed(examples, most=2)})."
     )
 
 

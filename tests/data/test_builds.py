@@ -163,7 +163,7 @@ def test_the_only_config_needs_no_name(two_configs):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (None, r"config None in .*tiny_faces, which holds large, small: .*tfds build"),
+        (None, r"several configs in .*tiny_faces, large, small: name one, such as --config large \(in train.py"),
         ("huge", r"'huge' .*large, small.* `tfds build tfds_builders/tiny_faces --config=huge`"),
     ],
 )

@@ -49,7 +49,7 @@ def test_ids_are_text(ten):
 
 def test_it_names_itself(train, ten):
     assert repr(train) == "Split(tiny_faces, train, 50 examples)"
-    assert repr(ten.select([1])) == "Split(faces, train, 1 examples)"
+    assert repr(ten.select([1])) == "Split(faces, train, 1 example)"
 
 
 def test_joined_splits_keep_their_order_and_their_images(ten):

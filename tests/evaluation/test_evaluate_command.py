@@ -49,7 +49,7 @@ def test_a_table_of_some_labels(tmp_path, capsys):
     rows = [{"expression": word, "valence": valence, "split": split} for word, valence, split in labels]
     table = write_table(tmp_path / "mine", rows)
     assert evaluate(RUN, table, tmp_path / "report", "--split", "test") == 0
-    assert "1 of 3 examples have no label that counts here: they are left out" in capsys.readouterr().out
+    assert "left out, since they have no label that counts here: 1 of 3 examples" in capsys.readouterr().out
     metrics, rows = read_report(tmp_path / "report")
     assert [row["id"] for row in rows] == ["1.png", "2.png"]  # a model without Contempt is not judged by it
     assert [(row["expression_true"], row["valence_true"]) for row in rows] == [("", "-0.1"), ("Sad", "")]
@@ -144,7 +144,7 @@ def test_where_no_picture_can_be_read_there_is_no_report(tmp_path, capsys):
     (images / "Happy" / "0.png").write_text("no picture")
     assert evaluate(RUN, images, tmp_path / "report") == 2
     named, stopped = capsys.readouterr().err.splitlines()
-    assert "0.png: An image file was expected" in named and "No image of Split(mine, train, 1 examples)" in stopped
+    assert "0.png: An image file was expected" in named and "No image of Split(mine, train, 1 example)" in stopped
     assert not list((tmp_path / "report").iterdir())
 
 

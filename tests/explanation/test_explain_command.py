@@ -167,7 +167,7 @@ def test_files_that_fail_cost_a_line_each(tmp_path, capsys):
         (["--split", "test", "x.png"], "are for --dataset and --images alone"),
         (["--images", "mine", "--no-detect"], "--no-detect is for image files alone"),
         (["--images", "mine", "--expression", "Valence"], "Valence is a value, which is neither right nor wrong"),
-        (["--images", "mine", "--expression", "disgusted"], "None of the 0 examples of Disgust in mine"),
+        (["--images", "mine", "--expression", "disgusted"], "None of 0 examples of Disgust in mine"),
         (["--dataset", "synthetic_faces"], "--dataset needs --split"),
     ],
 )

@@ -133,7 +133,7 @@ def test_a_stopped_run_goes_on_with_its_tracks_and_their_means(
     with monkeypatch.context() as patch:
         stopped_after(patch, count, where)
         assert run(*words, *output, "--overlay", tmp_path / "marked") == 130
-    assert f"{count} pictures are judged: give the same command" in capsys.readouterr().err
+    assert f"Judged so far: {count} pictures. Give the same command" in capsys.readouterr().err
     written = (tmp_path / "faces.csv").read_bytes()
     assert run(*words[:-1], EVERY + 1, *output) == 2
     assert "--every 3, now 4" in capsys.readouterr().err and (tmp_path / "faces.csv").read_bytes() == written

@@ -2,6 +2,7 @@
 
 import io
 import pathlib
+import re
 import sys
 
 import av
@@ -11,6 +12,7 @@ import pytest
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.inference import video
+from tests.sound import films
 
 TIMES = [0.0, 0.04, 0.2, 0.23, 0.5, 0.51, 0.9, 1.0, 1.04, 1.2]
 
@@ -80,8 +82,27 @@ def test_a_video_that_was_cut_off_gives_what_it_has(film, tmp_path, name, option
     data = copied(film, tmp_path / name, **options).read_bytes()
     (tmp_path / name).write_bytes(data[: int(0.6 * len(data))])
     frames = list(video.read("cut", str(tmp_path / name)))
-    assert 2 < len(frames) < 11 and "cut" in failure(frames)
+    assert 2 < len(frames) < 11 and re.search(r"the seconds 0\.0 to (0|1)\.\d of 1\.\d", failure(frames))
     assert all(read().shape == (48, 64, 3) for _, _, read in frames[:-1])
+
+
+def test_where_the_beginning_is_missing_it_is_said(tmp_path):
+    """Of 30 frames the first seven are lost, and three cannot be decoded without the whole picture before them."""
+    pictures = {"frames": np.arange(30) / 10, "picture_codec": "libx264", "options": {"g": "10"}}
+    whole = films.write(tmp_path / "whole.mkv", films.tone(3), codec="flac", **pictures)
+    said = failure(video.read("cut", str(films.cut(whole, tmp_path / "cut.mkv", packets=7))))
+    assert said.startswith("cut: The video shows the seconds 1.0 to 2.9 of 3.0,") and "(20 frames)" in said
+
+
+def test_one_piece_that_is_damaged_is_one(tmp_path):
+    """Of whole pictures, of which all but one stay."""
+    path = films.write(tmp_path / "a.mkv", frames=np.arange(10) / 10, picture_codec="libx264", options={"g": "1"})
+    with av.open(str(path)) as container:
+        piece = [bytes(packet) for packet in container.demux()][3]
+    data = path.read_bytes()
+    place = [found.start() for found in re.finditer(re.escape(piece), data)][-1]
+    path.write_bytes(data[:place] + bytes(len(piece)) + data[place + len(piece) :])
+    assert failure(video.read("a", str(path))) == "a: Left out, since damaged: 1 piece of the video; judged: 9 frames."
 
 
 def without_pictures(path):
