@@ -35,7 +35,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--ten-crop",
         action="store_true",
-        help="judge corners, middle and their mirrors of each image, by a model trained on crops",
+        help="judge corners, middle and their mirrors, by a model that was trained on crops",
     )
     parser.add_argument(
         "--by", metavar="COLUMN", help="judge groups of examples, too: a column of the table or the dataset"
