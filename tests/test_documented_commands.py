@@ -1,6 +1,6 @@
 """Every command in README.md, docs/ and the builders' pages fits what is there: subcommands, flags, configs, files.
 
-None is run here: most take minutes, and licensed data. What they do is tested where it belongs.
+None is run here: test_running_documented_commands.py runs them, and says why it does not run the others.
 """
 
 import dataclasses
