@@ -108,7 +108,7 @@ def _replace_parts(variables: dict[str, Any], start: dict[str, Any], model: Emot
 
 def _replace_hearing(variables: dict[str, Any], start: dict[str, Any]) -> list[str]:
     """Replaces the trunk of the sound, and the layer after it unless its width differs; returns the paths of both."""
-    taken = []
+    taken = set()
     for collection, trees in start.items():
         ours = variables[collection].get("hearing", {})
         for layer, tree in trees.get("hearing", {}).items():
@@ -118,13 +118,13 @@ def _replace_hearing(variables: dict[str, Any], start: dict[str, Any]) -> list[s
                 ours[layer] = _as(ours[layer], tree)
             else:
                 continue
-            taken.append(f"hearing/{layer}")
+            taken.add(layer)
     if not taken:
         raise UserError(
             "config.init.hearing has no layer like config.model's: set config.model.hearing_width to the same, or "
             "leave config.init.hearing empty."
         )
-    return list(dict.fromkeys(taken))
+    return [f"hearing/{layer}" for layer in ("trunk", "fc") if layer in taken]
 
 
 def _replace_neck(variables: dict[str, Any], start: dict[str, Any], layers: Sequence[str]) -> list[str]:
