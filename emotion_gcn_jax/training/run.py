@@ -153,11 +153,7 @@ def describe(run: Run) -> str:
             overview,
             str(run.config),
             *(streams if len(streams) > 1 else []),
-            *(
-                ["stored features: config.augmentation changes no image, it only mixes"]
-                if run.train_loader.features
-                else []
-            ),
+            *(["stored features: config.augmentation changes no images"] if run.train_loader.features else []),
             f"{run.data.train.dataset}: {len(run.data.train)} training and {len(run.validation)} validation examples; "
             f"{run.steps_per_epoch} steps an epoch, {run.total_steps} in all",
             "devices: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items()),
