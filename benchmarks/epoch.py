@@ -60,13 +60,12 @@ def measure(args: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
     sys.path.insert(0, str(REPOSITORY))
     import jax
     import tqdm
-    from clu import metric_writers
 
     from configs import folders
     from emotion_gcn_jax.data.batches import train_batches
     from emotion_gcn_jax.parallel import prefetch, replicate
     from emotion_gcn_jax.training.run import prepare
-    from emotion_gcn_jax.training.step_log import StepLog
+    from emotion_gcn_jax.training.step_log import Scalars, StepLog
 
     config = folders.get_config(f"{args.trunk},single_task")
     config.dataset.data_dir = str(folder / "built")
@@ -77,29 +76,29 @@ def measure(args: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
     state = replicate(run.initial_state, run.devices)
     resident = next(prefetch(train_batches(run.data.streams, run.train_loader, seed=0), run.devices))
 
-    def as_training_does(state: Any, writer: Any) -> Any:
+    def as_training_does(state: Any, scalars: Any) -> Any:
         batches = prefetch(train_batches(run.data.streams, run.train_loader, seed=0), run.devices)
         with tqdm.tqdm(disable=True) as bar:
-            log = StepLog(run, writer, bar, [])
+            log = StepLog(run, scalars, bar, [], [])
             for step in range(1, args.steps + 1):
-                state, scalars = run.train_step(state, next(batches))
-                log.add(step, scalars)
+                state, measured = run.train_step(state, next(batches))
+                log.add(step, measured)
             log.flush()
         return state
 
-    def on_one_batch(state: Any, writer: Any) -> Any:
+    def on_one_batch(state: Any, scalars: Any) -> Any:
         for _ in range(args.steps):
-            state, scalars = run.train_step(state, resident)
-        jax.block_until_ready(scalars)
+            state, measured = run.train_step(state, resident)
+        jax.block_until_ready(measured)
         return state
 
     seconds: dict[str, list[float]] = {"training": [], "steps": []}
-    with contextlib.closing(metric_writers.create_default_writer(folder / "tensorboard")) as writer:
-        state = on_one_batch(state, writer)
+    with contextlib.closing(Scalars(folder / "tensorboard")) as scalars:
+        state = on_one_batch(state, scalars)
         for _ in range(args.rounds):
             for name, work in (("training", as_training_does), ("steps", on_one_batch)):
                 start = time.perf_counter()
-                state = work(state, writer)
+                state = work(state, scalars)
                 seconds[name].append(time.perf_counter() - start)
     shares = [whole / alone - 1 for whole, alone in zip(seconds["training"], seconds["steps"], strict=True)]
     medians = {f"{name}_seconds": round(statistics.median(values) / args.steps, 4) for name, values in seconds.items()}

@@ -64,22 +64,24 @@ def fork(work: Callable[[], object], variables: Mapping[str, str] | None = None)
     child = os.fork()
     if child:
         return child
+    status = 0
     try:
         os.environ.update(variables or {})
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         work()
-        os._exit(0)
     except UserError as error:
         print(error, file=sys.stderr, flush=True)
-        os._exit(ENDED_WITH_A_SENTENCE)
+        status = ENDED_WITH_A_SENTENCE
     except interruption.Preempted as saved:
         print(saved, file=sys.stderr, flush=True)
         if jax.process_count() > 1:
             jax.distributed.shutdown()
-        os._exit(interruption.STATUS)
+        status = interruption.STATUS
     except BaseException:
         traceback.print_exc()
-        os._exit(1)
+        status = 1
+    processes.dismiss_watcher()
+    os._exit(status)
 
 
 def wait(child: int) -> int:

@@ -21,6 +21,7 @@ Older formats are read as if they were this one (old_formats.py).
 import dataclasses
 import functools
 import itertools
+import logging
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -238,7 +239,7 @@ def _what_is_wrong(folder: pathlib.Path) -> str:
         _restore_items(folder, meta=ocp.args.JsonRestore())
         _restore_items(folder, **{name: ocp.args.StandardRestore() for name in ("variables", "training")})
     except Exception as error:
-        _silence_abandoned_reads()
+        _silence_abandoned_work()
         return type(error).__name__
     return ""
 
@@ -270,16 +271,18 @@ def _by_itself() -> ocp.options.MultiprocessingOptions:
 def _save(manager: ocp.CheckpointManager, step: int, variables: Tree, meta: dict[str, Any], **items: Any) -> None:
     items["variables"] = ocp.args.StandardSave(variables)
     items["meta"] = ocp.args.JsonSave({"format_version": FORMAT_VERSION, "step": step, **meta})
+    _silence_abandoned_work()
     try:
         manager.save(step, args=ocp.args.Composite(**items), force=True)
         manager.wait_until_finished()
         checksums.write(pathlib.Path(manager.directory) / str(step))
     except Exception as error:  # OSError, or what the libraries below make of it
         full = "No space left" in str(error) or "ENOSPC" in str(error)
+        before = "goes on from the checkpoint before it, which is whole" if manager.all_steps() else "starts anew"
         raise UserError(
             f"The checkpoint of step {step} cannot be written to {manager.directory} "
             f"({'no space is left on the disk' if full else f'{type(error).__name__}: {str(error)[:200]}'}): make "
-            f"room, then --resume goes on from the checkpoint before it, which is whole."
+            f"room, then --resume {before}."
         ) from error
 
 
@@ -334,7 +337,7 @@ def _restore_whole(folder: pathlib.Path, *names: str) -> Any:
 
 def _damaged(folder: pathlib.Path, error: Exception | str) -> UserError:
     """The sentence for files that are missing, damaged or not to be read, by checksums or by what a library raises."""
-    _silence_abandoned_reads()
+    _silence_abandoned_work()
     if isinstance(error, str):
         return UserError(
             f"The checkpoint {folder} is incomplete or damaged ({error}): copy it again, or choose another."
@@ -347,8 +350,12 @@ def _damaged(folder: pathlib.Path, error: Exception | str) -> UserError:
 
 
 @functools.cache
-def _silence_abandoned_reads() -> None:
-    """When one read of several fails, the others find their event loop closed and would say so, at length."""
+def _silence_abandoned_work() -> None:
+    """When one read or write of several fails, the sentence is ours.
+
+    Orbax would log each, asyncio those that nobody waits for, and others would find their event loop closed: hundreds
+    of lines around it.
+    """
     hook = sys.unraisablehook
 
     def quiet(what: "sys.UnraisableHookArgs") -> None:
@@ -356,6 +363,8 @@ def _silence_abandoned_reads() -> None:
             hook(what)
 
     sys.unraisablehook = quiet
+    logging.getLogger("absl").addFilter(lambda record: not (record.exc_info and "orbax" in record.pathname))
+    logging.getLogger("asyncio").addFilter(lambda record: not (record.exc_info and "orbax" in str(record.msg)))
 
 
 def _restore_items(folder: pathlib.Path, **items: Any) -> Any:

@@ -5,11 +5,13 @@ writes; what it finds out is handed to all others, so that they go on, or stop, 
 this is nothing.
 """
 
+import atexit
 import contextlib
 import os
 import pickle
 import re
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +32,16 @@ _MESSAGE_BYTES = 4096
 
 # What JAX says when an exchange fails, of whatever library does it; what else goes wrong is a process's own.
 _OF_EXCHANGES = re.compile("gloo|nccl|unavailable|deadline_exceeded|heartbeat|coordination|connection", re.IGNORECASE)
+
+# JAX ends a process by abort() when it hears that another has died, and Python has no last word then. So a second
+# process reads from a pipe that breaks with the first: without a byte in it, the end was not the first one's own.
+_WATCH = """
+import signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if not sys.stdin.buffer.read(1):
+    print(sys.argv[1], file=sys.stderr)
+"""
+_watchers: list[subprocess.Popen[bytes]] = []
 
 
 def join(coordinator: str, count: int, index: int) -> None:
@@ -55,6 +67,7 @@ def join(coordinator: str, count: int, index: int) -> None:
         _wait_for(host.strip("[]"), int(port), index)
     else:
         _check_free(int(port))
+    _watch(f"Process {index} of {count}")
     _initialize(coordinator_address=coordinator, num_processes=count, process_id=index)
 
 
@@ -64,9 +77,11 @@ def join_launched() -> None:
     Raises:
         UserError: no such launcher is found.
     """
+    _watch("A process")
     try:
         _initialize()
     except ValueError as error:
+        dismiss_watcher()
         raise UserError(
             f"--distributed is for processes that Slurm, a TPU pod or Open MPI has started, and none of these is found "
             f"({str(error).splitlines()[0]:.200}): name --coordinator, --processes and --process, or leave it out."
@@ -169,11 +184,30 @@ def leave(status: int) -> NoReturn:
     """Ends this process. One of several does not wait for the others as Python's exit would: that tells them."""
     sys.stdout.flush()
     sys.stderr.flush()
+    dismiss_watcher()
     if jax.distributed.is_initialized():
         if jax.process_index() == 0:
             time.sleep(1)  # it serves the others, who would end with a core dump instead of their own sentence
         os._exit(status)
     sys.exit(status)
+
+
+def dismiss_watcher() -> None:
+    """To be called before os._exit, since what a process that has joined others says of its own end is enough then."""
+    while _watchers:
+        watcher = _watchers.pop()
+        watcher.communicate(b".")
+
+
+def _watch(who: str) -> None:
+    """Sees to it that there is a sentence where this process is ended by something that says none."""
+    sentence = (
+        f"{who} was ended from outside: it was killed (for want of memory?), or JAX ended it, as it says above, since "
+        f"another one has died or cannot be reached. Start all of them again with --resume."
+    )
+    command = [sys.executable, "-I", "-S", "-c", _WATCH, sentence]
+    _watchers.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True))
+    atexit.register(dismiss_watcher)
 
 
 def _initialize(**known: Any) -> None:

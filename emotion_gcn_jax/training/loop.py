@@ -14,7 +14,7 @@ import tqdm
 from emotion_gcn_jax import checkpoints, runtime
 from emotion_gcn_jax.checkpoints import Checkpoints
 from emotion_gcn_jax.data.batches import examples_at, train_batches
-from emotion_gcn_jax.errors import UserError, extra, listed
+from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.evaluation import report
 from emotion_gcn_jax.evaluation.evaluator import evaluate, on_devices
 from emotion_gcn_jax.evaluation.predictions import Predictions, metrics_by_task, scores
@@ -25,11 +25,8 @@ from emotion_gcn_jax.training import checks, interruption, workdir
 from emotion_gcn_jax.training.interruption import Preempted
 from emotion_gcn_jax.training.run import Run, describe, prepare
 from emotion_gcn_jax.training.step import TrainState
-from emotion_gcn_jax.training.step_log import NotFiniteError, StepLog, progress_bar
+from emotion_gcn_jax.training.step_log import NotFiniteError, Scalars, StepLog, progress_bar
 from emotion_gcn_jax.trees import Tree
-
-with extra("train", "training"):
-    from clu import metric_writers
 
 REPORT_FOLDER = "report"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -93,16 +90,16 @@ def train_and_evaluate(config: ml_collections.ConfigDict, folder: PathLike, *, r
         saved = on_first(lambda: stack.enter_context(workdir.opened(config, folder, last)))
         state, progress = from_first(lambda: _restore(run, saved))
         print(describe(run))
-        writer = metric_writers.create_default_writer(folder / TENSORBOARD_FOLDER, just_logging=jax.process_index() > 0)
-        with contextlib.closing(writer), interruption.listening() as request:
-            _train(run, saved, writer, state, progress, request)
+        scalars = Scalars(folder / TENSORBOARD_FOLDER)
+        with contextlib.closing(scalars), interruption.listening() as request:
+            _train(run, saved, scalars, state, progress, request)
         return _write_best_report(run, folder)
 
 
 def _train(
     run: Run,
     saved: Checkpoints,
-    writer: metric_writers.MetricWriter,
+    scalars: Scalars,
     state: TrainState,
     progress: Progress,
     request: interruption.Request,
@@ -112,23 +109,23 @@ def _train(
     state = replicate(state, run.devices)
     batches = train_batches(run.data.streams, run.train_loader, seed=config.seed, start_step=first)
     with progress_bar(run, first) as bar:
-        log = StepLog(run, writer, bar, progress.epoch_losses, progress.skipped_steps)
+        log = StepLog(run, scalars, bar, progress.epoch_losses, progress.skipped_steps)
         data = prefetch(batches, run.devices)
         for step in range(first + 1, run.total_steps + 1):
             if 0 < config.patience <= progress.epochs_without_better:
                 break
-            state, scalars = run.train_step(state, next(data))
+            state, measured = run.train_step(state, next(data))
             epoch_ends, asked_to_end = step % run.steps_per_epoch == 0, request.ends_at(step)
             saves = asked_to_end or (config.checkpoint_every_steps and step % config.checkpoint_every_steps == 0)
             try:
-                log.add(step, scalars)
+                log.add(step, measured)
                 if epoch_ends or saves:
                     log.flush()
             except NotFiniteError as error:
                 stopped = functools.partial(_stopped_by, error, run, saved, state, progress)
                 raise from_first(stopped) from None
             if epoch_ends:
-                _finish_epoch(run, saved, writer, state, progress, step)
+                _finish_epoch(run, saved, scalars, state, progress, step)
                 log.say_masked()  # evaluation may have met some
             elif saves:
                 on_first(functools.partial(_save_last, run, saved, unreplicate(state), progress, {}))
@@ -157,7 +154,7 @@ def _stopped_by(
 def _finish_epoch(
     run: Run,
     saved: Checkpoints,
-    writer: metric_writers.MetricWriter,
+    scalars: Scalars,
     state: TrainState,
     progress: Progress,
     step: int,
@@ -190,7 +187,7 @@ def _finish_epoch(
         _save_last(run, saved, ended, progress, named)
 
     on_first(save)
-    writer.write_scalars(step, {f"validation/{name}": value for name, value in (named | diagnosis).items()} | counted)
+    scalars.write(step, {f"validation/{name}": value for name, value in (named | diagnosis).items()} | counted)
     shown = [f"{name} {metrics[task.name][name]:.3f}" for task in run.tasks for name in task.chief]
     tqdm.tqdm.write(
         f"epoch {row['epoch']}/{run.config.training.epochs}: training loss {row['train_loss']:.3f}; validation "

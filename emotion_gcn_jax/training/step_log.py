@@ -1,7 +1,10 @@
 """What training tells while it steps: a progress bar and TensorBoard's scalars."""
 
+import logging
 import math
+import pathlib
 import sys
+from collections.abc import Mapping
 
 import jax
 import tqdm
@@ -12,7 +15,50 @@ from emotion_gcn_jax.training.run import Run
 from emotion_gcn_jax.training.step import MUST_BE_FINITE
 
 with extra("train", "training"):
-    from clu import metric_writers
+    import tensorflow as tf
+    from clu import asynclib, metric_writers
+
+_CANNOT_WRITE = (tf.errors.OpError, asynclib.AsyncError, OSError)
+
+
+class Scalars:
+    """TensorBoard's scalars, which the first process writes. A disk that takes no more of them does not end the run."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        """Takes the folder, which is made."""
+        self._folder = folder
+        logging.getLogger("absl").addFilter(_is_not_asynclibs)  # it would print a traceback before our sentence
+        self._writer: metric_writers.MetricWriter | None = None
+        try:
+            self._writer = metric_writers.create_default_writer(folder, just_logging=jax.process_index() > 0)
+        except _CANNOT_WRITE as error:
+            self._give_up(error)
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes a step's values by their names; says so, once, where that is not possible."""
+        try:
+            if self._writer is not None:
+                self._writer.write_scalars(step, values)
+        except _CANNOT_WRITE as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        except _CANNOT_WRITE as error:
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._writer = None
+        cause = str(error.__cause__ or error)  # clu's AsyncError has another's
+        why = "no space is left on the disk" if "No space left" in cause else cause[:200]
+        tqdm.tqdm.write(
+            f"warning: TensorBoard's scalars cannot be written to {self._folder} ({why}): there are none from here "
+            f"on; make room before the next checkpoint.",
+            file=sys.stderr,
+        )
 
 
 def progress_bar(run: Run, first_step: int) -> tqdm.tqdm:
@@ -26,6 +72,10 @@ def progress_bar(run: Run, first_step: int) -> tqdm.tqdm:
         dynamic_ncols=True,
         disable=jax.process_index() > 0,
     )
+
+
+def _is_not_asynclibs(record: logging.LogRecord) -> bool:
+    return "asynclib" not in record.pathname
 
 
 class NotFiniteError(Exception):
@@ -49,13 +99,13 @@ class StepLog:
     def __init__(
         self,
         run: Run,
-        writer: metric_writers.MetricWriter,
+        scalars: Scalars,
         bar: tqdm.tqdm,
         epoch_losses: list[float],
         skipped_steps: list[int],
     ) -> None:
         """Takes where to write, and lists: every step's loss is appended to one, or its number to the other."""
-        self._run, self._writer, self._bar = run, writer, bar
+        self._run, self._scalars, self._bar = run, scalars, bar
         self._epoch_losses, self._skipped_steps = epoch_losses, skipped_steps
         self._masked: set[str] = set()  # those that have been said
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
@@ -92,7 +142,7 @@ class StepLog:
         if step % config.training.log_every_steps == 0:
             written = {f"train/{name}": value for name, value in values.items()}
             written["train/learning_rate"] = float(self._run.schedule(step - 1))
-            self._writer.write_scalars(step, written)
+            self._scalars.write(step, written)
 
     def say_masked(self) -> None:
         """Says which examples were masked that have not been said yet."""

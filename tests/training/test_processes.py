@@ -40,8 +40,9 @@ def test_two_processes_of_which_one_is_killed_lose_nothing_either():
     assert found["others_ended_within_seconds"] < 60
 
 
-@pytest.mark.once
-def test_two_processes_of_the_command_end_together_where_one_is_asked_to(shades, tmp_path):
+@pytest.fixture
+def pair(shades, tmp_path):
+    """Two processes of the command that train together, and have saved a checkpoint; no epoch is their last."""
     with socket.create_server(("localhost", 0)) as server:
         port = server.getsockname()[1]
     command = [
@@ -63,14 +64,46 @@ def test_two_processes_of_the_command_end_together_where_one_is_asked_to(shades,
         while not list((tmp_path / "checkpoints" / "last").glob("[0-9]*")):
             assert first.poll() is second.poll() is None
             time.sleep(0.2)
-        second.send_signal(signal.SIGTERM)
-        said = [process.communicate(timeout=120) for process in (first, second)]
+        yield first, second
     finally:
-        first.kill()
-        second.kill()
-    assert (first.returncode, second.returncode) == (interruption.STATUS, interruption.STATUS), said
+        for process in (first, second):
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.once
+def test_two_processes_of_the_command_end_together_where_one_is_asked_to(pair):
+    pair[1].send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=120) for process in pair]
+    assert [process.returncode for process in pair] == [interruption.STATUS] * 2, said
     assert all("asked to end (SIGTERM) and saved at step" in errors for _, errors in said)
     assert "epoch 1/9999: training loss" in said[0][0] and "epoch" not in said[1][0]
+    assert not any("was ended from outside" in errors for _, errors in said)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_process_whose_machine_vanishes_ends_the_other_within_a_minute_and_a_sentence_says_so(pair, gone):
+    """A stopped process answers nothing and closes nothing, as one behind a cable that is cut."""
+    pair[gone].send_signal(signal.SIGSTOP)
+    _, errors = pair[1 - gone].communicate(timeout=60)
+    assert pair[1 - gone].returncode, errors
+    assert errors.splitlines()[-1].endswith("Start all of them again with --resume."), errors
+
+
+@pytest.mark.parametrize(
+    ("end", "sentences"),
+    [
+        ("os.abort()", 1),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 1),
+        ("processes.leave(2)", 0),
+        ("pass", 0),
+    ],
+)
+def test_only_an_end_from_outside_has_a_sentence_of_the_watcher(end, sentences):
+    code = f"import os, signal; from emotion_gcn_jax import processes; processes._watch('Process 1 of 2'); {end}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.stderr.count("Process 1 of 2 was ended from outside: it was killed") == sentences
 
 
 @pytest.mark.once

@@ -19,7 +19,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.training import loop, run
 from emotion_gcn_jax.training.interruption import Preempted
-from emotion_gcn_jax.training.step_log import StepLog
+from emotion_gcn_jax.training.step_log import Scalars, StepLog
 from tests.plain_trunk import Plain
 
 
@@ -182,6 +182,50 @@ def test_a_full_disk_stops_the_run_and_leaves_the_checkpoint_before(unbroken, tm
     assert checkpoints.read_last_meta(tmp_path)["step"] == 2
     loop.train_and_evaluate(config, tmp_path, resume=True)
     assert_identical(state_of(config, tmp_path), unbroken[2])
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder that is a disk of its own, of 24 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder]).returncode:
+        pytest.skip("only root can mount a disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("left", [0, 60_000])
+def test_a_disk_that_fills_up_stops_the_run_and_leaves_the_checkpoint_before(
+    unbroken, small_disk, left, monkeypatch, capfd
+):
+    config = unbroken[0].copy_and_resolve_references()
+    config.training.update(checkpoint_every_steps=2, log_every_steps=1)
+    save, ballast = checkpoints.ocp.CheckpointManager.save, small_disk / "ballast"
+
+    def fill_up(self, step, *arguments, **options):
+        if step == 4 and not ballast.exists():
+            ballast.write_bytes(bytes(shutil.disk_usage(small_disk).free - left))
+        return save(self, step, *arguments, **options)
+
+    monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "save", fill_up)
+    with pytest.raises(UserError, match=r"cannot be written .*no space is left .* --resume goes on"):
+        loop.train_and_evaluate(config, small_disk / "run")
+    assert checkpoints.read_last_meta(small_disk / "run")["step"] == 2
+    ballast.write_bytes(b"")
+    loop.train_and_evaluate(config, small_disk / "run", resume=True)
+    assert_identical(state_of(config, small_disk / "run"), unbroken[2])
+
+
+def test_scalars_that_a_full_disk_does_not_take_are_said_once_and_end_nothing(small_disk, capfd):
+    (small_disk / "ballast").write_bytes(bytes(shutil.disk_usage(small_disk).free - 4096))
+    scalars = Scalars(small_disk / "tensorboard")
+    for step in range(2000):
+        scalars.write(step, {"train/loss": 1.0})
+    scalars.close()
+    said = capfd.readouterr().err
+    assert said.count("warning: TensorBoard's scalars cannot be written to") == 1
+    assert "(no space is left on the disk): there are none from here on" in said
 
 
 def test_more_epochs_continue_a_finished_run(unbroken, tmp_path, capsys):
