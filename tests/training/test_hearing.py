@@ -126,6 +126,7 @@ def quick():
 def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(hearing_config, tmp_path, capsys, quick):
     config, splits = hearing_config
     config = config("none")
+    config.augmentation.sound_masks = 2
     config.training.update(devices=1, epochs=1, checkpoint_every_steps=2)
     metrics = trained_and_killed(config, tmp_path, 2)
 

@@ -10,7 +10,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.torch_files import writing
-from emotion_gcn_jax.training import run, starting_point
+from emotion_gcn_jax.training import run, starting_point, workdir
 from tests import untrained
 from tests.models.running import create, random_variables
 from tests.untrained import write_checkpoint
@@ -243,3 +243,7 @@ def test_an_ear_that_does_not_fit(config_of, converted, heard, fields, message):
     with pytest.raises(UserError, match=message) as caught:
         starting_point.read(config, ())
     assert "\n" not in str(caught.value)
+
+
+def test_a_resumed_run_needs_no_starting_point_any_more(config):
+    assert {f"init.{name}" for name in config.init} == workdir.STARTING_POINT
