@@ -39,18 +39,18 @@ def keys(seed, step, positions):
 
 
 def test_widths_and_places_are_drawn_evenly():
-    """One stripe of up to 3 steps and one of up to 7 bands in each of 4,000 patches."""
-    found = masked(keys(0, 0, range(4000)), sound_masks=1, sound_mask_steps=3, sound_mask_bands=7)
+    """One stripe of up to 3 steps and one of up to 7 bands in each of 1,000 patches."""
+    found = masked(keys(0, 0, range(1000)), sound_masks=1, sound_mask_steps=3, sound_mask_bands=7)
     assert set(np.unique(found)) == {0, 1}
     is_step_BxS, is_band_BxM = (found == 0).all(axis=2), (found == 0).all(axis=1)
     # A stripe of time and one of pitch, and nothing else.
     np.testing.assert_array_equal(found == 0, is_step_BxS[:, :, None] | is_band_BxM[:, None])
     for masked_BxN, most in ((is_step_BxS, 3), (is_band_BxM, 7)):
         widths = masked_BxN.sum(axis=1)
-        # Widths 0 to `most` are equally likely: 4,000 / (most + 1) of each, give or take five standard deviations.
+        # Widths 0 to `most` are equally likely: 1,000 / (most + 1) of each, give or take five standard deviations.
         counts = np.bincount(widths, minlength=most + 1)
         assert len(counts) == most + 1
-        assert np.abs(counts - 4000 / (most + 1)).max() < 5 * np.sqrt(4000 / (most + 1))
+        assert np.abs(counts - 1000 / (most + 1)).max() < 5 * np.sqrt(1000 / (most + 1))
         assert masked_BxN[:, 0].any() and masked_BxN[:, -1].any()
         edges = np.diff(masked_BxN.astype(int), axis=1, prepend=0, append=0)
         assert (np.abs(edges).sum(axis=1) == 2 * (widths > 0)).all()  # each in one piece

@@ -16,6 +16,7 @@ from emotion_gcn_jax.evaluation.evaluator import evaluate_model
 from emotion_gcn_jax.explanation.explain import Explainer
 from emotion_gcn_jax.export import exporting
 from emotion_gcn_jax.inference.model import load
+from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.hearing import Hearing, Sound
 from emotion_gcn_jax.models.neck import Neck
 from emotion_gcn_jax.models.recurrent import Recurrent, TwoStreams
@@ -183,7 +184,8 @@ def test_what_is_masked_is_there(hearing_config, field, value, message):
         checks.check_numbers(config)
 
 
-def test_without_a_norm_none_leaves_frames_out(hearing_config):
+def test_without_a_norm_none_leaves_frames_out(hearing_config, monkeypatch):
+    monkeypatch.setattr(emotion_net, "init_variables", lambda *_, **__: {"params": {}, "batch_stats": {}})  # for time
     config = hearing_config[0]("vgg_tiny")
     config.model.update(hearing="stack", mask_bn=True)
     with pytest.raises(UserError, match=r"^config.model.mask_bn is for norms, and this model has none"):
