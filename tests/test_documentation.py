@@ -69,3 +69,5 @@ def test_the_dockerfile_copies_what_is_there_and_installing_needs():
     names = {name for names in copied for name in names}
     assert all((REPOSITORY / name).exists() for name in names)
     assert {"pyproject.toml", "README.md", "LICENSE", "emotion_gcn_jax"} <= names  # what pyproject.toml names
+    let_through = {line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    assert {name.rstrip("/") for name in names} == let_through
