@@ -10,6 +10,9 @@
     python train.py --config=configs/affwild2_mtl.py:mt_audio_rnn --workdir=runs/mt_audio_rnn
     python train.py --config=configs/affwild2_mtl.py:mt_av_rnn --workdir=runs/mt_av_rnn
 
+mt_av_rnn may start from a network that sees and from one that only hears, --config.init.trunk=runs/mt_vgg_rnn and
+--config.init.hearing=runs/mt_audio_rnn; --config.model.fusion=late joins them behind recurrent layers of their own.
+
 An edition may follow, mt_arcres,first: first has 7 expressions and 8 action units, second 7 and 12, third 8, with
 Other, and 12. The default is second. Models of 7 classes leave out frames of Other, which later editions have. The
 multi-task set of the fourth and the seventh edition is another data set, --config.dataset.config=mtl.

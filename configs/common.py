@@ -68,6 +68,9 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.augmentation.erase_probability = 0.0  # random erasing of one rectangle
     config.augmentation.erase_area = (0.02, 0.33)  # the least and the largest share of the image that it has
     config.augmentation.mixup = 0.0  # alpha of mixup's Beta distribution: pairs of images, and their labels, are mixed
+    config.augmentation.sound_masks = 0  # SpecAugment: so many stripes of time and of pitch are masked in a sound; or 2
+    config.augmentation.sound_mask_steps = 19  # each up to so wide, of 96 steps of 10 ms
+    config.augmentation.sound_mask_bands = 15  # and of 64 bands: SpecAugment's policy SM
 
     config.model = ml_collections.ConfigDict()
     config.model.trunk = trunk
@@ -78,9 +81,11 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.model.recurrent = preset.recurrent  # units of recurrent layers over the frames of clips; () is none
     config.model.reset = "after"  # where their reset gate acts: after the product, as in torch, or before it
     config.model.bidirectional = False  # whether they look ahead, too
-    config.model.hearing = preset.hearing  # a trunk of its own for the sound around a frame; "" hears nothing
-    config.model.hearing_width = 512  # of the fully connected layer after it, beside what is seen
+    config.model.hearing = preset.hearing  # a trunk for the sound around a frame, or stack: its steps; "" is deaf
+    config.model.hearing_width = 512  # of the fully connected layer after it, beside what is seen; 0 leaves it out
+    config.model.fusion = "concat"  # of sight and sound: before the recurrent layers; late: after layers of their own
     config.model.head = preset.head  # linear; or graph, which makes the weights of all outputs from their relations
+    config.model.mask_bn = False  # norms take their moments over a clip's own frames, without those that it repeats
     config.model.frozen_trunk = False  # the trunk stays as config.init gives it; only what follows is trained
     config.model.dtype = "float32"  # of the trunk's computation; bfloat16 keeps float32 parameters
     config.model.remat = False  # recompute layers in the backward pass: less memory, more time
@@ -95,6 +100,7 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
 
     config.init = ml_collections.ConfigDict()
     config.init.trunk = ""  # a checkpoint whose trunk, and neck as far as it is alike, training starts from; "": random
+    config.init.hearing = ""  # one whose trunk of the sound, and the layer after it if it is alike, it starts from
     config.init.checkpoint = ""  # one that training starts from as a whole: its graph replaces what config.graph says
 
     config.graph = ml_collections.ConfigDict()

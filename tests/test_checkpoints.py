@@ -21,6 +21,8 @@ META = {
             "bidirectional": False,
             "hearing": "",
             "hearing_width": 512,
+            "fusion": "concat",
+            "mask_bn": False,
             "frozen_trunk": False,
         },
         "clip": {"length": 1, "min_present": 0.75},

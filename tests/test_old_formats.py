@@ -17,7 +17,7 @@ from tests.stored_runs import FORMATS, expected_of, run_of
 
 LATER_PARTS = {
     **{"hidden": [], "dropout": 0.0, "embedding": 0, "recurrent": [], "reset": "after", "bidirectional": False},
-    **{"hearing": "", "hearing_width": 512, "frozen_trunk": False},
+    **{"hearing": "", "hearing_width": 512, "fusion": "concat", "mask_bn": False, "frozen_trunk": False},
 }
 """Of a model: fields that format 2 has got since."""
 

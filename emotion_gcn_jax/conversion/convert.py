@@ -292,6 +292,7 @@ def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Map
                 "bidirectional": False,
                 "hearing": preset.hearing,
                 "hearing_width": 512,
+                "fusion": "concat",
                 "head": preset.head,
                 "dtype": "float32",
                 "remat": False,

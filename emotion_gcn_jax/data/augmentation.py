@@ -15,6 +15,7 @@ from jax.typing import ArrayLike, DTypeLike
 
 from emotion_gcn_jax.data.inputs import IMAGENET_MEAN
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.sound.mel import BANDS, STEPS
 
 _GREY_WEIGHTS = (0.2989, 0.587, 0.114)  # torchvision's rgb_to_grayscale
 _ERASED_RATIO = (0.3, 3.3)  # height / width, torchvision's RandomErasing
@@ -28,6 +29,8 @@ _LIMITS = {
     "zoom": 0.5,
     "shift": 0.5,
     "erase_probability": 1.0,
+    "sound_mask_steps": STEPS,
+    "sound_mask_bands": BANDS,
 }
 
 _FIXED_POINT = 18  # fraction bits: coordinates in images of 2,048 pixels still fit 32 bits, with errors below 0.01
@@ -39,7 +42,8 @@ class Augmentation:
     """How strongly training images are changed. What is 0 is not computed at all; the defaults are the official recipe.
 
     Raises a UserError for what lies outside its range: 0..1 for probabilities and shares, 0..0.5 for hue, zoom and
-    shift, 0..0.9 for low_resolution, 0..180 for the angle, 0 or more for the rest.
+    shift, 0..0.9 for low_resolution, 0..180 for the angle, up to a patch's steps and bands for the widths of stripes, 0
+    or more for the rest.
 
     Attributes:
         flip_probability: of a mirror image.
@@ -56,6 +60,11 @@ class Augmentation:
         erase_probability: of one rectangle in the mean colour.
         erase_area: the least and the largest share of the image that the rectangle has; torchvision's by default.
         mixup: alpha of Beta(alpha, alpha), from which the shares of two mixed images are drawn; see training/step.py.
+        sound_masks: so many stripes of time, and as many of pitch, are masked in what is heard; see sound_masks.py.
+        sound_mask_steps: the largest width of a stripe of time, in steps of 10 ms. This default and the next one are
+            those of SpecAugment's policy SM (table 1), which has two stripes of each kind: up to 70 steps, but no more
+            than 0.2 of all, which are 96 here; and up to 15 bands.
+        sound_mask_bands: the same of pitch, in bands.
     """
 
     flip_probability: float = 0.5
@@ -71,6 +80,9 @@ class Augmentation:
     erase_probability: float = 0.0
     erase_area: tuple[float, float] = (0.02, 0.33)
     mixup: float = 0.0
+    sound_masks: int = 0
+    sound_mask_steps: int = 19
+    sound_mask_bands: int = 15
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -29,6 +29,9 @@ T = TypeVar("T")
 FEATURES = "features"
 """What a batch has in the place of "image" if features are stored."""
 
+FRESH = "fresh"
+"""In training's batches of clips, which frames are no repetitions of others."""
+
 READABLE = "readable"
 """Whether there is an image at all, in evaluation's batches where others are masked."""
 
@@ -193,7 +196,7 @@ def train_batch(streams: Sequence[Stream], loader: Loader, step: int, *, seed: i
     Returns:
         "image", uint8 B x side x side x channels, and every task's labels by its name. If the loader `hears`, also
         "sound", float32 B x STEPS x BANDS (sound.mel), and "heard", bool B: whether there is any. A frame that a clip
-        repeats has the sound of where it was taken.
+        repeats has the sound of where it was taken. With clips also FRESH, bool B.
 
     Raises:
         UserError: a stream has fewer examples than its count, or an image cannot be read.
@@ -276,7 +279,8 @@ def _example(loader: Loader, stream: Stream, row: int, is_fresh: bool) -> Batch:
         loader.masked.add(str(error))
         example, is_fresh = loader.nothing, False
     own_labels = {name: labels[row] for name, labels in stream.training_labels.items()}
-    return {**example, **(own_labels if is_fresh else stream.no_labels)}
+    of_clip = {FRESH: np.bool_(is_fresh)} if stream.clips.length > 1 else {}
+    return {**example, **(own_labels if is_fresh else stream.no_labels), **of_clip}
 
 
 def _sound(patch_SxM: np.ndarray | None) -> Batch:

@@ -69,12 +69,13 @@ def export(
         The files that were written.
 
     Raises:
-        UserError: the format cannot be as asked, the model hears, or the file cannot be written; then nothing is.
+        UserError: the format cannot be as asked, the model hears or knows time, or the file cannot be
+            written; then nothing is.
     """
     form, path = FORMATS[kind], user_path(path)
     sidecar = path.with_name(f"{path.name}.json")
     _check(kind, form, path, batch, quantize, calibrate)
-    model.check_judges_images()
+    model.check_fits_a_file()
     for taken in (path, sidecar):
         if taken.exists():
             raise UserError(f"There is something at {taken} already: choose a new name.")

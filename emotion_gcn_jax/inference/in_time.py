@@ -101,9 +101,9 @@ class InTime:
         self._listen, self._heard_width = None, 0
         if module.hearing is not None:
             _, self._listen = engines.start_part(engine, listen, module, variables, patch)
-            self._heard_width = module.hearing.width
+            self._heard_width = module.hearing.features
         self._length = clip_length
-        self._zeros = tuple(np.zeros(units, np.float32) for units in (module.time.units if module.time else ()))
+        self._zeros = module.time.zero_state() if module.time else ()
         net, ready = folding.fold(module, variables)
         ready = {"params": {part: ready["params"][part] for part in _SECOND_PART if part in ready["params"]}}
         run = jax.jit(functools.partial(_step, net, tasks))

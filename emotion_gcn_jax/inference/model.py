@@ -97,6 +97,15 @@ class EmotionModel:
                 f"emotion-gcn predict or a dataset with sound by emotion-gcn evaluate, or use a model that only sees."
             )
 
+    def check_fits_a_file(self) -> None:
+        """Raises UserError for a model that an exported file of single images cannot be."""
+        self.check_judges_images()
+        if self.module.time is not None:
+            raise UserError(
+                f"{self._name} knows time (config.model.recurrent), and an exported file takes images one by one and "
+                f"remembers none: judge videos by emotion-gcn predict, or export a model without recurrent layers."
+            )
+
     @property
     def engine(self) -> str:
         """What judges faces: "onnx" (onnxruntime, on the CPU) or "jax"."""

@@ -13,6 +13,7 @@ A trunk (densenet.py, bregnext.py, ...) turns an image into its last feature map
 - HEAD_DEVIATION: of the initial kernels of a linear head on it, drawn normal about 0, with biases 0;
 - diagnose(): what is logged, and warned of, of the values that it shows in evaluation (layers.observe).
 
+Its norms take their moments from layers.batch_moments, if config.model.mask_bn is to change anything in it.
 What it draws at random in training it draws by layers.Dropout or with layers.example_keys.
 
 The variables live in three collections: `params` (trained), `batch_stats` (running statistics) and `constants` (the
@@ -34,10 +35,10 @@ from emotion_gcn_jax.models.bregnext import BReGNeXt
 from emotion_gcn_jax.models.deep_emotion import DeepEmotion
 from emotion_gcn_jax.models.densenet import DenseNet
 from emotion_gcn_jax.models.heads import GraphHead, LinearHead, Outputs
-from emotion_gcn_jax.models.hearing import Blind, Hearing, Sound
+from emotion_gcn_jax.models.hearing import Blind, Hearing, Sound, Stack
 from emotion_gcn_jax.models.layers import ACTIVATIONS
 from emotion_gcn_jax.models.neck import Neck
-from emotion_gcn_jax.models.recurrent import CELLS, Recurrent, State
+from emotion_gcn_jax.models.recurrent import CELLS, FUSIONS, Recurrent, State, TwoStreams
 from emotion_gcn_jax.models.resnet import ResNet
 from emotion_gcn_jax.models.vgg import VGG
 from emotion_gcn_jax.presets import NO_TRUNK
@@ -73,6 +74,9 @@ TRUNKS: dict[str, Callable[..., nn.Module]] = {
     "vgg_tiny": functools.partial(VGG, blocks=((1, 8), (1, 16), (1, 16), (1, 32), (1, 32))),
 }
 
+EARS: dict[str, Callable[..., nn.Module]] = {"stack": Stack}
+"""Trunks of sounds alone; those of TRUNKS take them, too."""
+
 Widths = tuple[tuple[str, int], ...]
 
 HEADS: dict[str, Callable[[Widths, Dtype, Mapping[str, Any]], nn.Module]] = {
@@ -105,7 +109,7 @@ class EmotionNet(nn.Module):
     readout: str = "average"
     param_dtype: Dtype = jnp.float32
     neck: nn.Module | None = None
-    time: Recurrent | None = None
+    time: Recurrent | TwoStreams | None = None
     hearing: Hearing | None = None
     is_trunk_frozen: bool = False
 
@@ -202,6 +206,7 @@ def create_model(
     bidirectional: bool = False,
     hearing: str = "",
     hearing_width: int = 512,
+    fusion: str = "concat",
     word_vector_width: int = 0,
     propagation: str = "transposed",
     dtype: str = "float32",
@@ -221,8 +226,9 @@ def create_model(
         recurrent: the units of recurrent layers before the head, see recurrent.py, like the next two; () for none.
         reset: a key of recurrent.CELLS.
         bidirectional: whether they look ahead, too.
-        hearing: the trunk of the sound, a key of TRUNKS; "" for a model that hears nothing.
-        hearing_width: of what is heard, beside the features of the image.
+        hearing: the trunk of the sound, a key of TRUNKS or EARS; "" for a model that hears nothing.
+        hearing_width: of the fully connected layer after it; 0 for none.
+        fusion: one of recurrent.FUSIONS, of a model that sees and hears.
         word_vector_width: F, for the graph.
         propagation: how the graph mixes its nodes, see graph.adjacency.propagation_matrix.
         dtype: of the trunk's computation; parameters are float64 for "float64", float32 otherwise.
@@ -230,9 +236,10 @@ def create_model(
         axis_name: the mapped axis over which one global batch is spread.
 
     Raises:
-        UserError: an unknown name, a model without any trunk, or a head that does not make what the tasks take.
+        UserError: an unknown name, a model without any trunk, late fusion of nothing, or a head that does not make what
+            the tasks take.
     """
-    check_names(trunk, head, readout, dtype, reset, hearing)
+    check_names(trunk, head, readout, dtype, reset, hearing, fusion)
     param_dtype = jnp.float64 if dtype == "float64" else jnp.float32
     widths = tuple((task.name, len(task.outputs)) for task in tasks)
     graph = {"word_vector_width": word_vector_width, "propagation": propagation}
@@ -250,20 +257,31 @@ def create_model(
     neck = None
     if hidden or dropout or embedding:
         neck = Neck(tuple(hidden), dropout, embedding, axis_name=axis_name, param_dtype=param_dtype)
-    time = Recurrent(tuple(recurrent), reset, bidirectional, param_dtype=param_dtype) if recurrent else None
-    ear = Hearing(TRUNKS[hearing](**of_trunk), hearing_width, param_dtype) if hearing else None
+    ear = Hearing((TRUNKS | EARS)[hearing](**of_trunk), hearing_width, param_dtype) if hearing else None
+    of_time = functools.partial(Recurrent, tuple(recurrent), reset, bidirectional, param_dtype)
+    time: Recurrent | TwoStreams | None = of_time() if recurrent else None
+    if fusion == "late":
+        if not recurrent or ear is None or trunk == NO_TRUNK:
+            raise UserError(
+                "config.model.fusion=late joins what recurrent layers make of the face and others of the sound, and "
+                "config.model.recurrent, hearing or trunk is empty: set all three, or fusion to concat."
+            )
+        time = TwoStreams(of_time(), of_time(), ear.features)
     return EmotionNet(body, top, readout, param_dtype, neck, time, ear)
 
 
-def check_names(trunk: str, head: str, readout: str, dtype: str, reset: str, hearing: str = "") -> None:
+def check_names(
+    trunk: str, head: str, readout: str, dtype: str, reset: str, hearing: str = "", fusion: str = "concat"
+) -> None:
     """Raises UserError, with the known ones, for an unknown name of a part of `create_model`'s."""
     for what, name, known in (
         ("trunk", trunk, (*TRUNKS, *([NO_TRUNK] if hearing else []))),
-        ("trunk of config.model.hearing", hearing, ("", *TRUNKS)),
+        ("trunk of config.model.hearing", hearing, ("", *TRUNKS, *EARS)),
         ("head", head, HEADS),
         ("readout", readout, READOUTS),
         ("dtype", dtype, DTYPES),
         ("reset", reset, CELLS),
+        ("fusion", fusion, FUSIONS),
     ):
         if name not in known:
             raise UserError(f"Unknown {what} {name!r}: choose one of {', '.join(filter(None, known))}.")
@@ -299,6 +317,7 @@ def from_config(
         bidirectional=model["bidirectional"],
         hearing=model["hearing"],
         hearing_width=model["hearing_width"],
+        fusion=model["fusion"],
         word_vector_width=constants["word_vectors"].shape[1] if constants else 0,
         propagation=config["graph"]["propagation"],
         dtype=model["dtype"],

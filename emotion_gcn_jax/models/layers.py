@@ -8,9 +8,11 @@ CPU are matrix products there (products.py).
 The functions that are jitted here are written as one operator each by onnx_writer/onnx_operators.py.
 """
 
+import contextlib
+import contextvars
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -49,6 +51,8 @@ class Moments(NamedTuple):
     bessel: jax.Array
 
 
+_counted: contextvars.ContextVar[jax.Array | None] = contextvars.ContextVar("counted", default=None)
+
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {"relu": nn.relu, "elu": nn.elu, "none": lambda x: x}
 """By a trunk's ACTIVATION what its last map goes through (emotion_net.py)."""
 
@@ -62,8 +66,22 @@ def uniform(bound: float) -> nn.initializers.Initializer:
     return init
 
 
+@contextlib.contextmanager
+def moments_over(counted_B: jax.Array | None) -> Iterator[None]:
+    """Within, `batch_moments` leaves out some examples, whichever module asks; what it returns normalises all the same.
+
+    Args:
+        counted_B: bool, which examples of this device's share of the batch count; None is all.
+    """
+    token = _counted.set(counted_B)
+    try:
+        yield
+    finally:
+        _counted.reset(token)
+
+
 def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
-    """The moments of a feature map, in at least float32.
+    """The moments of a feature map, in at least float32, over all examples or those of `moments_over`.
 
     Args:
         x_BxHxWxC: this device's share of the feature map; or of features, B x C.
@@ -74,6 +92,8 @@ def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
     """
     x = x_BxHxWxC.astype(jnp.promote_types(x_BxHxWxC.dtype, jnp.float32))
     axes = tuple(range(x.ndim - 1))
+    if (counted_B := _counted.get()) is not None:
+        return _counted_moments(x, counted_B, axis_name)
     mean_2xC = jnp.stack([x.mean(axes), (x * x).mean(axes)])
     devices = 1 if axis_name is None else lax.psum(1, axis_name)
     if devices > 1:
@@ -82,6 +102,18 @@ def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
     count = devices * math.prod(x.shape[:-1])
     var_C = jnp.maximum(mean_square_C - mean_C * mean_C, 0.0)
     return Moments(mean_C, var_C, jnp.asarray(count / max(count - 1, 1), var_C.dtype))
+
+
+def _counted_moments(x_BxHxWxC: jax.Array, counted_B: jax.Array, axis_name: str | None) -> Moments:
+    """The same over some examples, of which every device may have another number."""
+    axes = tuple(range(x_BxHxWxC.ndim - 1))
+    x = jnp.where(counted_B.reshape(-1, *[1] * (x_BxHxWxC.ndim - 1)), x_BxHxWxC, 0)
+    sums_2xC, count = jnp.stack([x.sum(axes), (x * x).sum(axes)]), counted_B.sum(dtype=x.dtype)
+    if axis_name is not None:
+        sums_2xC, count = lax.psum((sums_2xC, count), axis_name)
+    count = jnp.maximum(count, 1) * math.prod(x.shape[1:-1])
+    mean_C, mean_square_C = sums_2xC / count
+    return Moments(mean_C, jnp.maximum(mean_square_C - mean_C * mean_C, 0.0), count / jnp.maximum(count - 1, 1))
 
 
 def concatenate_moments(moments: Sequence[Moments]) -> Moments:

@@ -1,4 +1,4 @@
-"""What a model knows of time: layers of gated recurrent units over the frames of clips.
+"""What a model knows of time: layers of gated recurrent units over the frames of clips, one stack of them or two.
 
 Two kinds of unit are called GRU, and their weights do not fit each other. With z = sigmoid(...) and r = sigmoid(...)
 both make h' = (1 - z) n + z h, of
@@ -14,6 +14,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from emotion_gcn_jax.trees import Dtype
 
@@ -63,6 +64,10 @@ State = tuple[Any, ...]
 """Of every recurrent layer, clips x units; of a bidirectional one, both halves'."""
 
 
+FUSIONS = ("concat", "late")
+"""Where what is heard comes to what is seen: before the recurrent layers, or after layers of its own (`TwoStreams`)."""
+
+
 class Recurrent(nn.Module):
     """Features of frames to features of frames in time; the state is 0 before every clip.
 
@@ -77,6 +82,10 @@ class Recurrent(nn.Module):
     reset: str = "after"
     bidirectional: bool = False
     param_dtype: Dtype = jnp.float32
+
+    def zero_state(self) -> tuple[np.ndarray, ...]:
+        """One clip's state before its first frame, float32 [units] a layer; of a network that does not look ahead."""
+        return tuple(np.zeros(width, np.float32) for width in self.units)
 
     def __call__(self, features_FxD: jax.Array, clip_length: int) -> jax.Array:
         """Returns F x the last layer's units, twice as many if bidirectional.
@@ -107,3 +116,43 @@ class Recurrent(nn.Module):
             carry, x_BxTxD = ahead(x_BxTxD, initial_carry=before, return_carry=True)
             after.append(carry)
         return x_BxTxD.reshape(len(features_FxD), -1), tuple(after)
+
+
+class TwoStreams(nn.Module):
+    """Recurrent layers for what is seen and others for what is heard; only what comes of both stands side by side.
+
+    A linear head on it adds what the one stream says to what the other says: late fusion. Where what is heard is 0, as
+    it is without sound (hearing.py), its stream says nothing: it is 0, whatever it remembers.
+
+    Attributes:
+        eye: the layers of what is seen.
+        ear: those of what is heard.
+        heard_width: how many of the features, the last ones, are heard.
+    """
+
+    eye: Recurrent
+    ear: Recurrent
+    heard_width: int
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether both look ahead, too."""
+        return self.eye.bidirectional
+
+    def zero_state(self) -> tuple[np.ndarray, ...]:
+        """As `Recurrent.zero_state`: the eye's layers, then the ear's."""
+        return (*self.eye.zero_state(), *self.ear.zero_state())
+
+    def __call__(self, features_FxD: jax.Array, clip_length: int) -> jax.Array:
+        """Returns F x the outputs of both; arguments are those of `Recurrent`."""
+        return self.go_on(features_FxD, clip_length)[0]
+
+    def go_on(self, features_FxD: jax.Array, clip_length: int, state: State | None = None) -> tuple[jax.Array, State]:
+        """As `Recurrent.go_on`; the state is that of the eye's layers, then that of the ear's."""
+        seen_FxD, heard_FxW = jnp.split(features_FxD, [features_FxD.shape[1] - self.heard_width], axis=1)
+        depth = len(self.eye.units)
+        of_eye, of_ear = (None, None) if state is None else (state[:depth], state[depth:])
+        seen_FxU, eye_after = self.eye.go_on(seen_FxD, clip_length, of_eye)
+        heard_FxU, ear_after = self.ear.go_on(heard_FxW, clip_length, of_ear)
+        heard_FxU = jnp.where((heard_FxW != 0).any(axis=1, keepdims=True), heard_FxU, 0)
+        return jnp.concatenate([seen_FxU, heard_FxU], axis=1), (*eye_after, *ear_after)

@@ -48,10 +48,10 @@ def write_web(
         The files that were written.
 
     Raises:
-        UserError: the folder is not empty or cannot be written, onnxruntime_web is not there, or the model hears or
-            cannot be written as ONNX.
+        UserError: the folder is not empty or cannot be written, onnxruntime_web is not there, or the model hears, knows
+            time or cannot be written as ONNX.
     """
-    model.check_judges_images()
+    model.check_fits_a_file()
     folder = user_path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise UserError(

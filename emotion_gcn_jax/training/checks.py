@@ -36,7 +36,7 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
         ("data.threads", 0, 256),
         ("model.dropout", 0, 0.999),
         ("model.embedding", 0, unlimited),
-        ("model.hearing_width", 1, unlimited),
+        ("model.hearing_width", 0, unlimited),
         ("clip.length", 1, 10_000),
         ("clip.min_present", 0, 1),
         ("optimizer.learning_rate", 0, unlimited),
@@ -78,6 +78,16 @@ def check_clips(config: ml_collections.ConfigDict) -> None:
                 f"config.{field}={value} is for single images, and config.clip.length={config.clip.length} makes clips "
                 f"of them: set one of the two back."
             )
+    if config.model.mask_bn and config.clip.length == 1:
+        raise UserError(
+            "config.model.mask_bn leaves out the frames that clips repeat, and config.clip.length=1 makes single "
+            "images: set mask_bn to False, or a length."
+        )
+    if config.augmentation.sound_masks and not config.model.hearing:
+        raise UserError(
+            f"config.augmentation.sound_masks={config.augmentation.sound_masks} masks sounds, and the model hears none "
+            f"(config.model.hearing is empty): set one of the two."
+        )
     if config.augmentation.mixup and config.model.hearing:
         raise UserError(
             f"config.augmentation.mixup={config.augmentation.mixup} mixes images and no sounds, and the model hears "

@@ -102,7 +102,8 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     """
     tasks = registry.from_config(config.tasks)
     checks.check_numbers(config)
-    emotion_net.check_names(*(config.model[part] for part in ("trunk", "head", "readout", "dtype", "reset", "hearing")))
+    named = ("trunk", "head", "readout", "dtype", "reset", "hearing", "fusion")
+    emotion_net.check_names(*(config.model[part] for part in named))
     checks.selection_metric(config, tasks)
     devices = _devices(config.training.devices)
     train_loader, eval_loader = _loaders(config, len(devices))
@@ -152,7 +153,7 @@ def describe(run: Run) -> str:
             overview,
             str(run.config),
             *(streams if len(streams) > 1 else []),
-            *(["stored features: config.augmentation does nothing but mixup"] if run.train_loader.features else []),
+            *(["stored features: config.augmentation changes no images"] if run.train_loader.features else []),
             f"{run.data.train.dataset}: {len(run.data.train)} training and {len(run.validation)} validation examples; "
             f"{run.steps_per_epoch} steps an epoch, {run.total_steps} in all",
             "devices: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.items()),
@@ -179,6 +180,7 @@ def _step_options(
         seed=config.training.seed,
         steps_per_epoch=steps_per_epoch,
         clip_length=config.clip.length,
+        mask_bn=config.model.mask_bn,
         l2=parts.read(config.optimizer.l2, "optimizer.l2"),
         skip_non_finite=config.training.skip_non_finite,
     )
@@ -191,7 +193,7 @@ def _model(
     constants = starting_point.constants(last or start)
     if config.model.head == "graph" and not constants:
         constants = graph_constants(config, tasks, data)
-    if config.model.frozen_trunk and not (last or start or loader.features):
+    if config.model.frozen_trunk and not (last or "trunk" in start.get("params", {}) or loader.features):
         raise UserError(
             "config.model.frozen_trunk keeps the trunk as config.init.trunk or config.init.checkpoint gives it, and "
             "both are empty: name one."
@@ -200,6 +202,8 @@ def _model(
     model = model.clone(is_trunk_frozen=config.model.frozen_trunk or bool(loader.features))
     seed, side, channels = config.training.seed, loader.input.network_side, config.input.channels
     variables = emotion_net.init_variables(model, seed, side, channels=channels, constants=constants)
+    if config.model.mask_bn and not variables["batch_stats"]:
+        raise UserError("config.model.mask_bn is for norms, and this model has none: set it to False.")
     variables = starting_point.replace(variables, start, model)
     if loader.features:
         trunk = features.trunk_of(config, loader.input.to_dict(), last or variables)

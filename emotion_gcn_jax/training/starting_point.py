@@ -1,7 +1,8 @@
-"""What training starts from besides random parameters (config.init): a whole checkpoint, or all but its head.
+"""What training starts from besides random parameters (config.init): a whole checkpoint, or the parts of one or two.
 
 `config.init.trunk` takes the trunk, and of the neck the layers up to the first that is not alike here, so that a model
-of other tasks can start from it. What it takes and what starts anew is printed.
+of other tasks can start from it. `config.init.hearing` takes the trunk of the sound, and the layer after it if it is
+alike; the two may be of different checkpoints. What they take and what starts anew is printed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.checkpoints import Checkpoint
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models.emotion_net import EmotionNet
+from emotion_gcn_jax.presets import NO_TRUNK
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
 from emotion_gcn_jax.trees import Tree
@@ -24,7 +26,7 @@ from emotion_gcn_jax.trees import Tree
 # Of config.model: what a checkpoint's weights are for.
 _PARTS = (
     *("trunk", "readout", "hidden", "embedding", "recurrent", "reset", "bidirectional", "hearing", "hearing_width"),
-    "head",
+    *("fusion", "head"),
 )
 
 
@@ -32,19 +34,25 @@ def read(config: ml_collections.ConfigDict, tasks: Tasks) -> dict[str, Any]:
     """Reads the variables that config.init names.
 
     Returns:
-        A part of a model's variables: nothing, "params" and "batch_stats" of trunk and neck, or everything.
+        A part of a model's variables: nothing, "params" and "batch_stats" of trunk, neck and hearing, or everything.
 
     Raises:
         UserError: there is no such checkpoint, or it does not fit config.model or the tasks.
     """
-    trunk, checkpoint = config.init.trunk, config.init.checkpoint
-    if trunk and checkpoint:
+    checkpoint, parts = config.init.checkpoint, {"trunk": _trunk, "hearing": _hearing}
+    named = {part: config.init[part] for part in parts if config.init[part]}
+    if named and checkpoint:
         raise UserError(
-            "config.init.trunk and config.init.checkpoint are both given: a checkpoint has a trunk already, keep one."
+            f"config.init.{next(iter(named))} and config.init.checkpoint are both given: a checkpoint has all parts "
+            f"already, keep one."
         )
-    if trunk:
-        return _trunk(config, checkpoints.read(trunk))
-    return _whole(config, tasks, checkpoints.read(checkpoint)) if checkpoint else {}
+    if checkpoint:
+        return _whole(config, tasks, checkpoints.read(checkpoint))
+    start: dict[str, Any] = {}
+    for part, path in named.items():
+        for collection, trees in parts[part](config, checkpoints.read(path)).items():
+            start[collection] = start.get(collection, {}) | trees
+    return start
 
 
 def constants(start: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -66,22 +74,57 @@ def replace(variables: dict[str, Any], start: dict[str, Any], model: EmotionNet)
     is_whole = "head" in start.get("params", {})
     for collection, parts in start.items():
         for part, tree in parts.items():
-            if part == "neck" and not is_whole:
+            if part in ("neck", "hearing") and not is_whole:
                 continue
-            fresh = variables[collection].get(part)
-            if jax.tree.map(np.shape, fresh) != jax.tree.map(np.shape, tree):
-                raise UserError(
-                    f"The {part} that config.init names has other {collection} than config.model's: it was made for "
-                    f"other input.channels or by another version, or its folder is damaged."
-                )
-            variables[collection][part] = _as(fresh, tree)
+            variables[collection][part] = _alike(variables[collection].get(part), tree, part, collection)
     if start and not is_whole:
-        taken = _replace_neck(variables, start, model.neck.layers if model.neck else ())
-        params = traverse_util.flatten_dict(variables["params"], sep="/")
-        layers = dict.fromkeys("/".join(path.split("/")[:2]) for path in params if not path.startswith("trunk/"))
-        fresh_layers = [layer for layer in layers if layer not in taken]
-        print(f"config.init.trunk gives {', '.join(['trunk', *taken])}; new are {', '.join(fresh_layers)}")
+        _replace_parts(variables, start, model)
     return variables
+
+
+def _alike(fresh: Tree | None, tree: Tree, part: str, collection: str) -> Tree:
+    """What was read of a part in the types of the fresh one; raises UserError where their shapes differ."""
+    if jax.tree.map(np.shape, fresh) != jax.tree.map(np.shape, tree):
+        raise UserError(
+            f"The {part} that config.init names has other {collection} than config.model's: it was made for "
+            f"other input.channels or by another version, or its folder is damaged."
+        )
+    return _as(fresh, tree)
+
+
+def _replace_parts(variables: dict[str, Any], start: dict[str, Any], model: EmotionNet) -> None:
+    """Replaces what is alike of neck and hearing, and says what was given and what is new."""
+    given = {}
+    if "trunk" in start["params"]:
+        given["trunk"] = ["trunk", *_replace_neck(variables, start, model.neck.layers if model.neck else ())]
+    if "hearing" in start["params"]:
+        given["hearing"] = _replace_hearing(variables, start)
+    taken = [part for parts in given.values() for part in parts]
+    params = traverse_util.flatten_dict(variables["params"], sep="/")
+    layers = dict.fromkeys("/".join(path.split("/")[: 1 if path.startswith("trunk/") else 2]) for path in params)
+    said = [f"config.init.{name} gives {', '.join(parts)}" for name, parts in given.items()]
+    print(f"{'; '.join(said)}; new are {', '.join(layer for layer in layers if layer not in taken)}")
+
+
+def _replace_hearing(variables: dict[str, Any], start: dict[str, Any]) -> list[str]:
+    """Replaces the trunk of the sound, and the layer after it unless its width differs; returns the paths of both."""
+    taken = set()
+    for collection, trees in start.items():
+        ours = variables[collection].get("hearing", {})
+        for layer, tree in trees.get("hearing", {}).items():
+            if layer == "trunk":
+                ours[layer] = _alike(ours.get(layer), tree, "hearing/trunk", collection)
+            elif jax.tree.map(np.shape, ours.get(layer)) == jax.tree.map(np.shape, tree):
+                ours[layer] = _as(ours[layer], tree)
+            else:
+                continue
+            taken.add(layer)
+    if not taken:
+        raise UserError(
+            "config.init.hearing has no layer like config.model's: set config.model.hearing_width to the same, or "
+            "leave config.init.hearing empty."
+        )
+    return [f"hearing/{layer}" for layer in ("trunk", "fc") if layer in taken]
 
 
 def _replace_neck(variables: dict[str, Any], start: dict[str, Any], layers: Sequence[str]) -> list[str]:
@@ -125,6 +168,8 @@ def _trunk(config: ml_collections.ConfigDict, found: Checkpoint) -> dict[str, An
             f"{where} holds a {model['trunk']}, and config.model.trunk is {config.model.trunk}: "
             f"choose another, or train a {model['trunk']}."
         )
+    if model["trunk"] == NO_TRUNK:
+        raise UserError(f"{where} hears and does not see: name it by config.init.hearing.")
     _check_input(config, found.meta.get("input") or {}, where)
     # A neck learnt from features that were read out in another way.
     parts = ("trunk", "neck") if model.get("readout") == config.model.readout else ("trunk",)
@@ -132,6 +177,16 @@ def _trunk(config: ml_collections.ConfigDict, found: Checkpoint) -> dict[str, An
         collection: {part: found.variables[collection][part] for part in parts if part in found.variables[collection]}
         for collection in ("params", "batch_stats")
     }
+
+
+def _hearing(config: ml_collections.ConfigDict, found: Checkpoint) -> dict[str, Any]:
+    theirs, ours = found.meta["config"]["model"].get("hearing", ""), config.model.hearing
+    if not theirs or theirs != ours:
+        raise UserError(
+            f"config.init.hearing={config.init.hearing} hears {f'by {theirs}' if theirs else 'nothing'}, and "
+            f"config.model.hearing is {ours or 'empty'}: choose another, or set config.model.hearing to the same."
+        )
+    return {name: {"hearing": found.variables[name].get("hearing", {})} for name in ("params", "batch_stats")}
 
 
 def _check_input(config: ml_collections.ConfigDict, theirs: Mapping[str, Any], where: str) -> None:

@@ -16,8 +16,9 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from emotion_gcn_jax.data.augmentation import Augmentation, augment, example_keys
-from emotion_gcn_jax.data.batches import FEATURES
+from emotion_gcn_jax.data.batches import FEATURES, FRESH
 from emotion_gcn_jax.data.inputs import Input
+from emotion_gcn_jax.data.sound_masks import mask_sounds
 from emotion_gcn_jax.models import layers
 from emotion_gcn_jax.models.emotion_net import EmotionNet
 from emotion_gcn_jax.models.hearing import Sound
@@ -89,11 +90,12 @@ class StepOptions(NamedTuple):
     Attributes:
         tasks: what is learnt; everything in them that depends on the training labels is resolved (Task.fitted).
         input: how images are cut and normalised.
-        augmentation: what is done to them before.
+        augmentation: what is done to them before, and to sounds.
         ema_decay: of the moving average; 0 for none.
         seed: of the augmentation and of what the model draws.
         steps_per_epoch: by which tasks that change while they are learnt know the time (Task.at).
         clip_length: so many successive images are one clip; it is changed at random as a whole.
+        mask_bn: whether norms leave the frames that clips repeat out of their moments.
         l2: for parts of the model the factor of their kernels' sum of squares in the loss; see parts.py.
         skip_non_finite: whether a step that is not finite is left out, and the run goes on; otherwise no step after it
             changes anything.
@@ -106,6 +108,7 @@ class StepOptions(NamedTuple):
     seed: int = 0
     steps_per_epoch: int = 1
     clip_length: int = 1
+    mask_bn: bool = False
     l2: Parts = ()
     skip_non_finite: bool = False
 
@@ -145,7 +148,7 @@ def train_step(
     Args:
         state: the same on every device.
         batch: "image" uint8 B x S x S x C, or stored "features" float32 B x D; every task's labels by its name and, for
-            a model that hears, its sound.
+            a model that hears, its sound; and, for mask_bn, FRESH, bool B.
         model: built with axis_name=AXIS.
         tx: the optimiser.
         options: tasks, augmentation, moving average.
@@ -156,7 +159,8 @@ def train_step(
         and the norms of the new parameters and running statistics. Where one of these is not finite, the state stays
         as it was.
     """
-    is_stored, sound = FEATURES in batch, Sound.of(batch)
+    is_stored, sound = FEATURES in batch, _prepare_sound(batch, options, state.step)
+    counted = batch[FRESH] if options.mask_bn else None
     images = batch[FEATURES] if is_stored else prepare_images(batch["image"], model, options, state.step)
     labels = {task.name: batch[task.name] for task in options.tasks}
     if options.augmentation.mixup:
@@ -170,7 +174,8 @@ def train_step(
         variables = {"params": all_params, "batch_stats": state.batch_stats, "constants": state.constants}
         how: Any = {"clip_length": options.clip_length, "sound": sound, "mutable": ["batch_stats"], "rngs": rngs}
         forward = model.judge if is_stored else model.__call__
-        result: Any = model.apply(variables, images, train=True, method=forward, **how)
+        with layers.moments_over(counted):
+            result: Any = model.apply(variables, images, train=True, method=forward, **how)
         outputs, updated = result
         scalars = _losses(outputs, labels, tasks, params, options.l2)
         return scalars["loss"], (updated.get("batch_stats", {}), scalars)
@@ -220,11 +225,18 @@ def _unless_non_finite(before: TrainState, after: TrainState, scalars: dict[str,
 
 def prepare_images(images: jax.Array, model: EmotionNet, options: StepOptions, step: jax.Array) -> jax.Array:
     """Augments, crops and normalises this device's images, each by its clip's position in the global batch."""
-    clips_B = _positions(len(images)) // options.clip_length
-    keys_B = example_keys(jax.random.key(options.seed), step, clips_B)
-    dtype, inputs = model.param_dtype, options.input
+    dtype, inputs, keys_B = model.param_dtype, options.input, _clip_keys(len(images), options, step)
     changed = augment(images, keys_B, options.augmentation, crop=inputs.crop, fill=inputs.mean, dtype=dtype)
     return inputs.normalise(changed, dtype)
+
+
+def _prepare_sound(batch: Batch, options: StepOptions, step: jax.Array) -> Sound | None:
+    """What this device's examples hear, if they do, with stripes masked in each clip's sounds alike."""
+    sound = Sound.of(batch)
+    if sound is None or not options.augmentation.sound_masks:
+        return sound
+    keys_B = _clip_keys(len(sound.is_heard_B), options, step)
+    return sound._replace(patches_BxSxM=mask_sounds(sound.patches_BxSxM, keys_B, options.augmentation))
 
 
 def mix(
@@ -255,6 +267,11 @@ def mix(
     images = other_images + share.astype(images_BxHxWxC.dtype) * (images_BxHxWxC - other_images)
     mixed = {task.name: task.mixed(labels[task.name], other_labels[task.name], share) for task in options.tasks}
     return images, mixed
+
+
+def _clip_keys(count: int, options: StepOptions, step: jax.Array) -> jax.Array:
+    """A key for each of this device's examples, by its clip's position in the global batch."""
+    return example_keys(jax.random.key(options.seed), step, _positions(count) // options.clip_length)
 
 
 def _positions(count: int) -> jax.Array:

@@ -28,7 +28,7 @@ RESUMABLE = {
     "training.patience",
     "training.skip_non_finite",
 }
-STARTING_POINT = {"init.checkpoint", "init.trunk"}
+STARTING_POINT = {"init.checkpoint", "init.hearing", "init.trunk"}
 MAY_GROW = {"training.epochs"}
 MAY_MOVE = {"data.features"}  # to other folders, whose content is checked
 

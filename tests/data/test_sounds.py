@@ -6,7 +6,7 @@ import functools
 import numpy as np
 import pytest
 
-from emotion_gcn_jax.data.batches import Loader, Stream, eval_batches, eval_rows, train_batch, train_batches
+from emotion_gcn_jax.data.batches import FRESH, Loader, Stream, eval_batches, eval_rows, train_batch, train_batches
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.data.source import join
@@ -70,6 +70,7 @@ def test_a_hole_hears_what_its_neighbour_hears(step):
         same = [n for n in range(first, first + 4) if (batch["image"][n] == batch["image"][place]).all()]
         assert len(same) > 1 and all((batch["sound"][n] == batch["sound"][place]).all() for n in same)
         assert len({bool(batch["heard"][n]) for n in same}) == 1
+    np.testing.assert_array_equal(batch[FRESH], ~np.isnan(batch["place"][:, 0]))
     assert stream.split.read_sound is not None
 
 

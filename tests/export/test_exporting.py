@@ -1,5 +1,6 @@
 """Every format in its own runtime, as docs/export.md loads it: with nothing of this package but the file."""
 
+import functools
 import json
 
 import jax
@@ -12,6 +13,7 @@ from emotion_gcn_jax import cli
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.export import exporting
 from emotion_gcn_jax.export.contract import KEY
+from tests.untrained import write_checkpoint
 
 
 def run_onnx(path, images):
@@ -156,3 +158,32 @@ def test_the_commands_formats_are_those_there_are():
     assert tuple(exporting.FORMATS) == command.FORMATS
     with pytest.raises(UserError, match="ends in"):
         exporting.export(None, "tflite", "model.onnx")
+
+
+@pytest.mark.parametrize("kind", [*RUNTIMES, "web"])
+@pytest.mark.parametrize(
+    ("model", "parts", "expected"),
+    [
+        ("mt_res_rnn", {}, "knows time (config.model.recurrent), and an exported file takes images one by one and"),
+        ("mt_av_rnn", {"hearing": "stack"}, "hears (config.model.hearing), and images alone have no sound: give it"),
+    ],
+)
+def test_networks_in_time_and_those_that_hear_are_refused(model, parts, expected, kind, in_time, tmp_path, capsys):
+    output = tmp_path / f"model.{kind}"
+    words = ["export", "--checkpoint", str(in_time(model, **parts)), "--format", kind, "--output", str(output)]
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert expected in error and "emotion-gcn predict" in error and error.count("\n") == 1
+    assert not output.exists()
+
+
+@pytest.fixture(scope="module")
+def in_time(tmp_path_factory):
+    """By the preset's name the run of a small untrained model of clips."""
+    small = {"trunk": "vgg_tiny", "hidden": (), "recurrent": (2,), "clip_length": 4}
+
+    @functools.cache
+    def made(model, **parts):
+        return write_checkpoint(tmp_path_factory.mktemp(model), model, **small | parts)
+
+    return made

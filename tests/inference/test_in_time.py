@@ -30,9 +30,11 @@ SEEN = {  # clips are 0-3, 4-7, 8-11 and 12-15; the right face is missing at a c
     "left": [n for n in range(FRAMES) if n not in (2, 3, 9)],
     "right": [n for n in range(FRAMES) if n not in (0, 4, 5, 6, 7, 8, 13)],
 }
+AV = {"recurrent": (6,), "hidden": (7,), "hearing": "vgg_tiny", "hearing_width": 5}
 MODELS = {
     "mt_res_rnn": {"recurrent": (6, 5)},
-    "mt_av_rnn": {"recurrent": (6,), "hidden": (7,), "hearing": "vgg_tiny", "hearing_width": 5},
+    "mt_av_rnn": AV,
+    "mt_av_rnn late": AV | {"recurrent": (6, 4), "fusion": "late", "hearing": "stack", "hearing_width": 0},
     "mt_audio_rnn": {"recurrent": (6,), "hearing": "vgg_tiny", "hearing_width": 5, "trunk": "none"},
 }
 
@@ -44,7 +46,7 @@ def workdir_of(tmp_path_factory):
     @functools.cache
     def made(name, **parts):
         parts = {"trunk": "vgg_tiny", "clip_length": CLIP, **MODELS.get(name, {}), **parts}
-        return write_checkpoint(tmp_path_factory.mktemp(name), name, **parts)
+        return write_checkpoint(tmp_path_factory.mktemp(name), name.partition(" ")[0], **parts)
 
     return made
 
@@ -157,9 +159,16 @@ def test_frames_that_are_not_read_are_holes(model_of, film):
     check(judged(model, film.mute, film.boxes, every=3), evaluated(model, film.mute, every=3))
 
 
-@pytest.mark.parametrize(("which", "said_of_it"), [("mute", "has no sound track"), ("quiet", "is silent")])
-def test_without_sound_it_is_masked_and_said_once(model_of, film, which, said_of_it):
-    model, file = model_of("mt_av_rnn"), getattr(film, which)
+@pytest.mark.parametrize(
+    ("name", "which", "said_of_it"),
+    [
+        ("mt_av_rnn", "mute", "has no sound track"),
+        ("mt_av_rnn", "quiet", "is silent"),
+        ("mt_av_rnn late", "mute", "has no sound track"),
+    ],
+)
+def test_without_sound_it_is_masked_and_said_once(model_of, film, name, which, said_of_it):
+    model, file = model_of(name), getattr(film, which)
     results = judged(model, file, film.boxes)
     (remark,) = (result.remark for result in results if result.remark)
     assert said_of_it in remark and remark.startswith(f"{file}: ") and remark.count(".") == file.count(".") + 1
@@ -192,9 +201,9 @@ def test_two_tracks_do_not_mix(model_of, film, tmp_path):
     np.testing.assert_allclose(list(said(both, 1).values()), list(said(alone, 1).values()), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("stop", [1, 6, 11])
-def test_what_a_frame_hands_on_survives_json_bit_by_bit(model_of, film, stop):
-    model = model_of("mt_av_rnn")
+@pytest.mark.parametrize(("name", "stop"), [("mt_av_rnn", 1), ("mt_av_rnn", 6), ("mt_av_rnn late", 11)])
+def test_what_a_frame_hands_on_survives_json_bit_by_bit(model_of, film, name, stop):
+    model = model_of(name)
     straight = judged(model, film.loud, film.boxes, batch=1)
     memory = Memory.from_dict(json.loads(json.dumps(straight[stop - 1].memory.to_dict())))
     rest = judged(model, film.loud, film.boxes, batch=1, memory=memory, first=stop)

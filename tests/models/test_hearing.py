@@ -6,7 +6,7 @@ import pytest
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import emotion_net, folding
-from emotion_gcn_jax.models.hearing import Sound
+from emotion_gcn_jax.models.hearing import Hearing, Sound, Stack
 from emotion_gcn_jax.presets import NO_TRUNK
 from tests.models.running import create, run_once, tasks_of
 from tests.plain_trunk import Plain
@@ -65,6 +65,7 @@ def test_a_model_that_hears_cannot_do_without_sound():
     ("trunk", "hearing", "message"),
     [
         (NO_TRUNK, "", r"^Unknown trunk 'none': choose one of densenet121, "),
+        ("stack", "", r"^Unknown trunk 'stack': choose one of densenet121, "),
         ("resnet_tiny", "ear", r"^Unknown trunk of config.model.hearing 'ear': choose one of densenet121, "),
         ("resnet_tiny", NO_TRUNK, r"^Unknown trunk of config.model.hearing 'none'"),
     ],
@@ -72,3 +73,43 @@ def test_a_model_that_hears_cannot_do_without_sound():
 def test_parts_that_there_are_not(trunk, hearing, message):
     with pytest.raises(UserError, match=message):
         emotion_net.create_model(trunk, tasks_of("multi_task"), hearing=hearing)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "options"),
+    [
+        (NO_TRUNK, {"recurrent": (3,)}),
+        ("vgg_tiny", {"recurrent": ()}),
+        ("vgg_tiny", {"recurrent": (3,), "hearing": ""}),
+    ],
+)
+def test_late_fusion_is_of_two_streams_in_time(trunk, options):
+    with pytest.raises(UserError, match=r"^config.model.fusion=late joins what recurrent layers make of the face and"):
+        create(trunk, "mt_audio_rnn", **{**SMALL, **options}, fusion="late")
+
+
+def test_an_unknown_fusion_is_answered_with_the_known_ones():
+    with pytest.raises(UserError, match=r"^Unknown fusion 'early': choose one of concat, late\.$"):
+        emotion_net.create_model("vgg_tiny", tasks_of("multi_task"), fusion="early")
+
+
+def test_a_stack_is_five_steps_around_the_moment():
+    """Step 48 of a patch is the frame's own (sound/mel.py): 46 to 50, 64 bands each."""
+    patches = np.arange(2 * 96 * 64, dtype=np.float32).reshape(2, 96, 64)
+    ear = Hearing(Stack(), 0)
+    expected = patches[:, [46, 47, 48, 49, 50]].reshape(2, 320)
+    assert ear.features == 320 and ear.init(jax.random.key(0), Sound(patches, np.ones(2, bool)), False) == {}
+    np.testing.assert_array_equal(ear.apply({}, Sound(patches, np.array([True, False])), False)[0], expected[0])
+    assert not ear.apply({}, Sound(patches, np.array([True, False])), False)[1].any()
+
+    dense = Hearing(Stack(), 4)
+    kernel = np.random.default_rng(0).normal(size=(320, 4)).astype(np.float32)
+    variables = {"params": {"fc": {"kernel": kernel, "bias": np.zeros(4, np.float32)}}}
+    found = dense.apply(variables, Sound(patches, np.ones(2, bool)), False)
+    np.testing.assert_allclose(found, np.maximum(expected @ kernel, 0), rtol=1e-5)
+    assert dense.features == 4
+
+
+@pytest.mark.parametrize(("width", "features"), [(512, 512), (0, 3 * 2 * 32)])  # the last map of vgg_tiny is 3 x 2 x 32
+def test_an_ear_without_a_layer_is_as_wide_as_its_map(width, features):
+    assert Hearing(emotion_net.TRUNKS["vgg_tiny"](), width).features == features

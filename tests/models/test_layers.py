@@ -179,3 +179,67 @@ def test_what_a_module_shows_is_there_for_who_asks_and_for_no_other():
     y, shown = Shown().apply(variables, jnp.ones((4, 3)), mutable=[layers.OBSERVED])
     np.testing.assert_array_equal(shown[layers.OBSERVED]["sum"], y.sum(-1))
     np.testing.assert_array_equal(Shown().apply(variables, jnp.ones((4, 3))), y)
+
+
+COUNTED = [[True, False, True, True], [False, False, True, False]]  # on two devices
+
+
+def test_moments_over_some_examples_are_those_of_them_alone(feature_map):
+    """Of 3 + 1 of 8 examples, each of 5 x 6 positions: of both devices together, on both."""
+    both = jnp.stack([feature_map, 3 - 2 * feature_map])
+    numbers = np.asarray(both)[np.array(COUNTED)].reshape(-1, 3)
+    assert len(numbers) == 4 * 30
+
+    def of_device(x, counted):
+        with layers.moments_over(counted):
+            return layers.batch_moments(x, "devices")
+
+    moments = jax.vmap(of_device, axis_name="devices")(both, jnp.array(COUNTED))
+    for device in range(2):
+        np.testing.assert_allclose(moments.mean_C[device], numbers.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(moments.var_C[device], numbers.var(0), rtol=1e-12)
+        unbiased = moments.var_C[device] * moments.bessel[device]
+        np.testing.assert_allclose(unbiased, numbers.var(0, ddof=1), rtol=1e-12)
+
+
+def test_moments_over_some_features_and_after_it_over_all_again(feature_map):
+    x_BxC, counted = feature_map[:, 0, 0], jnp.array([False, True, True, True])
+    with layers.moments_over(counted):
+        some = layers.batch_moments(x_BxC, None)
+        with layers.moments_over(None):
+            everything = layers.batch_moments(x_BxC, None)
+    np.testing.assert_allclose(some.mean_C, x_BxC[1:].mean(0), rtol=1e-12)
+    assert some.bessel == 3 / 2
+    again = layers.batch_moments(x_BxC, None)
+    for one in (everything, again):
+        np.testing.assert_allclose(one.mean_C, x_BxC.mean(0), rtol=1e-12)
+
+
+def test_nobody_counts_and_moments_are_finite():
+    with layers.moments_over(jnp.zeros(2, bool)):
+        moments = layers.batch_moments(jnp.ones((2, 3)), None)
+    assert not moments.mean_C.any() and np.isfinite(moments.bessel)
+
+
+class Normed(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return layers.BatchNorm(name="norm")(x, layers.batch_moments(x, None))
+
+
+def test_what_is_recomputed_leaves_out_the_same_examples():
+    """With remat a layer runs again in the backward pass, when the block has ended."""
+    x, counted = jax.random.normal(jax.random.key(0), (4, 3)), jnp.array([True, True, False, True])
+    variables = Normed().init(jax.random.key(1), x)
+
+    def gradient(module):
+        def loss(x, counted):
+            with layers.moments_over(counted):
+                y, _ = module.apply(variables, x, mutable=["batch_stats"])
+            return (y**3).sum()
+
+        return jax.jit(jax.grad(loss))(x, counted)
+
+    found = gradient(nn.remat(Normed)())
+    np.testing.assert_allclose(found, gradient(Normed()), rtol=1e-5, atol=1e-6)
+    assert found[2].any()  # it is normalised all the same

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emotion_gcn_jax.models.recurrent import CELLS, Recurrent
+from emotion_gcn_jax.models.recurrent import CELLS, Recurrent, TwoStreams
 
 RNG = np.random.default_rng(0)
 
@@ -67,6 +67,30 @@ def test_frame_by_frame_it_is_the_whole_clip():
     whole, after = net.apply(variables, x, 4, method=net.go_on)
     np.testing.assert_allclose(np.stack(found, 1).reshape(8, 2), whole, rtol=1e-5, atol=1e-6)
     assert [layer.shape for layer in after] == [(2, 3), (2, 2)]
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6), state, after)
+
+
+def test_two_streams():
+    """Each is written out; the ear's is 0 where nothing is heard, and goes on through it. So it is frame by frame."""
+    net = TwoStreams(Recurrent((3,)), Recurrent((2,)), heard_width=2)
+    x = RNG.normal(size=(8, 5)).astype(np.float32)  # two clips of four frames; of three numbers seen and two heard
+    x[[2, 3], 3:] = 0
+    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), x, 4))
+    variables = jax.tree.map(lambda leaf: RNG.normal(size=leaf.shape).astype(np.float32), shapes)
+    eye, ear = (variables["params"][name]["layer1"] for name in ("eye", "ear"))
+    whole, after = jax.jit(lambda frames: net.apply(variables, frames, 4, method=net.go_on))(x)
+    for clip in (slice(0, 4), slice(4, 8)):
+        heard = by_hand(ear, x[clip, 3:], "after") * x[clip, 3:].any(axis=1, keepdims=True)
+        expected = np.concatenate([by_hand(eye, x[clip, :3], "after"), heard], axis=1)
+        np.testing.assert_allclose(whole[clip], expected, rtol=1e-5, atol=1e-6)
+    assert not whole[2:4, 3:].any() and whole[4:, 3:].all()
+
+    state, found = tuple(jnp.stack([zeros, zeros]) for zeros in net.zero_state()), []
+    step = jax.jit(lambda frames, state: net.apply(variables, frames, 1, state, method=net.go_on))
+    for frame in range(4):
+        out, state = step(x[[frame, 4 + frame]], state)
+        found.append(out)
+    np.testing.assert_allclose(np.stack(found, 1).reshape(8, 5), whole, rtol=1e-5, atol=1e-6)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6), state, after)
 
 

@@ -57,7 +57,7 @@ def config_of(shades, trunk):
     config.data.features = f"{trunk / 'train'}, {trunk / 'validation'}"
     config.model.recurrent, config.clip.length = (4,), 4
     config.data.batch_size = config.data.eval_batch_size = 16
-    config.augmentation.update({name: 0.0 for name in config.augmentation if name != "erase_area"})
+    config.augmentation.update({name: 0 * value for name, value in config.augmentation.items() if name != "erase_area"})
     config.optimizer.schedule = "step"
     config.training.ema_decay = 0.5
     return config

@@ -1,6 +1,7 @@
 """Training with sound: a step of clips on any number of devices, a run that is killed and goes on, what is refused."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,38 +9,52 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.cli import main
+from emotion_gcn_jax.data.augmentation import Augmentation
+from emotion_gcn_jax.data.batches import FRESH
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.evaluator import evaluate_model
 from emotion_gcn_jax.explanation.explain import Explainer
 from emotion_gcn_jax.export import exporting
 from emotion_gcn_jax.inference.model import load
-from emotion_gcn_jax.models.hearing import Blind, Hearing, Sound
-from emotion_gcn_jax.models.recurrent import Recurrent
+from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.models.hearing import Hearing, Sound
+from emotion_gcn_jax.models.neck import Neck
+from emotion_gcn_jax.models.recurrent import Recurrent, TwoStreams
+from emotion_gcn_jax.models.vgg import VGG
 from emotion_gcn_jax.parallel import AXIS
 from emotion_gcn_jax.sound import mel
-from emotion_gcn_jax.training import checks, datasets, loop
+from emotion_gcn_jax.training import checks, datasets, loop, run
 from tests.plain_trunk import Plain
 from tests.training import stepping
 from tests.training.conftest import trained_and_killed
 from tests.training.stepping import largest_difference
 from tests.training.test_clips import tracks
 
+STALE = np.isin(np.arange(stepping.BATCH), [1, 6, 7, 9])[:, None, None, None]  # repetitions; both frames of a device
+
 
 def with_sound(batch):
     """Clip by clip; two frames of a clip hear nothing."""
     rng = np.random.default_rng(5)
     patches = rng.normal(size=(stepping.BATCH, mel.STEPS, mel.BANDS)).astype(np.float32)
-    return {**batch, "sound": patches, "heard": ~np.isin(np.arange(stepping.BATCH), [2, 3])}
+    fresh = ~STALE.ravel()
+    return {**batch, "sound": patches, "heard": ~np.isin(np.arange(stepping.BATCH), [2, 3]), FRESH: fresh}
 
 
+@functools.cache
 def results(device_count):
-    """One float64 step with eight clips of two frames; labels of all kinds are missing here and there."""
+    """One float64 step with eight clips of two frames; labels of all kinds are missing here and there.
+
+    Sight and sound have recurrent layers of their own; sounds are masked; the norm of the embedding leaves out the
+    frames that are repetitions, more of them on one device than on another. In the second batch those look otherwise.
+    """
     with stepping.quick_float64():
         model, tx, state = stepping.create("float64", trunk="plain", head="linear")  # of which the trunk goes
         types = {"dtype": jnp.float64, "param_dtype": jnp.float64}
         ear = Hearing(Plain(axis_name=AXIS, **types), 5, jnp.float64)
-        time = Recurrent((3,), param_dtype=jnp.float64)
-        model = model.clone(trunk=Blind(**types), hearing=ear, time=time, head=model.head.clone())
+        neck = Neck(embedding=4, axis_name=AXIS, param_dtype=jnp.float64)
+        time = TwoStreams(*(Recurrent((3,), param_dtype=jnp.float64) for _ in range(2)), 5)
+        model = model.clone(trunk=VGG(((1, 4),), **types), neck=neck, hearing=ear, time=time, head=model.head.clone())
         sound = Sound(jnp.zeros((2, mel.STEPS, mel.BANDS)), jnp.ones(2, bool))
         images = jnp.zeros((2, stepping.SIDE, stepping.SIDE, 3))
         shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, False, 2, sound))
@@ -47,15 +62,26 @@ def results(device_count):
         params = jax.tree.map(lambda leaf: jnp.asarray(0.3 * rng.normal(size=leaf.shape)), shapes["params"])
         statistics = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.5, 2, leaf.shape)), shapes["batch_stats"])
         created = model, tx, state.replace(params=params, batch_stats=statistics, opt_state=tx.init(params))
-        batches = {"all tasks": with_sound(stepping.BATCHES["all tasks"])}
-        return stepping.take_steps(device_count, created, batches, clip_length=2)["all tasks"]
+        batch = with_sound(stepping.BATCHES["all tasks"])
+        batches = {"all": batch, "other": {**batch, "image": np.where(STALE, 255, batch["image"])}}
+        augmentation = Augmentation(rotation_degrees=0.0, sound_masks=2)
+        return stepping.take_steps(
+            device_count, created, batches, clip_length=2, mask_bn=True, augmentation=augmentation
+        )
 
 
 def test_eight_devices_take_the_same_step_of_clips_with_sound():
-    one, eight = results(1), results(8)
+    one, eight = (results(count)["all"] for count in (1, 8))
     assert largest_difference(eight, one) < 1e-10
-    assert all(leaf.any() for leaf in jax.tree.leaves(one["gradients"]["hearing"]))
-    assert "hearing" in one["statistics"]
+    for part in ("hearing", "time"):
+        assert all(leaf.any() for leaf in jax.tree.leaves(one["gradients"][part]))
+    assert one["statistics"].keys() == {"neck", "hearing"}
+
+
+def test_a_norm_s_moments_leave_out_the_frames_that_a_clip_repeats():
+    one, other = results(8)["all"], results(8)["other"]
+    assert one["scalars"]["loss"] != other["scalars"]["loss"]  # they are seen all the same
+    assert largest_difference(one["statistics"]["neck"], other["statistics"]["neck"]) < 1e-12
 
 
 SHORT = 30  # steps of a recording
@@ -101,6 +127,7 @@ def quick():
 def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(hearing_config, tmp_path, capsys, quick):
     config, splits = hearing_config
     config = config("none")
+    config.augmentation.sound_masks = 2
     config.training.update(devices=1, epochs=1, checkpoint_every_steps=2)
     metrics = trained_and_killed(config, tmp_path, 2)
 
@@ -139,3 +166,27 @@ def test_mixed_images_have_no_sound(hearing_config):
     config.clip.length, config.augmentation.mixup = 1, 0.2
     with pytest.raises(UserError, match=r"^config.augmentation.mixup=0.2 mixes images and no sounds, and the model"):
         checks.check_numbers(config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("model.hearing", "", r"^config.augmentation.sound_masks=2 masks sounds, and the model hears none"),
+        ("clip.length", 1, r"^config.model.mask_bn leaves out the frames that clips repeat, and config.clip.length=1"),
+    ],
+)
+def test_what_is_masked_is_there(hearing_config, field, value, message):
+    config = hearing_config[0]("plain")
+    config.augmentation.sound_masks, config.model.mask_bn = 2, True
+    checks.check_numbers(config)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=message):
+        checks.check_numbers(config)
+
+
+def test_without_a_norm_none_leaves_frames_out(hearing_config, monkeypatch):
+    monkeypatch.setattr(emotion_net, "init_variables", lambda *_, **__: {"params": {}, "batch_stats": {}})  # for time
+    config = hearing_config[0]("vgg_tiny")
+    config.model.update(hearing="stack", mask_bn=True)
+    with pytest.raises(UserError, match=r"^config.model.mask_bn is for norms, and this model has none"):
+        run.prepare(config)

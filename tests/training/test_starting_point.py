@@ -7,8 +7,11 @@ import pytest
 from emotion_gcn_jax import checkpoints
 from emotion_gcn_jax.conversion import convert, names
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.models import emotion_net
+from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.torch_files import writing
-from emotion_gcn_jax.training import run, starting_point
+from emotion_gcn_jax.training import run, starting_point, workdir
+from tests import untrained
 from tests.models.running import create, random_variables
 from tests.untrained import write_checkpoint
 
@@ -171,3 +174,76 @@ def test_what_does_not_fit(fields, message, config, converted):
     with pytest.raises(UserError, match=message) as caught:
         run.prepare(config)
     assert "\n" not in str(caught.value)
+
+
+EAR = {"hearing": "vgg_tiny", "hearing_width": 3, "recurrent": (2,), "clip_length": 4}
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory):
+    """A run of a network that only hears."""
+    return write_checkpoint(tmp_path_factory.mktemp("heard"), "mt_audio_rnn", **EAR | {"trunk": "none"})
+
+
+def hearing_config(config_of, heard, **parts):
+    config = config_of("densenet_tiny,mt_av_rnn")
+    config.model.update({**{name: EAR[name] for name in ("hearing", "hearing_width", "recurrent")}, **parts})
+    config.model.update(hidden=(), readout="average")
+    config.init.hearing = str(heard)
+    return config
+
+
+@pytest.mark.parametrize(("width", "taken"), [(3, ["trunk", "fc"]), (4, ["trunk"])])
+def test_what_hears_starts_from_another_run_and_what_sees_from_one_of_its_own(
+    config_of, converted, heard, width, taken, capsys
+):
+    config = hearing_config(config_of, heard, hearing_width=width)
+    config.init.trunk = str(converted / "single_task")
+    start = starting_point.read(config, ())
+    assert {name: set(parts) for name, parts in start.items()} == {
+        name: {"trunk", "hearing"} for name in ("params", "batch_stats")
+    }
+    tasks = registry.from_config(config.tasks)
+    net = emotion_net.from_config(config, tasks, {})
+    fresh = untrained.random_variables(net)
+    found = starting_point.replace(jax.tree.map(lambda array: array + 1, fresh), start, net)
+    theirs, eye = (checkpoints.read(path).variables for path in (heard, converted / "single_task"))
+    assert equal(found["params"]["trunk"], eye["params"]["trunk"])
+    for layer in ("trunk", "fc"):
+        is_theirs = equal(found["params"]["hearing"][layer], theirs["params"]["hearing"][layer])
+        assert is_theirs == (layer in taken)
+    of_ear = ", ".join(f"hearing/{layer}" for layer in taken)
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"config.init.trunk gives trunk; config.init.hearing gives {of_ear}; new are ")
+    assert ("hearing/fc" in printed.partition("new are")[2]) == (taken == ["trunk"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"model.hearing": "resnet_tiny"},
+            "hears by vgg_tiny, and config.model.hearing is resnet_tiny: choose",
+        ),
+        ({"model.hearing": ""}, "hears by vgg_tiny, and config.model.hearing is empty"),
+        ({"init.hearing": "single_task"}, "hears nothing, and config.model.hearing is vgg_tiny"),
+        ({"init.checkpoint": "single_task"}, "config.init.hearing and config.init.checkpoint are both given"),
+        (
+            {"init.trunk": "heard", "init.hearing": "", "model.trunk": "none"},
+            "hears and does not see: name it by config",
+        ),
+    ],
+)
+def test_an_ear_that_does_not_fit(config_of, converted, heard, fields, message):
+    config = hearing_config(config_of, heard)
+    for field, value in fields.items():
+        is_path = field.startswith("init.") and value
+        path = str(heard if value == "heard" else converted / value) if is_path else value
+        config.update_from_flattened_dict({field: path})
+    with pytest.raises(UserError, match=message) as caught:
+        starting_point.read(config, ())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_resumed_run_needs_no_starting_point_any_more(config):
+    assert {f"init.{name}" for name in config.init} == workdir.STARTING_POINT
