@@ -81,6 +81,8 @@ def world(tmp_path_factory):
     for number in range(6):
         film.write(np.ascontiguousarray(photograph[:480, :480]), number / 25)
     film.close()
+    (root / "raw" / "batch1").mkdir(parents=True)
+    shutil.copy(root / "film.mp4", root / "raw" / "batch1" / "rendered_000.mp4")
     for name in ("my_faces", "more_faces"):
         write_class_folders(root / name, ["Happy", "Sad"], count=1)
     write_table(root / "table", [{"expression": word, "site": site} for word, site in (("Happy", "a"), ("Sad", "b"))])
