@@ -9,6 +9,7 @@ import { Stage } from "./stage.js";
 import { SHOWN, Table } from "./table.js";
 
 const $ = (id) => document.getElementById(id);
+const LOOK_EVERY = 10; // milliseconds between looks whether a source has a new frame
 const TABLE_EVERY = 500; // milliseconds between drawings of the table while frames come
 let engine, tasks, stage, cards, table;
 let running = null; // the camera or video whose frames are judged
@@ -90,26 +91,27 @@ async function play(open) {
 }
 
 /**
- * A source's frames with what was found in them, until it ends or is stopped. The next one is being judged already:
- * neither server nor browser need one frame's end to begin with another.
+ * A source's frames with what was found in them, until it ends or is stopped. Two are on their way at once: neither
+ * server nor browser need one frame's end to begin with another.
  */
 async function* judged(source) {
-  let before = null, last = -1;
-  while (running === source && !source.ended) {
+  const begun = []; // the earliest first
+  let last = -1;
+  const goesOn = () => running === source && !source.ended;
+  while (begun.length || goesOn()) {
     const time = source.time;
-    let next = null;
-    if (time !== last) {
+    if (begun.length < 2 && goesOn() && time !== last) {
       const canvas = source.frame();
-      const found = engine.judge(canvas, null);
-      found.catch(() => {}); // is thrown where it is awaited, a frame later
-      next = { canvas, time: (last = time), found };
-    } else if (!before) {
-      await new Promise((next) => setTimeout(next, 15));
+      const frame = { canvas, time: (last = time), found: engine.judge(canvas, null), isDone: false };
+      frame.settled = frame.found.catch(() => {}).then(() => (frame.isDone = true));
+      begun.push(frame);
     }
-    if (before) yield { ...before, found: await before.found };
-    before = next;
+    await Promise.race([...begun.slice(0, 1).map(({ settled }) => settled), new Promise((next) => setTimeout(next, LOOK_EVERY))]);
+    if (begun[0]?.isDone) {
+      const { canvas, time, found } = begun.shift();
+      yield { canvas, time, found: await found };
+    }
   }
-  if (before) yield { ...before, found: await before.found };
 }
 
 async function judgeFrames(source) {
