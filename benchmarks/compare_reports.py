@@ -29,8 +29,12 @@ def main() -> None:
     score, read = SCORES[options.score]
     one, other = ([read(row) for row in _reports(pattern)] for pattern in (options.one, options.other))
     video_of = {row["id"]: row["video"] for row in _rows(options.examples)} if options.examples else None
-    if not one or not other or (video_of is not None and not video_of.keys() >= one[0].keys()):
-        parser.error("a pattern names no report, or --examples is of another split")
+    if not one or not other or not one[0]:
+        parser.error("a pattern names no report, or none with labels for --score")
+    if any(report.keys() != one[0].keys() for report in (*one, *other)):
+        parser.error("the reports are of different examples: name reports of one split")
+    if video_of is not None and not video_of.keys() >= one[0].keys():
+        parser.error("--examples is of another split")
     ids = sorted(one[0])
     kinds = [[np.array([report[name] for name in ids]) for report in reports] for reports in (one, other)]
     rows_of = [np.array([row]) for row in range(len(ids))]
@@ -61,12 +65,14 @@ def _reports(pattern: str) -> list[list[dict[str, str]]]:
 def _values(table: list[dict[str, str]]) -> dict[str, list[float]]:
     """By an example's id: valence, arousal, and what was predicted of both."""
     columns = ("valence_true", "arousal_true", "valence_predicted", "arousal_predicted")
-    return {row["id"]: [float(row[name]) for name in columns] for row in table}
+    return {row["id"]: [float(row[name]) for name in columns] for row in table if row.get("valence_true")}
 
 
 def _hits(table: list[dict[str, str]]) -> dict[str, bool]:
     """By the id of an example that has a label: whether it was found."""
-    return {row["id"]: row["expression_predicted"] == row["expression_true"] for row in table if row["expression_true"]}
+    return {
+        row["id"]: row["expression_predicted"] == row["expression_true"] for row in table if row.get("expression_true")
+    }
 
 
 def _rows(path: pathlib.Path) -> list[dict[str, str]]:

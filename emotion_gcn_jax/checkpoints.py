@@ -278,7 +278,8 @@ def _save(manager: ocp.CheckpointManager, step: int, variables: Tree, meta: dict
         checksums.write(pathlib.Path(manager.directory) / str(step))
     except Exception as error:  # OSError, or what the libraries below make of it
         full = "No space left" in str(error) or "ENOSPC" in str(error)
-        before = "goes on from the checkpoint before it, which is whole" if manager.all_steps() else "starts anew"
+        is_first = not _steps(pathlib.Path(manager.directory).with_name("last"))
+        before = "starts anew" if is_first else "goes on from the checkpoint before it, which is whole"
         raise UserError(
             f"The checkpoint of step {step} cannot be written to {manager.directory} "
             f"({'no space is left on the disk' if full else f'{type(error).__name__}: {str(error)[:200]}'}): make "

@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
         folder = output / f"submission_{arguments.submission}"
         submission = Submission.prepared(arguments.submission, split, model.tasks, folder)
     if submission and not registry.any_label(model.tasks, split.columns, split.metadata):
-        submission.write(judged(arguments, model, split, every_frame=True))
+        submission.write(judged(arguments, model, split, ten_crop=arguments.ten_crop, every_frame=True))
         print(f"submission: {submission.directory}\nno example has a label: there is no report")
         return 0
     chosen = usable(arguments, split, model)

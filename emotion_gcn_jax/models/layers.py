@@ -105,13 +105,16 @@ def batch_moments(x_BxHxWxC: jax.Array, axis_name: str | None) -> Moments:
 
 
 def _counted_moments(x_BxHxWxC: jax.Array, counted_B: jax.Array, axis_name: str | None) -> Moments:
-    """The same over some examples, of which every device may have another number."""
-    axes = tuple(range(x_BxHxWxC.ndim - 1))
+    """The same over some examples, of which every device may have another number; over all where none is."""
+    axes, number = tuple(range(x_BxHxWxC.ndim - 1)), counted_B.sum()
+    if axis_name is not None:
+        number = lax.psum(number, axis_name)
+    counted_B = counted_B | (number == 0)
     x = jnp.where(counted_B.reshape(-1, *[1] * (x_BxHxWxC.ndim - 1)), x_BxHxWxC, 0)
     sums_2xC, count = jnp.stack([x.sum(axes), (x * x).sum(axes)]), counted_B.sum(dtype=x.dtype)
     if axis_name is not None:
         sums_2xC, count = lax.psum((sums_2xC, count), axis_name)
-    count = jnp.maximum(count, 1) * math.prod(x.shape[1:-1])
+    count = count * math.prod(x.shape[1:-1])
     mean_C, mean_square_C = sums_2xC / count
     return Moments(mean_C, jnp.maximum(mean_square_C - mean_C * mean_C, 0.0), count / jnp.maximum(count - 1, 1))
 

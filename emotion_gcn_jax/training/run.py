@@ -202,8 +202,9 @@ def _model(
     model = model.clone(is_trunk_frozen=config.model.frozen_trunk or bool(loader.features))
     seed, side, channels = config.training.seed, loader.input.network_side, config.input.channels
     variables = emotion_net.init_variables(model, seed, side, channels=channels, constants=constants)
-    if config.model.mask_bn and not variables["batch_stats"]:
-        raise UserError("config.model.mask_bn is for norms, and this model has none: set it to False.")
+    learning = {part for part in variables["batch_stats"] if not (part == "trunk" and model.is_trunk_frozen)}
+    if config.model.mask_bn and not learning:
+        raise UserError("config.model.mask_bn is for norms that are trained, and this model has none: set it to False.")
     variables = starting_point.replace(variables, start, model)
     if loader.features:
         trunk = features.trunk_of(config, loader.input.to_dict(), last or variables)

@@ -5,6 +5,11 @@ function asker(file) {
   const worker = new Worker(new URL(file, import.meta.url), { type: "module" });
   const waiting = new Map();
   let asked = 0;
+  worker.onerror = () => {
+    const sentence = "The models could not be loaded: serve this folder, and open it by http.";
+    for (const { reject } of waiting.values()) reject(new Error(sentence));
+    waiting.clear();
+  };
   worker.onmessage = ({ data: { number, result, error } }) => {
     const { resolve, reject } = waiting.get(number);
     waiting.delete(number);
@@ -13,7 +18,6 @@ function asker(file) {
   return (name, question, moved = []) =>
     new Promise((resolve, reject) => {
       waiting.set(++asked, { resolve, reject });
-      worker.onerror = () => reject(new Error("The models could not be loaded: serve this folder, and open it by http."));
       worker.postMessage({ number: asked, name, question }, moved);
     });
 }
