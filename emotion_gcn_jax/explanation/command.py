@@ -159,7 +159,7 @@ class _Folder:
         paths = {suffix: self._directory / f"{name}{suffix}" for suffix in (".png", ".npz", ".json")}
         self._check(paths)
         arrays = io.BytesIO()
-        np.savez_compressed(arrays, allow_pickle=False, **explanation.arrays())
+        np.savez_compressed(arrays, **explanation.arrays())
         said = explanation.said or ", ".join(map(figure.answer_text, explanation.outputs))
         files = {
             ".png": figure.draw(explanation, title, subtitle, explainer.without_activation),
