@@ -158,8 +158,8 @@ class _Folder:
         """Writes NAME.png, NAME.npz and NAME.json, and prints a line."""
         paths = {suffix: self._directory / f"{name}{suffix}" for suffix in (".png", ".npz", ".json")}
         self._check(paths)
-        arrays = io.BytesIO()
-        np.savez_compressed(arrays, **explanation.arrays())
+        arrays, named = io.BytesIO(), dict[str, Any](explanation.arrays())
+        np.savez_compressed(arrays, **named)
         said = explanation.said or ", ".join(map(figure.answer_text, explanation.outputs))
         files = {
             ".png": figure.draw(explanation, title, subtitle, explainer.without_activation),
