@@ -75,7 +75,7 @@ class Predictions:
 
 
 def left_out(unreadable: int, read: int) -> str:
-    """What a user is told of images that could not be read, beside those that could."""
+    """The line that tells how many images could not be read."""
     return f"left out, since they cannot be read: {unreadable} of {unreadable + read} images"
 
 

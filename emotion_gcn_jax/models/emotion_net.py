@@ -258,16 +258,23 @@ def create_model(
     if hidden or dropout or embedding:
         neck = Neck(tuple(hidden), dropout, embedding, axis_name=axis_name, param_dtype=param_dtype)
     ear = Hearing((TRUNKS | EARS)[hearing](**of_trunk), hearing_width, param_dtype) if hearing else None
-    of_time = functools.partial(Recurrent, tuple(recurrent), reset, bidirectional, param_dtype)
-    time: Recurrent | TwoStreams | None = of_time() if recurrent else None
-    if fusion == "late":
-        if not recurrent or ear is None or trunk == NO_TRUNK:
-            raise UserError(
-                "config.model.fusion=late joins what recurrent layers make of the face and others of the sound, and "
-                "config.model.recurrent, hearing or trunk is empty: set all three, or fusion to concat."
-            )
-        time = TwoStreams(of_time(), of_time(), ear.features)
+    layers = functools.partial(Recurrent, tuple(recurrent), reset, bidirectional, param_dtype) if recurrent else None
+    time = _in_time(layers, None if trunk == NO_TRUNK else ear, fusion)
     return EmotionNet(body, top, readout, param_dtype, neck, time, ear)
+
+
+def _in_time(
+    make: Callable[[], Recurrent] | None, beside: Hearing | None, fusion: str
+) -> Recurrent | TwoStreams | None:
+    """The recurrent layers that `make` makes, if there are any; `beside` is what hears beside a trunk that sees."""
+    if fusion != "late":
+        return make() if make else None
+    if make is None or beside is None:
+        raise UserError(
+            "config.model.fusion=late joins what recurrent layers make of the face and others of the sound, and "
+            "config.model.recurrent, hearing or trunk is empty: set all three, or fusion to concat."
+        )
+    return TwoStreams(make(), make(), beside.features)
 
 
 def check_names(
