@@ -86,6 +86,8 @@ def join_launched() -> None:
             f"--distributed is for processes that Slurm, a TPU pod or Open MPI has started, and none of these is found "
             f"({str(error).splitlines()[0]:.200}): name --coordinator, --processes and --process, or leave it out."
         ) from error
+    dismiss_watcher()  # now it is known which process this is
+    _watch(f"Process {jax.process_index()} of {jax.process_count()}")
 
 
 def on_first(act: Callable[[], T]) -> T:

@@ -167,6 +167,20 @@ def test_a_submission_beside_the_report(tmp_path, capsys):
     assert written[1:3, 1] == pytest.approx([float(second["arousal_predicted"])] * 2, rel=1e-5)  # 3 is a hole
 
 
+def test_a_submission_of_ten_crops(tmp_path):
+    tasks = {"affect": {"kind": "values", "dimensions": "valence,arousal"}}
+    run = write_checkpoint(tmp_path / "run", "single_task", tasks=tasks, side=40, crop=32)
+    table = write_table(tmp_path / "mine", video_rows(valence=0.5))
+    valences = []
+    for name, options in (("middle", ()), ("ten", ("--ten-crop",))):
+        assert evaluate(run, table, tmp_path / name, "--submission", "va", *options) == 0
+        written = annotations.read_affect(tmp_path / name / "submission_va" / "12-24_left.txt").affect_Nx2
+        _, rows = read_report(tmp_path / name)
+        assert written[[3, 0, 1], 0] == pytest.approx([float(row["valence_predicted"]) for row in rows], rel=1e-5)
+        valences.append(written[:, 0])
+    assert not np.isclose(*valences).any()
+
+
 def test_a_submission_needs_every_picture(tmp_path, capsys):
     table = write_table(tmp_path / "mine", video_rows(valence=0.5))
     (tmp_path / "mine" / "1.png").unlink()

@@ -152,6 +152,14 @@ def test_a_killed_and_resumed_run_that_hears_ends_as_an_unbroken_one(hearing_con
     assert "straight hears, and the official layout has images alone" in capsys.readouterr().err
 
 
+def test_so_does_one_of_two_streams_whose_norms_leave_out_what_clips_repeat(hearing_config, tmp_path, quick):
+    config = hearing_config[0]("plain")
+    config.model.update(hearing="stack", fusion="late", embedding=4, mask_bn=True)
+    config.augmentation.sound_masks = 2
+    config.training.update(devices=1, epochs=1, checkpoint_every_steps=2)
+    trained_and_killed(config, tmp_path, 2)
+
+
 @pytest.mark.parametrize("name", ["train", "validation"])
 def test_a_dataset_without_sound_is_refused_before_anything_is_written(hearing_config, tmp_path, name):
     config, splits = hearing_config
