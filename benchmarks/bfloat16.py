@@ -17,6 +17,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from configs import synthetic_faces
+from emotion_gcn_jax import runtime
 from emotion_gcn_jax.data.batches import train_batches
 from emotion_gcn_jax.parallel import prefetch, replicate, unreplicate
 from emotion_gcn_jax.training.run import prepare
@@ -32,6 +33,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=2)
     args = parser.parse_args()
+    runtime.set_up()
+    runtime.use_onednn()  # as training in bfloat16 does; float32 stays with XLA
     found = {dtype: [final_loss(args, dtype, seed) for seed in range(args.seeds)] for dtype in ("float32", "bfloat16")}
     means = {dtype: statistics.mean(losses) for dtype, losses in found.items()}
     print(json.dumps({**vars(args), "losses": found, "differs_by": means["bfloat16"] / means["float32"] - 1}))

@@ -62,11 +62,13 @@ def measure(args: argparse.Namespace, folder: pathlib.Path) -> dict[str, Any]:
     import tqdm
 
     from configs import folders
+    from emotion_gcn_jax import runtime
     from emotion_gcn_jax.data.batches import train_batches
     from emotion_gcn_jax.parallel import prefetch, replicate
     from emotion_gcn_jax.training.run import prepare
     from emotion_gcn_jax.training.step_log import Scalars, StepLog
 
+    runtime.set_up()
     config = folders.get_config(f"{args.trunk},single_task")
     config.dataset.data_dir = str(folder / "built")
     config.input.side, config.data.batch_size, config.model.remat = args.size, args.batch, args.remat

@@ -60,11 +60,12 @@ def serve(args: argparse.Namespace) -> None:
     """Judges the same random faces in every round."""
     from paper_model import paper_model
 
-    from emotion_gcn_jax import onnx_session
+    from emotion_gcn_jax import onnx_session, runtime
     from emotion_gcn_jax.data.inputs import Input
     from emotion_gcn_jax.inference import engines
     from emotion_gcn_jax.models import emotion_net
 
+    runtime.set_up()
     rng = np.random.default_rng(0)
     if args.side in engines.ENGINES:
         model, tasks, constants = paper_model(args.trunk, "emotion_gcn")

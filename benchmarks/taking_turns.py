@@ -1,10 +1,12 @@
-"""Compares processes that take turns: each does its work once, while the others wait.
+"""Compares processes that take turns: each does its work, while the others wait.
 
 So a machine that is faster at one time than at another is so for all of them, and the ratio of medians can be trusted.
+A turn of short work is several times that work: the first time after a pause it finds the processor's caches empty.
 A side is a script that ends with `serve(work)`; a comparison starts several by `compare`.
 """
 
 import json
+import math
 import resource
 import statistics
 import subprocess
@@ -14,10 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 WARM_UPS = 2
+TURN_SECONDS = 0.5  # at least
 
 
 def serve(work: Callable[[], object], **facts: Any) -> None:
-    """Warms up, says so, and then does the work once for every line of the standard input.
+    """Warms up, says so, and then does the work for every line of the standard input, so often that a turn is filled.
 
     Args:
         work: what is timed; it returns when everything is done.
@@ -27,12 +30,16 @@ def serve(work: Callable[[], object], **facts: Any) -> None:
     work()
     first = time.perf_counter() - start
     for _ in range(WARM_UPS - 1):
+        start = time.perf_counter()
         work()
+    times = math.ceil(TURN_SECONDS / (time.perf_counter() - start))
     print(json.dumps({"first_seconds": round(first, 2), **facts}), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
-        work()
-        print(json.dumps({"seconds": time.perf_counter() - start, "peak_memory_gb": peak_memory_gb()}), flush=True)
+        for _ in range(times):
+            work()
+        seconds = (time.perf_counter() - start) / times
+        print(json.dumps({"seconds": seconds, "peak_memory_gb": peak_memory_gb()}), flush=True)
 
 
 def peak_memory_gb() -> float:

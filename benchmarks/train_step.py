@@ -49,6 +49,7 @@ def prepare(args: argparse.Namespace) -> tuple[Callable[[], None], list[Any]]:
 
     from emotion_gcn_jax import parallel, runtime
 
+    runtime.set_up()
     if args.dtype == "bfloat16":
         runtime.use_onednn()
     jax.config.update("jax_enable_compilation_cache", args.keep_programs)

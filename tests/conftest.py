@@ -6,7 +6,7 @@ import pathlib
 import tempfile
 
 # Compiling is most of the tests' work, so XLA is asked for little of it; docs/parity.md is measured with all of it.
-FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+FLAGS = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 --xla_cpu_opt_preset=FAST_COMPILE"
 if importlib.metadata.version("jax").startswith("0.10."):
     FLAGS += " --xla_cpu_use_fusion_emitters=false"  # whose programs take a half longer to compile; gone since
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
