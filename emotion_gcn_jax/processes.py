@@ -155,13 +155,14 @@ def everywhere(make: Callable[[], T]) -> T:
     raise UserError(first if all(said) else f"Process {number}: {first}")
 
 
-def asked_to_end(step: int) -> bool:
-    """Whether a process was sent SIGTERM and all have come to the step at which they agreed to end.
+def asked_to_end(time: int) -> bool:
+    """Whether a process was sent SIGTERM and this is the time at which all of them agreed to end.
 
     Args:
-        step: that was taken last; every process asks at every step.
+        time: how often this has been asked with this one, every process as often: 1, 2, 3 and so on. They agree on the
+            first one that none has come to, which is 1 where nobody has asked yet; one that is left out never comes.
     """
-    return multihost_utils.reached_preemption_sync_point(step)
+    return multihost_utils.reached_preemption_sync_point(time)
 
 
 @contextlib.contextmanager

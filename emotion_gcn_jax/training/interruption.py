@@ -22,10 +22,15 @@ class Request:
 
     def __init__(self) -> None:
         self.made = False
+        self._steps = 0
 
-    def ends_at(self, step: int) -> bool:
-        """Whether the run is to end with this step, which has been taken; in all of its processes it is the same."""
-        return self.made or (jax.process_count() > 1 and processes.asked_to_end(step))
+    def ends_now(self) -> bool:
+        """Whether the run is to end with the step that has been taken; in all of its processes it is the same one.
+
+        To be asked after every step.
+        """
+        self._steps += 1
+        return self.made or (jax.process_count() > 1 and processes.asked_to_end(self._steps))
 
 
 @contextlib.contextmanager

@@ -115,7 +115,7 @@ def _train(
             if 0 < config.patience <= progress.epochs_without_better:
                 break
             state, measured = run.train_step(state, next(data))
-            epoch_ends, asked_to_end = step % run.steps_per_epoch == 0, request.ends_at(step)
+            epoch_ends, asked_to_end = step % run.steps_per_epoch == 0, request.ends_now()
             saves = asked_to_end or (config.checkpoint_every_steps and step % config.checkpoint_every_steps == 0)
             try:
                 log.add(step, measured)
