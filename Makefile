@@ -40,11 +40,10 @@ bench: $(INSTALLED)
 	@test -f $(TORCH_VENV)/installed || $(MAKE) PYTHON=python3.11 VENV=$(TORCH_VENV) $(TORCH_VENV)/installed
 	$(VENV)/bin/python benchmarks/starting.py --remat --rounds=1
 	$(INFERENCE) --batch=1
-	$(INFERENCE) --batch=32 --rounds=5
+	$(INFERENCE) --batch=32 --rounds=3
 	$(AGAINST_TORCH) --trunk=resnet18 --size=112 --batch=32
-	$(AGAINST_TORCH) --trunk=resnet50 --size=112 --batch=32
 	$(AGAINST_TORCH) --trunk=densenet121 --remat
-	$(AGAINST_TORCH) --trunk=bregnext50 --size=112 --remat
+	$(AGAINST_TORCH) --trunk=bregnext50 --size=112 --batch=8 --remat
 	$(VENV)/bin/python benchmarks/epoch.py --trunk=resnet18 --size=112 --batch=32
 
 lint: $(INSTALLED)
