@@ -12,6 +12,7 @@ of `emotion-gcn evaluate`, and examples.csv is written by `emotion-gcn features`
 
 import argparse
 import csv
+import glob
 import json
 import pathlib
 
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def _reports(pattern: str) -> list[list[dict[str, str]]]:
-    return [_rows(pathlib.Path(folder) / "predictions.csv") for folder in sorted(pathlib.Path().glob(pattern))]
+    return [_rows(pathlib.Path(folder) / "predictions.csv") for folder in sorted(glob.glob(pattern))]
 
 
 def _values(table: list[dict[str, str]]) -> dict[str, list[float]]:

@@ -22,6 +22,7 @@ RESUMABLE = {
     "data.mask_damaged",
     "data.threads",
     "dataset.data_dir",
+    "model.remat",
     "training.checkpoint_every_steps",
     "training.devices",
     "training.log_every_steps",

@@ -233,10 +233,11 @@ def test_more_epochs_continue_a_finished_run(unbroken, tmp_path, capsys):
     shutil.copytree(workdir, tmp_path / "run")
     more = config.copy_and_resolve_references()
     more.training.epochs = config.training.epochs + 1
-    more.data.threads = 2
+    more.data.threads, more.model.remat = 2, True
     loop.train_and_evaluate(more, tmp_path / "run", resume=True)
     printed = capsys.readouterr().out
-    assert f"resumed with data.threads was {config.data.threads} and is 2; training.epochs was 1 and is 2" in printed
+    told = f"data.threads was {config.data.threads} and is 2; model.remat was False and is True; training.epochs was 1"
+    assert f"resumed with {told} and is 2" in printed
     assert checkpoints.read_last_meta(tmp_path / "run")["step"] == 14
     with pytest.raises(UserError, match=r"training.epochs was 2 and is 1: set"):
         loop.train_and_evaluate(config, tmp_path / "run", resume=True)
