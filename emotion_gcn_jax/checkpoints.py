@@ -295,8 +295,9 @@ def _find(path: pathlib.Path) -> pathlib.Path:
         if (newest := _newest(folder)) is not None:
             return newest
     raise UserError(
-        f"No checkpoint was found in {path}: name a training run's working directory (with {FOLDER}/best in it) "
-        f"or one checkpoint's folder (with variables and meta in it)."
+        f"No checkpoint was found in {path}: name a training run's working directory (with {FOLDER}/best in it), "
+        f"one checkpoint's folder (with variables and meta in it) or a model's .safetensors file; where no name is "
+        f"given predict, evaluate and others take the model that is shipped."
     )
 
 

@@ -64,6 +64,11 @@ class EmotionModel:
         self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks], rename=True)  # type: ignore[misc]
         self._apply = jax.jit(lambda variables, images: module.apply(variables, images, train=False))
 
+    def __repr__(self) -> str:
+        says = "; ".join(f"{task.name}: {', '.join(task.outputs)}" for task in self.tasks)
+        side, colours = self.input.network_side, "grey" if self.input.channels == 1 else "colour"
+        return f"EmotionModel({self.config.model.trunk}, head {self.config.model.head}, {side} pixels in {colours}; {says})"
+
     @functools.cached_property
     def _on_device(self) -> Mapping[str, Any]:
         return jax.device_put(self.variables)

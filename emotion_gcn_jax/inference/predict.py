@@ -167,6 +167,8 @@ class _Run:
                 judged = (self._table.done or {}).get("judged", 0)
                 terminal.complain(f"Judged so far: {counted(judged, 'picture')}. Give the same command to go on.")
             self._table.close(is_done=self._is_done)
+            if self._is_done:
+                self._say([self._table.path])
         if self._json is not None:
             _write_json(self._json, self._predictions)
         if self._overlays is not None:

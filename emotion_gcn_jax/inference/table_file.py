@@ -60,6 +60,11 @@ class TableFile:
             raise cannot_write(self._path, error) from None
 
     @property
+    def path(self) -> pathlib.Path:
+        """Of the table."""
+        return self._path
+
+    @property
     def done(self) -> Progress | None:
         """How far the run is with the rows that are there; None at its beginning."""
         return self._done[1]
@@ -104,7 +109,7 @@ class TableFile:
     def _begun(self) -> tuple[int, Progress | None]:
         """How many bytes of rows there are, and the progress with them; 0 and None at a beginning."""
         if not self._notes.exists():
-            if self._path.exists() and self._path.stat().st_size:
+            if self._path.exists() and self._path.stat().st_size and not self._is_without_rows():
                 raise UserError(f"{self._path} is there already: name another file, or delete it.")
             return 0, None
         try:
@@ -127,6 +132,13 @@ class TableFile:
         if size and (not self._rows.exists() or self._rows.stat().st_size < size):
             raise UserError(f"{self._rows} has lost rows that were written: delete {self._notes} to begin again.")
         return size, progress
+
+    def _is_without_rows(self) -> bool:
+        """Whether the file is what a run leaves that found no face: a misspelt path keeps no name from the next one."""
+        header = _csv_text(list(self._columns))
+        return (
+            self._line is _csv_line and self._path.stat().st_size == len(header) and self._path.read_bytes() == header
+        )
 
     def _opened(self, size: int) -> BinaryIO:
         """The rows' file, ready for the next one."""

@@ -34,6 +34,8 @@ def test_a_checkpoint_says_all_that_is_needed(model, workdir):
     assert model.crop == CROP
     assert model.config.model.trunk == "densenet_tiny"
     assert [task.name for task in model.tasks] == ["expression", "affect"]
+    said = "expression: Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger; affect: Valence, Arousal"
+    assert repr(model) == f"EmotionModel(densenet_tiny, head graph, 32 pixels in colour; {said})"
     assert (model.input.side, model.input.channels) == (32, 3)
     with pytest.raises(AttributeError):
         model.config.input.side = 64

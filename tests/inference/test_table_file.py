@@ -163,3 +163,16 @@ def test_without_pyarrow_its_extra_is_named(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"pip install 'emotion-gcn-jax\[tables\]'"):
         TableFile(str(tmp_path / "faces.parquet"), columns(TASKS), RUN)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_in_which_no_face_was_found_keeps_no_name(tmp_path):
+    """The next command may take it, and another file that is no longer than a header may not."""
+    path = tmp_path / "faces.csv"
+    write(path, PREDICTIONS[2:])
+    assert read(path) == []
+    write(path)
+    assert len(read(path)) == 3
+    path.write_text("my notes\n")
+    with pytest.raises(UserError, match=r"faces\.csv is there already: name another file, or delete it"):
+        write(path)
+    assert path.read_text() == "my notes\n"
