@@ -60,7 +60,8 @@ def main() -> None:
 
 
 def _reports(pattern: str) -> list[list[dict[str, str]]]:
-    return [_rows(pathlib.Path(folder) / "predictions.csv") for folder in sorted(glob.glob(pattern))]
+    folders = sorted(glob.glob(pattern))  # noqa: PTH207, since pathlib takes no absolute pattern
+    return [_rows(pathlib.Path(folder) / "predictions.csv") for folder in folders]
 
 
 def _values(table: list[dict[str, str]]) -> dict[str, list[float]]:

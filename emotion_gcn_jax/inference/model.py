@@ -66,8 +66,9 @@ class EmotionModel:
 
     def __repr__(self) -> str:
         says = "; ".join(f"{task.name}: {', '.join(task.outputs)}" for task in self.tasks)
-        side, colours = self.input.network_side, "grey" if self.input.channels == 1 else "colour"
-        return f"EmotionModel({self.config.model.trunk}, head {self.config.model.head}, {side} pixels in {colours}; {says})"
+        colours = "grey" if self.input.channels == 1 else "colour"
+        parts = f"{self.config.model.trunk}, head {self.config.model.head}"
+        return f"EmotionModel({parts}, {self.input.network_side} pixels in {colours}; {says})"
 
     @functools.cached_property
     def _on_device(self) -> Mapping[str, Any]:

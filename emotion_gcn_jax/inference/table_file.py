@@ -134,11 +134,10 @@ class TableFile:
         return size, progress
 
     def _is_without_rows(self) -> bool:
-        """Whether the file is what a run leaves that found no face: a misspelt path keeps no name from the next one."""
+        """Whether the file is what a run leaves that found no face, for instance as its picture's name was misspelt."""
         header = _csv_text(list(self._columns))
-        return (
-            self._line is _csv_line and self._path.stat().st_size == len(header) and self._path.read_bytes() == header
-        )
+        is_short = self._line is _csv_line and self._path.stat().st_size == len(header)
+        return is_short and self._path.read_bytes() == header
 
     def _opened(self, size: int) -> BinaryIO:
         """The rows' file, ready for the next one."""
