@@ -86,8 +86,6 @@ def join_launched() -> None:
             f"--distributed is for processes that Slurm, a TPU pod or Open MPI has started, and none of these is found "
             f"({str(error).splitlines()[0]:.200}): name --coordinator, --processes and --process, or leave it out."
         ) from error
-    dismiss_watcher()  # now it is known which process this is
-    _watch(f"Process {jax.process_index()} of {jax.process_count()}")
 
 
 def on_first(act: Callable[[], T]) -> T:
@@ -155,14 +153,15 @@ def everywhere(make: Callable[[], T]) -> T:
     raise UserError(first if all(said) else f"Process {number}: {first}")
 
 
-def asked_to_end(time: int) -> bool:
-    """Whether a process was sent SIGTERM and this is the time at which all of them agreed to end.
+def asked_to_end(count: int) -> bool:
+    """Whether a process was sent SIGTERM and this is the step at which all of them agreed to end.
 
     Args:
-        time: how often this has been asked with this one, every process as often: 1, 2, 3 and so on. They agree on the
-            first one that none has come to, which is 1 where nobody has asked yet; one that is left out never comes.
+        count: of the steps that this process has taken since it began, 1, 2, 3 and so on; every process asks at each of
+            them. They agree on the first that none has come to: 1, where none has taken a step yet. So it is not the
+            run's own number of the step, which begins later where a run goes on: such a run would never end.
     """
-    return multihost_utils.reached_preemption_sync_point(time)
+    return multihost_utils.reached_preemption_sync_point(count)
 
 
 @contextlib.contextmanager

@@ -109,7 +109,7 @@ class TableFile:
     def _begun(self) -> tuple[int, Progress | None]:
         """How many bytes of rows there are, and the progress with them; 0 and None at a beginning."""
         if not self._notes.exists():
-            if self._path.exists() and self._path.stat().st_size and not self._is_without_rows():
+            if self._path.exists() and self._path.stat().st_size and not (self._run and self._is_without_rows()):
                 raise UserError(f"{self._path} is there already: name another file, or delete it.")
             return 0, None
         try:

@@ -166,13 +166,17 @@ def test_without_pyarrow_its_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_a_table_in_which_no_face_was_found_keeps_no_name(tmp_path):
-    """The next command may take it, and another file that is no longer than a header may not."""
+    """The next command may take it, and another file that is as long as a header may not."""
     path = tmp_path / "faces.csv"
     write(path, PREDICTIONS[2:])
     assert read(path) == []
     write(path)
     assert len(read(path)) == 3
-    path.write_text("my notes\n")
+    write(tmp_path / "none.csv", [])
+    notes = "x" * (tmp_path / "none.csv").stat().st_size
+    path.write_text(notes)
     with pytest.raises(UserError, match=r"faces\.csv is there already: name another file, or delete it"):
         write(path)
-    assert path.read_text() == "my notes\n"
+    assert path.read_text() == notes
+    with pytest.raises(UserError, match="is there already"):  # a camera may be writing it
+        write(tmp_path / "none.csv", run=None)

@@ -83,7 +83,7 @@ def test_two_processes_of_the_command_end_together_where_one_is_asked_to(pair):
 
 @pytest.mark.once
 def test_two_processes_that_are_asked_to_end_while_they_prepare_end_with_their_first_step():
-    """Whatever that step's number is: a run that goes on from a checkpoint does not begin at 1."""
+    """They count the steps that they take: the run's own number of one that goes on from a checkpoint is another."""
     with socket.create_server(("localhost", 0)) as server:
         port = str(server.getsockname()[1])
     one_device = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"
@@ -91,8 +91,13 @@ def test_two_processes_that_are_asked_to_end_while_they_prepare_end_with_their_f
     environment = {**os.environ, "XLA_FLAGS": one_device}
     command = [sys.executable, "-m", "tests.training.two_requests", port]
     both = [subprocess.Popen([*command, number], env=environment, **options) for number in "01"]
-    assert [process.communicate(timeout=120)[0].split()[-1] for process in both] == ["1", "1"]
-    assert [process.returncode for process in both] == [interruption.STATUS] * 2
+    try:
+        said = [process.communicate(timeout=120)[0] for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [interruption.STATUS] * 2, said
+    assert [lines.split()[-1:] for lines in said] == [["1"], ["1"]]
 
 
 @pytest.mark.once
