@@ -13,7 +13,7 @@ from emotion_gcn_jax.training import interruption
 
 
 def main(port: str, number: str) -> None:
-    """Joins the other, is told to end, takes a little longer to prepare, and then goes from step to step."""
+    """Joins the other process, sends itself SIGTERM, waits as if it prepared, and takes steps until it is to end."""
     processes.join(f"localhost:{port}", 2, int(number))
     with interruption.listening() as request:
         os.kill(os.getpid(), signal.SIGTERM)
