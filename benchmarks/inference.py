@@ -2,9 +2,9 @@
 
 python benchmarks/inference.py --trunk densenet121 --size 227 --batch 1
 
-It prints one line of JSON, and a table. torch's graph is that of the independent module of tests/reference, in float32
-and ready for inference. --torch-python names an interpreter that has torch where this one does not (see
-training_against_torch.py).
+It prints one line of JSON, and a table. torch's graph is that of the independent module of tests/reference, in float32,
+ready for inference, and of the same bytes: what turns and normalises them is exported with it. --torch-python names an
+interpreter that has torch where this one does not (see training_against_torch.py).
 """
 
 import argparse
@@ -17,12 +17,22 @@ import tempfile
 import numpy as np
 import taking_turns
 
+from emotion_gcn_jax.data.inputs import Input
+
 TORCH_EXPORT = """
 import sys, torch
 sys.path[:0] = [{repository!r}, {here!r}]
 from torch_step import MODELS
-model = MODELS[{trunk!r}]().eval()
-torch.onnx.export(model, torch.randn({batch}, 3, {size}, {size}), {path!r}, opset_version=17, dynamo=False)
+class OfBytes(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.model = MODELS[{trunk!r}]()
+        self.mean = 255 * torch.tensor({mean}).reshape(3, 1, 1)
+        self.deviation = 255 * torch.tensor({deviation}).reshape(3, 1, 1)
+    def forward(self, images):
+        return self.model((images.permute(0, 3, 1, 2).float() - self.mean) / self.deviation)
+images = torch.zeros({batch}, {size}, {size}, 3, dtype=torch.uint8)
+torch.onnx.export(OfBytes().eval(), images, {path!r}, opset_version=17, dynamo=False)
 """
 
 
@@ -44,7 +54,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = str(pathlib.Path(folder) / "torch.onnx")
         fields = {"repository": str(here.parents[1]), "here": str(here.parent), "path": path}
-        program = TORCH_EXPORT.format(trunk=args.trunk, size=args.size, batch=args.batch, **fields)
+        normal = {"mean": Input(args.size).mean, "deviation": Input(args.size).deviation}
+        program = TORCH_EXPORT.format(trunk=args.trunk, size=args.size, batch=args.batch, **normal, **fields)
         subprocess.run([args.torch_python, "-c", program], check=True, stdout=subprocess.DEVNULL)
         sides = {
             name: [sys.executable, str(here), "--side", side, *sizes]
@@ -61,23 +72,20 @@ def serve(args: argparse.Namespace) -> None:
     from paper_model import paper_model
 
     from emotion_gcn_jax import onnx_session, runtime
-    from emotion_gcn_jax.data.inputs import Input
     from emotion_gcn_jax.inference import engines
     from emotion_gcn_jax.models import emotion_net
 
     runtime.set_up()
-    rng = np.random.default_rng(0)
+    faces = np.random.default_rng(0).integers(0, 256, (args.batch, args.size, args.size, 3), np.uint8)
     if args.side in engines.ENGINES:
         model, tasks, constants = paper_model(args.trunk, "emotion_gcn")
         variables = emotion_net.init_variables(model, 0, args.size, constants=constants)
         _, engine = engines.start(args.side, model, variables, tasks, Input(args.size))
-        faces = rng.integers(0, 256, (args.batch, args.size, args.size, 3), np.uint8)
         taking_turns.serve(lambda: engine(faces))
     else:
         session = onnx_session.cpu_session(pathlib.Path(args.side).read_bytes())
         name = session.get_inputs()[0].name
-        images = rng.normal(size=(args.batch, 3, args.size, args.size)).astype(np.float32)
-        taking_turns.serve(lambda: session.run(None, {name: images}))
+        taking_turns.serve(lambda: session.run(None, {name: faces}))
 
 
 if __name__ == "__main__":

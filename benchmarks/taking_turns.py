@@ -20,7 +20,7 @@ TURN_SECONDS = 0.5  # at least
 
 
 def serve(work: Callable[[], object], **facts: Any) -> None:
-    """Warms up, says so, and then does the work for every line of the standard input, so often that a turn is filled.
+    """Warms up, says so, and then does the work as often as each line of the standard input says.
 
     Args:
         work: what is timed; it returns when everything is done.
@@ -32,9 +32,10 @@ def serve(work: Callable[[], object], **facts: Any) -> None:
     for _ in range(WARM_UPS - 1):
         start = time.perf_counter()
         work()
-    times = math.ceil(TURN_SECONDS / (time.perf_counter() - start))
-    print(json.dumps({"first_seconds": round(first, 2), **facts}), flush=True)
-    for _ in sys.stdin:
+    once = time.perf_counter() - start
+    print(json.dumps({"once": once, "first_seconds": round(first, 2), **facts}), flush=True)
+    for line in sys.stdin:
+        times = int(line)
         start = time.perf_counter()
         for _ in range(times):
             work()
@@ -63,11 +64,13 @@ def compare(sides: Mapping[str, Sequence[str]], rounds: int) -> dict[str, dict[s
         for name, command in sides.items():  # one after the other: none warms up beside another
             processes[name] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             results[name] = _answer(name, processes[name])
+        fastest = min(result.pop("once") for result in results.values())
+        times = math.ceil(TURN_SECONDS / fastest)  # the same for all: who works longer has warmer caches
         seconds: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):
             for name, process in processes.items():
                 assert process.stdin is not None
-                process.stdin.write("\n")
+                process.stdin.write(f"{times}\n")
                 process.stdin.flush()
                 answer = _answer(name, process)
                 seconds[name].append(answer["seconds"])

@@ -1,6 +1,8 @@
 """Files that are written whole or not at all, locks between processes, and paths as a user writes them."""
 
 import contextlib
+import difflib
+import itertools
 import json
 import os
 import pathlib
@@ -10,6 +12,10 @@ from typing import Any
 
 PathLike = str | os.PathLike[str]
 
+_MOST_NAMES = 10_000  # of a folder that are compared with a missing file's
+_SIMILAR = 0.8  # the least of difflib's ratio, 1 for equal names
+_LONGEST_NAME = 300  # characters of a path in a message
+
 
 def user_path(path: PathLike) -> pathlib.Path:
     """A path as it was meant: `~` is the home folder, which no shell expands in `--name=~/x`."""
@@ -18,6 +24,19 @@ def user_path(path: PathLike) -> pathlib.Path:
         return path.expanduser()
     except RuntimeError:  # pathlib's, where the system knows no home of that name
         return path
+
+
+def corrected_name(path: PathLike) -> str:
+    """A message's end about a file that cannot be read: its folder may have one of almost the same name."""
+    path = user_path(path)
+    try:
+        names = [entry.name for entry in itertools.islice(path.parent.iterdir(), _MOST_NAMES)]
+        closest = difflib.get_close_matches(path.name, names, n=1, cutoff=_SIMILAR)
+    except (OSError, ValueError):  # ValueError: a zero byte in its folder's name
+        return "check its name"
+    if not closest or closest[0] == path.name:
+        return "check its name"
+    return f"perhaps {str(path.with_name(closest[0]))[-_LONGEST_NAME:]} is meant"
 
 
 def atomic_write(path: PathLike, data: bytes) -> None:

@@ -16,6 +16,7 @@ from emotion_gcn_jax.faces.decoding import SUFFIXES, decoded, repeated, upright_
 from emotion_gcn_jax.faces.kinds import unread_kind
 from emotion_gcn_jax.faces.samples import to_eight_bits
 from emotion_gcn_jax.faces.sizes import check_size
+from emotion_gcn_jax.files import corrected_name
 
 Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | ArrayLike
 """What `read` takes."""
@@ -107,7 +108,9 @@ def expand(names: Iterable[str], others: Collection[str] = ()) -> list[str]:
         UserError: a folder has no pictures or cannot be listed.
     """
     suffixes = _FOLDER_SUFFIXES | frozenset(others)
-    return [file for name in names for file in _expanded(name, suffixes)]
+    return [
+        file for name in names for file in _expanded(name, suffixes, "pictures or videos" if others else "pictures")
+    ]
 
 
 def encode_png(image: np.ndarray) -> bytes:
@@ -130,7 +133,7 @@ def _read_path(name: str) -> np.ndarray:
         raise UserError(f"{_shortened(path)}: {error}") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{_shortened(path)}: The file cannot be read ({reason}): check its name.") from None
+        raise UserError(f"{_shortened(path)}: The file cannot be read ({reason}): {corrected_name(path)}.") from None
 
 
 def _read_pillow(picture: Image.Image) -> np.ndarray:
@@ -204,7 +207,7 @@ def _unidentified(data: bytes) -> UserError:
     )
 
 
-def _expanded(name: str, suffixes: frozenset[str]) -> list[str]:
+def _expanded(name: str, suffixes: frozenset[str], wanted: str) -> list[str]:
     folder = pathlib.Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises when it knows no home folder
     try:
         if not folder.is_dir():
@@ -215,8 +218,8 @@ def _expanded(name: str, suffixes: frozenset[str]) -> list[str]:
         raise UserError(f"{_shortened(folder)}: The folder cannot be listed ({reason}): check it.") from None
     if not files:
         raise UserError(
-            f"{_shortened(folder)}: A folder of image files was expected, found none whose name ends in "
-            f"{', '.join(sorted(suffixes))}: give their folder, or the files themselves."
+            f"{_shortened(folder)}: A folder of {wanted} was expected, found "
+            "none by their names' endings (.jpg, .png and so on): give their folder, or the files themselves."
         )
     return [str(file) for file in files]
 

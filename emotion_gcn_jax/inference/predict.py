@@ -25,7 +25,7 @@ from emotion_gcn_jax.inference.rows import columns, rows
 from emotion_gcn_jax.inference.sources import Source
 from emotion_gcn_jax.inference.table_file import TableFile
 
-_NOTES = "2"  # of what a stopped run notes for the next one, another number wherever that changes
+_NOTES = "3"  # of what a stopped run notes for the next one, another number wherever that changes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ class _Run:
         self._skip = progress.get("next", {"source": 0, "frame": 0})
         self._memory = Memory.from_dict(progress["memory"]) if progress else Memory()
         self._tally = progress.get("tally", {"source": -1, "frames": 0, "faces": 0})
-        self._judged = progress.get("judged", 0)
+        self._judged, self._faces = progress.get("judged", 0), progress.get("faces", 0)
         self.failed: int = progress.get("failed", 0)
         self._is_done = False
         if outputs.overlays is not None:
@@ -145,6 +145,7 @@ class _Run:
         if self._overlays is not None:
             self._say(self._overlays.write(judged))
         self._judged += 1
+        self._faces += len(prediction.faces)
         self._memory = judged.memory
         self._skip = (
             {"source": frame.source + 1, "frame": 0}
@@ -168,7 +169,7 @@ class _Run:
                 terminal.complain(f"Judged so far: {counted(judged, 'picture')}. Give the same command to go on.")
             self._table.close(is_done=self._is_done)
             if self._is_done:
-                self._say([self._table.path])
+                self._seen.say(f"  -> {self._table.path}: {self._counts()}")
         if self._json is not None:
             _write_json(self._json, self._predictions)
         if self._overlays is not None:
@@ -180,8 +181,14 @@ class _Run:
             "memory": self._memory.to_dict(),
             "tally": self._tally,
             "judged": self._judged,
+            "faces": self._faces,
             "failed": self.failed,
         }
+
+    def _counts(self) -> str:
+        inputs = f" of {counted(len(self._inputs), 'input')}" if self._judged != len(self._inputs) else ""
+        failed = f", {self.failed} without an answer" if self.failed else ""
+        return f"{counted(self._faces, 'face')} in {counted(self._judged, 'picture')}{inputs}{failed}"
 
     def _say(self, paths: Sequence[pathlib.Path]) -> None:
         for path in paths:

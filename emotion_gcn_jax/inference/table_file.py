@@ -46,7 +46,8 @@ class TableFile:
         self._path, self._columns, self._run = user_path(file), columns, run
         self._save_from = time.monotonic() + _SAVED_EVERY
         if self._path.suffix.lower() not in FORMATS:
-            raise UserError(f"--output writes {', '.join(FORMATS)}, found {file}: let its name end in one of them.")
+            way_out = "give it by --json" if self._path.suffix.lower() == ".json" else "let its name end in one of them"
+            raise UserError(f"--output writes {', '.join(FORMATS)}, found {file}: {way_out}.")
         self._line = FORMATS[self._path.suffix.lower()]
         self._is_parquet = self._line is None
         if self._is_parquet:
@@ -135,6 +136,8 @@ class TableFile:
 
     def _is_without_rows(self) -> bool:
         """Whether the file is what a run leaves that found no face, for instance as its picture's name was misspelt."""
+        if self._is_parquet:
+            return _has_only_columns(self._path, self._columns)
         header = _csv_text(list(self._columns))
         is_short = self._line is _csv_line and self._path.stat().st_size == len(header)
         return is_short and self._path.read_bytes() == header
@@ -190,6 +193,15 @@ def _write_parquet(rows: pathlib.Path, path: pathlib.Path, columns: Mapping[str,
         while some := list(itertools.islice(lines, _ROWS_AT_ONCE)):
             writer.write_table(arrow.Table.from_pylist([json.loads(line) for line in some], schema=schema))
     unfinished.replace(path)
+
+
+def _has_only_columns(path: pathlib.Path, columns: Mapping[str, type]) -> bool:
+    arrow, parquet = _arrow()
+    try:
+        with parquet.ParquetFile(path) as file:
+            return file.metadata.num_rows == 0 and file.schema_arrow.names == list(columns)
+    except arrow.ArrowInvalid:  # something else
+        return False
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -31,7 +31,7 @@ class Lines:
         self._columns = [(h, max(len(h), w)) for task in tasks for h, w in task.table_columns.items()]
         headings = [f"{heading:>{width}}" for heading, width in self._moving.items()]
         headings += ["face", *(f"{heading:{width}}" for heading, width in self._columns)]
-        self._heading = "  ".join([f"{'image':{self._width}}", *headings, "box"])  # until it is printed
+        self._heading = "  ".join([f"{'file':{self._width}}", *headings, "box"])  # until it is printed
 
     def say(self, line: str) -> None:
         """Prints a line; if its reader has gone, as `head` does, only what there is besides goes on."""

@@ -1,7 +1,8 @@
 """Follows faces from frame to frame: every face of a video gets the number of its track.
 
-A track expects its face where constant speed would have taken it. Expected and found boxes are paired so that their
-overlaps are largest in sum. Nothing here knows of videos, models or pictures; `follow` is a pure function.
+A track expects its face where constant speed would have taken it, or where it was if frames are far apart. Expected and
+found boxes are paired so that their overlaps are largest in sum. Nothing here knows of videos, models or pictures;
+`follow` is a pure function.
 
 A library would not be better here: `trackers` 2.6 (ByteTrack) made 8 switches in 19,155 hard made-up boxes where these
 lines made 20, none of either in easy ones, five times slower and for four more packages; norfair wants an older NumPy.
@@ -17,7 +18,9 @@ from scipy.optimize import linear_sum_assignment
 from emotion_gcn_jax.faces.alignment import Box
 
 _LEAST_OVERLAP = 0.15  # of an expected and a found box, as a share of their union, to be one face's
-_REMEMBERED = 1.0  # seconds after which a face that is not seen is given up
+_REMEMBERED = 1.0  # seconds after which a face that is not seen is given up; the frame before is never too old, but
+_LONGEST_STEP = 5.0  # seconds from one frame to the next after which that holds no more
+_STEADY = 0.5  # seconds from one frame to the next after which a face's speed says nothing of where it is
 _NEWEST_SPEED = 0.5  # share of the newest step in a track's speed; the rest is its speed before
 
 
@@ -40,10 +43,17 @@ class Track:
 
 @dataclasses.dataclass(frozen=True)
 class Tracks:
-    """The faces that are followed, in the order of their numbers, and the number that the next new face gets."""
+    """The faces that are followed, in the order of their numbers.
+
+    Attributes:
+        followed: the faces.
+        next_number: what the next new face gets.
+        time: of the newest frame, in seconds.
+    """
 
     followed: tuple[Track, ...] = ()
     next_number: int = 1
+    time: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the tracks as JSON has them."""
@@ -58,6 +68,7 @@ class Tracks:
                 for track in fields["followed"]
             ),
             fields["next_number"],
+            fields["time"],
         )
 
 
@@ -72,8 +83,11 @@ def follow(tracks: Tracks, boxes: Sequence[Box], time: float) -> tuple[Tracks, l
     Returns:
         The tracks for the next frame, and every face's number in the order of the boxes.
     """
-    known = [track for track in tracks.followed if time - track.time <= _REMEMBERED]
-    overlaps_TxN = np.array([[_overlap(_expected(track, time), box) for box in boxes] for track in known])
+    step = time - tracks.time
+    oldest = min(time - _REMEMBERED, tracks.time) if step <= _LONGEST_STEP else time - _REMEMBERED
+    known = [track for track in tracks.followed if track.time >= oldest]
+    expected = [_expected(track, time) if step <= _STEADY else track.box for track in known]
+    overlaps_TxN = np.array([[_overlap(place, box) for box in boxes] for place in expected])
     overlaps_TxN = overlaps_TxN.reshape(len(known), len(boxes))
     pairs = zip(*linear_sum_assignment(overlaps_TxN, maximize=True), strict=True)
     track_of = {int(face): known[row] for row, face in pairs if overlaps_TxN[row, face] >= _LEAST_OVERLAP}
@@ -86,7 +100,7 @@ def follow(tracks: Tracks, boxes: Sequence[Box], time: float) -> tuple[Tracks, l
             next_number += 1
     found = {track.number for track in seen}
     followed = sorted([*seen, *(track for track in known if track.number not in found)], key=lambda t: t.number)
-    return Tracks(tuple(followed), next_number), [track.number for track in seen]
+    return Tracks(tuple(followed), next_number, time), [track.number for track in seen]
 
 
 def _expected(track: Track, time: float) -> Box:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, counted, extra
+from emotion_gcn_jax.files import corrected_name
 from emotion_gcn_jax.media import decoded
 
 _CLOCK = Fraction(1, 90_000)  # seconds a tick of a written video, MPEG's own: no frame rate is hurt by it
@@ -142,7 +143,7 @@ def _open(name: str, file: str | Pipe) -> Any:
     try:
         return av.open(f"file:{file}" if isinstance(file, str) else file)  # a name may have a colon in it
     except OSError as error:
-        raise UserError(f"{name}: The video cannot be read ({error.strerror}): check its name.") from None
+        raise UserError(f"{name}: The video cannot be read ({error.strerror}): {corrected_name(name)}.") from None
     except (av.FFmpegError, ValueError):
         raise UserError(
             f"{name}: A video was expected, found something that cannot be opened as one: if it was cut off while it "

@@ -208,10 +208,10 @@ def _reshape(graph: Graph, shape: Sequence[int], params: Mapping[str, Any], x: A
 
 
 def cast(graph: Graph, x: Tensor, dtype: Any) -> Tensor:
-    """The images in float32."""
+    """The images in float32; bytes are turned before, while they are small."""
     if np.dtype(dtype) == np.float32:
         return x
-    return graph.node("Cast", [x.name], x.shape, channels_last=x.channels_last, to=onnx.TensorProto.FLOAT)
+    return graph.node("Cast", [graph.written(x).name], x.shape, to=onnx.TensorProto.FLOAT)
 
 
 def _select(graph: Graph, shape: Sequence[int], params: Mapping[str, Any], which: Any, *cases: Any) -> Tensor:

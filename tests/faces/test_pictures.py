@@ -250,7 +250,8 @@ def test_a_damaged_file_behind_a_pillow_image_gets_a_sentence():
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("missing.png", "No such file"),
+        ("missing.png", r"No such file or directory\): check its name\."),
+        ("emtpy.png", r"No such file or directory\): perhaps .*empty\.png is meant\."),
         ("folder", "a folder: give the files in it"),
         ("empty.png", "an empty one"),
         ("text.png", "a text"),
@@ -287,7 +288,9 @@ def test_a_folder_stands_for_its_pictures(tmp_path, monkeypatch):
 
 def test_a_folder_without_pictures_is_told(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match=r"found none whose name ends in .*\.jpg") as caught:
+    with pytest.raises(
+        UserError, match=r"A folder of pictures was expected, found none by their names' endings \(\.jpg"
+    ) as caught:
         expand([str(tmp_path)])
     assert str(caught.value).startswith(str(tmp_path))
 

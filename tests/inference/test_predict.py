@@ -32,7 +32,7 @@ def test_two_photographs(workdir, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err == ""
     header, *rows = printed.out.splitlines()
-    assert header.split() == ["image", "face", "expression", "probability", "valence", "arousal", "box"]
+    assert header.split() == ["file", "face", "expression", "probability", "valence", "arousal", "box"]
     overlays = [tmp_path / "new" / "out" / name for name in ("astronaut_faces.png", "grace_hopper_faces.png")]
     assert rows[1] == f"  -> {overlays[0]}" and rows[3] == f"  -> {overlays[1]}" and len(rows) == 4
     predictions = json.loads((tmp_path / "faces.json").read_text())
@@ -210,7 +210,7 @@ def test_cut_faces_and_models_of_every_kind(workdirs, tmp_path, capsys, name, co
     results = ("--json", tmp_path / "faces.json", "--overlay", tmp_path / "out")
     assert run(workdirs(name), *files, "--no-detect", *results) == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["image", "face", *columns, "box"]
+    assert header.split() == ["file", "face", *columns, "box"]
     assert len(rows) == 6  # of each picture its face and its overlay
     for (height, width), entry, row in zip(
         sizes, json.loads((tmp_path / "faces.json").read_text()), rows[::2], strict=True
@@ -260,7 +260,7 @@ def test_a_folder_without_pictures_gets_a_sentence(workdir, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(workdir, tmp_path / "empty", ASTRONAUT) == 2
     printed = capsys.readouterr()
-    assert printed.out == "" and "A folder of image files was expected, found none" in printed.err
+    assert printed.out == "" and "A folder of pictures or videos was expected, found none" in printed.err
 
 
 def test_many_files_go_through_in_groups(workdir, tmp_path):

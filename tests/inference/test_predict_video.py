@@ -138,6 +138,8 @@ def test_a_stopped_run_goes_on_with_its_tracks_and_their_means(
     assert run(*words[:-1], EVERY + 1, *output) == 2
     assert "--every 3, now 4" in capsys.readouterr().err and (tmp_path / "faces.csv").read_bytes() == written
     assert run(*words, *output, "--overlay", tmp_path / "marked") == 1
+    counts = f"{2 * judged.frames} faces in {judged.frames + 1} pictures of 2 inputs, 1 without an answer"
+    assert f"  -> {tmp_path / 'faces.csv'}: {counts}" in capsys.readouterr().out.splitlines()
     assert (tmp_path / "faces.csv").read_bytes().startswith(written) and len(written.splitlines()) == 1 + 2 * count
     for row, straight in zip(table(tmp_path / "faces.csv"), table(tmp_path / "straight.csv"), strict=True):
         assert [row[name] for name in ("frame", "track", "face")] == [straight[n] for n in ("frame", "track", "face")]
@@ -162,7 +164,7 @@ def test_smoothed_answers_are_the_exponential_mean_of_the_plain_ones(judged, tmp
 def test_printed_lines_say_when_and_who(workdir, judged, capsys):
     assert run("--checkpoint", workdir, judged.film, "--boxes", judged.csv, "--every", "15", "--batch", "3") == 0
     header, *lines = capsys.readouterr().out.splitlines()
-    assert header.split()[:5] == ["image", "time", "track", "face", "expression"]
+    assert header.split()[:5] == ["file", "time", "track", "face", "expression"]
     assert [line.split()[1:4] for line in lines[:4]] == [
         ["0.00", "1", "1"], ["0.00", "2", "2"], ["0.50", "1", "1"], ["0.50", "2", "2"],
     ]  # fmt: skip

@@ -165,18 +165,44 @@ def test_without_pyarrow_its_extra_is_named(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_table_in_which_no_face_was_found_keeps_no_name(tmp_path):
-    """The next command may take it, and another file that is as long as a header may not."""
-    path = tmp_path / "faces.csv"
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_table_in_which_no_face_was_found_keeps_no_name(tmp_path, suffix):
+    path = tmp_path / f"faces{suffix}"
     write(path, PREDICTIONS[2:])
     assert read(path) == []
     write(path)
     assert len(read(path)) == 3
-    write(tmp_path / "none.csv", [])
-    notes = "x" * (tmp_path / "none.csv").stat().st_size
-    path.write_text(notes)
-    with pytest.raises(UserError, match=r"faces\.csv is there already: name another file, or delete it"):
+    with pytest.raises(UserError, match="is there already"):
         write(path)
-    assert path.read_text() == notes
-    with pytest.raises(UserError, match="is there already"):  # a camera may be writing it
+
+
+def other_text(path):
+    path.write_text("x" * path.stat().st_size)
+
+
+def other_columns(path):
+    pyarrow.parquet.write_table(pyarrow.table({"file": [], "other": []}), path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "spoil"), [(".csv", other_text), (".parquet", other_text), (".parquet", other_columns)]
+)
+def test_a_file_of_another_kind_keeps_its_name(tmp_path, suffix, spoil):
+    path = tmp_path / f"faces{suffix}"
+    write(path, [])
+    spoil(path)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"is there already: name another file, or delete it"):
+        write(path)
+    assert path.read_bytes() == before
+
+
+def test_an_empty_table_that_a_camera_may_be_writing_keeps_its_name(tmp_path):
+    write(tmp_path / "none.csv", [])
+    with pytest.raises(UserError, match="is there already"):
         write(tmp_path / "none.csv", run=None)
+
+
+def test_json_is_another_option(tmp_path):
+    with pytest.raises(UserError, match=r"found .*faces\.json: give it by --json\."):
+        write(tmp_path / "faces.json")

@@ -38,6 +38,17 @@ def test_one_that_is_hidden_for_a_moment_is_found_where_it_must_have_moved(missi
     assert numbers(frames)[-1] == [number]
 
 
+@pytest.mark.parametrize(("seconds", "number"), [(1 / 25, 1), (0.4, 1), (0.6, 1), (1.0, 1), (4.0, 1), (6.0, 2)])
+def test_one_that_sways_keeps_its_number_though_few_frames_are_seen(seconds, number):
+    """It goes 12 pixels to and fro every two seconds; where frames are far apart its speed is no guide."""
+    swaying = [[square(12 * np.sin(np.pi * step * seconds), 0)] for step in range(20)]
+    assert {found for (found,) in numbers(swaying, seconds)} == ({1} if number == 1 else set(range(1, 21)))
+
+
+def test_one_that_is_not_in_the_frame_before_is_given_up_after_a_second_though_few_frames_are_seen():
+    assert numbers([[square(0, 0)], [], [square(0, 0)]], 1.5) == [[1], [], [2]]
+
+
 def test_jumps_and_newcomers_get_numbers_of_their_own():
     assert numbers([[square(0, 0)], [square(300, 0)], [square(300, 0), square(0, 300)]]) == [[1], [2], [2, 3]]
 
