@@ -69,6 +69,7 @@ def main() -> None:
 
 def serve(args: argparse.Namespace) -> None:
     """Judges the same random faces in every round."""
+    import jax
     from paper_model import paper_model
 
     from emotion_gcn_jax import onnx_session, runtime
@@ -76,6 +77,7 @@ def serve(args: argparse.Namespace) -> None:
     from emotion_gcn_jax.models import emotion_net
 
     runtime.set_up()
+    jax.config.update("jax_enable_compilation_cache", False)  # first_seconds are those of the first time
     faces = np.random.default_rng(0).integers(0, 256, (args.batch, args.size, args.size, 3), np.uint8)
     if args.side in engines.ENGINES:
         model, tasks, constants = paper_model(args.trunk, "emotion_gcn")

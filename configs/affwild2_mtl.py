@@ -82,5 +82,5 @@ def get_config(arg: str = "mt_arcres") -> ml_collections.ConfigDict:
     config.optimizer.clip_norm = 1.0
     config.optimizer.step_epochs = 3
     config.training.epochs = 8
-    config.training.select_by = "macro_f1"
+    config.training.select_by = "macro_f1+ccc_mean+f1_mean"
     return config

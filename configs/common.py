@@ -129,7 +129,8 @@ def get_config(arg: str = "densenet121,emotion_gcn") -> ml_collections.ConfigDic
     config.training.seed = 0  # of the initial parameters, the order of the examples and the augmentation
     config.training.epochs = 10
     config.training.patience = 10  # stop after so many epochs without a better validation score; 0 never stops
-    config.training.select_by = "accuracy"  # the score: a task's metric, expression/accuracy, or its short name
+    # The score: a task's metric, expression/accuracy, or its short name; or "macro_f1+ccc_mean", the mean of several.
+    config.training.select_by = "accuracy"
     config.training.ema_decay = 0.0  # of the parameters' moving average, which is then what is evaluated; 0 for none
     config.training.devices = 0  # how many of this process's devices to use; 0 for all
     config.training.log_every_steps = 20

@@ -23,6 +23,7 @@ import functools
 import itertools
 import logging
 import pathlib
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -92,6 +93,43 @@ class Checkpoints:
         """Removes a best checkpoint that a killed run wrote later than its last one, which will be made anew."""
         for later in [found for found in self._best.all_steps() if found > step]:
             self._best.delete(later)
+
+    def mended_best(self, score: float | None) -> float | None:
+        """Puts a damaged best checkpoint aside, and has another in its place.
+
+        That is the last one if it is of the same step; else the best one before it; else the last one.
+
+        Args:
+            score: of the run's best checkpoint.
+
+        Returns:
+            The score of the one that is the best now; None if it is not known.
+        """
+        best, wrong = self.workdir / FOLDER / "best", dict[pathlib.Path, str]()
+        for left in sorted(_steps(best), key=_step_of, reverse=True):
+            wrong[left] = _what_is_wrong_with_best(left)
+            if not wrong[left]:
+                break
+        damaged = [step for step, reason in wrong.items() if reason]
+        if not damaged:
+            return score
+        aside = [_put_aside(step, best.with_name(DAMAGED)) for step in damaged]
+        twin = best.with_name("last") / damaged[0].name
+        if twin.is_dir() and not _what_is_wrong(twin):
+            chosen = _copied(twin, best)
+        elif left not in damaged:
+            chosen, score = left, _read_meta(left)[0]["progress"]["best"]
+        else:
+            last = last_folder(self.workdir)
+            assert last is not None, "a run goes on from a last one"
+            chosen, score = _copied(last, best), None
+        self._best.reload()
+        print(
+            f"The best checkpoint, of step {damaged[0].name}, is damaged ({wrong[damaged[0]]}) and was put into "
+            f"{aside[0]}: that of step {chosen.name} takes its place.",
+            file=sys.stderr,
+        )
+        return score
 
     def save_last(self, step: int, variables: Tree, training: Tree, meta: dict[str, Any]) -> None:
         """Writes all that the run needs to go on.
@@ -242,6 +280,22 @@ def _what_is_wrong(folder: pathlib.Path) -> str:
         _silence_abandoned_work()
         return type(error).__name__
     return ""
+
+
+def _what_is_wrong_with_best(folder: pathlib.Path) -> str:
+    """Of one of a run's best checkpoints; "" for nothing, as far as checksums tell."""
+    if (folder / checksums.FILE).exists():
+        return checksums.damage(folder)
+    return "" if (folder / "variables").is_dir() else "parts of it are missing"
+
+
+def _copied(last: pathlib.Path, best: pathlib.Path) -> pathlib.Path:
+    """Makes a best checkpoint of one of the last ones, without what only going on needs; whole or not at all."""
+    unfinished = best / f"{last.name}.copied"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(last, unfinished, ignore=lambda folder, _: ["training"] if folder == str(last) else [])
+    checksums.write(unfinished)
+    return unfinished.rename(best / last.name)
 
 
 def _put_aside(folder: pathlib.Path, damaged: pathlib.Path) -> pathlib.Path:

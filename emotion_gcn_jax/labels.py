@@ -6,6 +6,7 @@ stand for; a task (emotion_gcn_jax.tasks) maps these words to its own outputs.
 """
 
 import dataclasses
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
 from types import MappingProxyType
@@ -224,8 +225,10 @@ def class_order(text: str, count: int) -> tuple[str, ...]:
     Raises:
         UserError: the text is neither, or names another number of classes.
     """
-    if text in CLASS_ORDERS:
-        known = CLASS_ORDERS[text].vocabulary
+    names = {name.replace("_", ""): name for name in CLASS_ORDERS}
+    order = names.get(re.sub(r"[\s_-]", "", text.lower()))  # AffectNet, RAF-DB
+    if order is not None:
+        known = CLASS_ORDERS[order].vocabulary
         if len(known) < count or set(known[count:]) & set(EXPRESSIONS):
             raise UserError(
                 f"The class order {text} is {','.join(known)}, and {count} classes are needed: name those, with commas "

@@ -29,6 +29,7 @@ T = TypeVar("T")
 _HEARTBEAT_SECONDS = 30
 _JOINING_SECONDS = 300
 _MESSAGE_BYTES = 4096
+_PIECE_BYTES = 1 << 28  # of what is handed over at once: JAX counts in 32 bits
 
 # What JAX says when an exchange fails, of whatever library does it; what else goes wrong is a process's own.
 _OF_EXCHANGES = re.compile("gloo|nccl|unavailable|deadline_exceeded|heartbeat|coordination|connection", re.IGNORECASE)
@@ -120,9 +121,15 @@ def from_first(make: Callable[[], T]) -> T:
         except UserError as error:
             made = None, error
     data = np.frombuffer(pickle.dumps(made), np.uint8)
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))
-    data = multihost_utils.broadcast_one_to_all(data if jax.process_index() == 0 else np.zeros(length, np.uint8))
-    value, wrong = made if jax.process_index() == 0 else pickle.loads(np.asarray(data).tobytes())
+    pieces, rest = multihost_utils.broadcast_one_to_all(np.asarray(divmod(len(data), _PIECE_BYTES), np.int32))
+    length = int(pieces) * _PIECE_BYTES + int(rest)
+    if jax.process_index() > 0:
+        data = np.zeros(length, np.uint8)
+    received = [
+        np.asarray(multihost_utils.broadcast_one_to_all(data[start : start + _PIECE_BYTES]))
+        for start in range(0, length, _PIECE_BYTES)
+    ]
+    value, wrong = made if jax.process_index() == 0 else pickle.loads(np.concatenate(received).tobytes())
     if wrong is not None:
         raise wrong
     return cast(T, value)

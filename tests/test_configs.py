@@ -83,7 +83,7 @@ def test_every_config_takes_every_trunk_and_model(file, trunk, model):
     tasks = registry.from_config(config.tasks)
     assert tuple(task.name for task in tasks) == presets.preset(model).tasks
     checks.check_numbers(config)
-    assert checks.selection_metric(config, tasks) == ("expression", "accuracy")
+    assert checks.selection_metrics(config, tasks) == [("expression", "accuracy")]
     Input.from_dict(config.input)
     Augmentation(**config.augmentation)
 

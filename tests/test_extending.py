@@ -78,5 +78,5 @@ def test_what_was_added_builds_trains_is_evaluated_and_predicts(extended):
     assert re.search(r"ccc_mean \d\.\d+ .* accuracy \d\.\d+", report)
     table = run(extended, *cli, "predict", "--checkpoint=run", "--no-detect", "raw/0.png", "raw/1.png")
     heading, *rows = table.splitlines()
-    assert heading.split() == ["image", "face", "valence", "expression", "probability", "box"]
+    assert heading.split() == ["file", "face", "valence", "expression", "probability", "box"]
     assert len(rows) == 2 and all(abs(float(row.split()[2])) <= 1 for row in rows)

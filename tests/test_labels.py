@@ -102,6 +102,8 @@ def test_places_of_a_datasets_codes_in_a_vocabulary(dataset, vocabulary, expecte
         ("affwild2", 7, "Neutral Anger Disgust Fear Happy Sad Surprise"),
         ("affwild2", 8, "Neutral Anger Disgust Fear Happy Sad Surprise Other"),
         ("raf_db", 7, "Surprise Fear Disgust Happy Sad Anger Neutral"),
+        ("RAF-DB", 7, "Surprise Fear Disgust Happy Sad Anger Neutral"),
+        ("AffectNet", 8, "Neutral Happy Sad Surprise Fear Disgust Anger Contempt"),
         ("fer2013", 7, "Anger Disgust Fear Happy Sad Surprise Neutral"),
         ("ferplus", 8, "Neutral Happy Surprise Sad Anger Disgust Fear Contempt"),
         ("ferplus", 7, "Neutral Happy Surprise Sad Anger Disgust Fear"),
@@ -124,7 +126,7 @@ def test_class_order(text, count, expected):
         # CK+'s first seven are without Surprise, which no network of seven classes is.
         ("ck_plus", 7, "class order ck_plus is Neutral,.*,Surprise, and 7 classes are needed: name those"),
         ("affectnet", 6, "and 6 classes are needed"),
-        ("rafdb", 7, r"one of affectnet, .*, ferg, or 7 different class names .*, found 'rafdb'"),
+        ("raf_bd", 7, r"one of affectnet, .*, ferg, or 7 different class names .*, found 'raf_bd'"),
         ("Happy,Sad", 3, "or 3 different class names"),
         ("Happy,Sad,Fear,Anger", 3, "or 3 different class names"),
         ("Happy,joy,Sad", 3, "or 3 different class names"),

@@ -83,6 +83,8 @@ def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel")
     if len(chosen) < len(split):
         lost = len(split) - len(chosen)
         print(f"left out, since they have no label that counts here: {lost} of {counted(len(split), 'example')}")
+    if unknown := selection.unknown_labels(split, model.tasks):
+        print(f"labels that the model cannot express count as none: {unknown}")
     return chosen
 
 

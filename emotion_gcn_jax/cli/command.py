@@ -86,5 +86,10 @@ class _Completion(argparse.Action):
         for action in (action for each in subparsers.choices.values() for action in each._actions):
             if action.nargs != 0 and action.choices is None:
                 action.complete = shtab.FILE  # as shells complete a word that they know nothing of
-        print(shtab.complete(parser, shell))
+        try:
+            print(shtab.complete(parser, shell), flush=True)
+        except BrokenPipeError:  # whoever read it has read enough
+            from emotion_gcn_jax import runtime
+
+            runtime.drop_output()
         parser.exit()

@@ -5,6 +5,8 @@ import math
 
 from emotion_gcn_jax.cli.arguments import SOME_FAILED, Subparsers, add_checkpoint, add_subcommand
 
+_MOST_TILES = 16  # 257 looks at a picture; faces of 8 pixels are then found in one of 10,000
+
 
 def add(subparsers: Subparsers) -> None:
     """Adds the subcommand."""
@@ -50,7 +52,7 @@ def _add_faces(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--boxes", metavar="FILE", help="your own faces: a CSV with file, x0, y0, x1, y1 and perhaps eyes"
     )
-    group.add_argument("--tiles", type=_count, default=1, metavar="N", help="look at N x N parts, too, for small faces")
+    group.add_argument("--tiles", type=_tiles, default=1, metavar="N", help="look at N x N parts, too, for small faces")
     parser.add_argument("--eyes", action="store_true", help="find the eyes of those --boxes that have none")
     parser.add_argument(
         "--min-score", type=_score, default=0.5, metavar="S", help="leave out less sure faces, 0.5 to 1 (0.5)"
@@ -85,6 +87,13 @@ def _count(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"a number from 1 on was expected, found {text!r}")
+    return number
+
+
+def _tiles(text: str) -> int:
+    number = _count(text)
+    if number > _MOST_TILES:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {_MOST_TILES} was expected, found {text!r}")
     return number
 
 

@@ -363,4 +363,4 @@ def _problem(tensor: TorchTensor, array: Any) -> str | None:
 
 
 def _times(shape: tuple[int, ...]) -> str:
-    return shown("x".join(map(str, shape))) or "of a scalar"
+    return shown("x".join(map(str, shape))) or "()"

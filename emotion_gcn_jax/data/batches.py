@@ -152,7 +152,10 @@ class Stream:
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
-        """The number of batches that go once through the split; what does not fill the last is left out of that epoch.
+        """The number of batches that go once through the split; what does not fill the last is left out of the epoch.
+
+        The clips of an epoch vary in number with its offsets, and this is for their mean: of an epoch with more some
+        are left out, and of one with fewer some come twice.
 
         Raises:
             UserError: if there is none.

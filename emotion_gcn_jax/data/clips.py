@@ -49,7 +49,7 @@ class Clips:
             UserError: no clip has enough frames, or the examples have no tracks or numbers.
         """
         found = [
-            self._of_track(frames_F, rows_F, self._offset(frames_F, seed, epoch, number))
+            _fill(frames_F, rows_F, self._starts(frames_F, self._offset(frames_F, seed, epoch, number)), self.length)
             for number, (frames_F, rows_F) in enumerate(tracks(split))
         ]
         rows_KxT, fresh_KxT = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -61,8 +61,12 @@ class Clips:
         return rows_KxT, fresh_KxT
 
     def count(self, split: Split) -> int:
-        """How many clips an epoch has when every track is cut at its beginning; offsets make it vary a little."""
-        return sum(len(self._of_track(frames_F, rows_F, 0)[0]) for frames_F, rows_F in tracks(split))
+        """How many clips an epoch has in the mean over all offsets, rounded down; those of an epoch vary a little."""
+        total = 0.0
+        for frames_F, _ in tracks(split):
+            offsets = range(self.length) if self._is_longer(frames_F) else (0,)
+            total += sum(len(self._starts(frames_F, offset)) for offset in offsets) / len(offsets)
+        return int(total + 1e-6)
 
     def of_evaluation(self, split: Split) -> Windows:
         """Clips that have every example exactly once among the rows that are not repetitions.
@@ -87,18 +91,23 @@ class Clips:
         return rows_KxT, fresh_KxT
 
     def _offset(self, frames_F: np.ndarray, seed: int, epoch: int, track: int) -> int:
-        if frames_F[-1] - frames_F[0] < self.length:
+        if not self._is_longer(frames_F):
             return 0
         # Raw words of a counter-based generator are the same under every version of NumPy.
         return int(np.random.Philox(key=[seed + (track << 32), epoch + _OFFSETS]).random_raw() % self.length)
 
-    def _of_track(self, frames_F: np.ndarray, rows_F: np.ndarray, offset: int) -> Windows:
+    def _is_longer(self, frames_F: np.ndarray) -> bool:
+        """Whether a track is longer than a clip."""
+        return bool(frames_F[-1] - frames_F[0] >= self.length)
+
+    def _starts(self, frames_F: np.ndarray, offset: int) -> np.ndarray:
+        """The first numbers of the clips of a track that have enough frames."""
         first, last = int(frames_F[0]), int(frames_F[-1])
         starts = np.arange(first + offset - (self.length if offset else 0), last + 1, self.length)
         within_K = np.minimum(starts + self.length - 1, last) - np.maximum(starts, first) + 1
         present_K = np.searchsorted(frames_F, starts + self.length) - np.searchsorted(frames_F, starts)
         kept_K = (present_K >= self.min_present * within_K) & (present_K > 0)
-        return _fill(frames_F, rows_F, starts[kept_K], self.length)
+        return starts[kept_K]
 
 
 SINGLE_IMAGES = Clips()

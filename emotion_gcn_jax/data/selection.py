@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emotion_gcn_jax.data.source import Split
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.tasks.registry import Tasks, read_labels
 
 # What examples are of one kind by: no subject and no video may be on both sides of a division.
@@ -17,8 +17,8 @@ GROUPS = ("subject", "recording", "video", "id")
 def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
     """Returns the examples that a model can learn from or be judged by.
 
-    A label that a task cannot express (Contempt, for seven expressions) rules an example out, however it is labelled
-    otherwise; a missing one does not, unless it is required or there is no label of any task.
+    A label that a task cannot express (Contempt, for seven expressions) is no label of it. An example without any
+    label, or without one that is required, is left out.
 
     Args:
         split: the examples.
@@ -36,16 +36,26 @@ def for_tasks(split: Split, tasks: Tasks, require: str = "none") -> Split:
         usable_N |= task.known(labels[task.name]).any(axis=1)
         usable_N |= task.known(task.training_labels(split.columns, split.metadata)).any(axis=1)
     for task in tasks:
-        usable_N &= ~task.foreign(split.columns, split.metadata)
         if task.name in required:
             usable_N &= task.known(labels[task.name]).all(axis=1)
     if not usable_N.any():
         needed = " and ".join(required) or " or ".join(task.name for task in tasks)
+        remark = f" ({unknown})" if (unknown := unknown_labels(split, tasks)) else ""
         raise UserError(
-            f"No example of {split!r} has a label of {needed} that the model can express: choose another split, other "
-            f"tasks, or another config.dataset.require."
+            f"No example of {split!r} has a label of {needed} that the model can express{remark}: choose another "
+            f"split, other tasks{', or another config.dataset.require' if required else ''}."
         )
     return split if usable_N.all() else split.select(usable_N)
+
+
+def unknown_labels(split: Split, tasks: Tasks) -> str:
+    """Says which labels of a split the tasks cannot express, and how many; "" if there are none."""
+    found = []
+    for task in tasks:
+        if words := task.unknown_words(split.columns, split.metadata):
+            counts = (f"{word} ({count:,})" for word, count in words.items())
+            found.append(f"found the {task.name} {listed(counts)}, expected {listed(task.outputs)}")
+    return "; ".join(found)
 
 
 def check_known(splits: Sequence[Split], tasks: Tasks) -> None:
@@ -129,6 +139,26 @@ def fold(split: Split, number: int, count: int, *, group: str = "") -> tuple[Spl
     held_out_N = (rank_of % count == number)[group_of_N]
     held_out = dataclasses.replace(split.select(held_out_N), name=f"{split.name}, fold {number} of {count} by {by}")
     return split.select(~held_out_N), held_out
+
+
+def without(split: Split, held_out: Split, *, group: str = "") -> Split:
+    """Returns what a split of the same dataset has besides the groups of one that is held out.
+
+    Args:
+        split: a further one of the dataset.
+        held_out: from `hold_out` or `fold`.
+        group: as it was for that.
+
+    Raises:
+        UserError: the split has no such column, or nothing is left.
+    """
+    by = group or next(name for name in GROUPS if name in held_out.columns)
+    _, held_out_groups, _ = _groups(held_out, by)
+    _, groups, group_of_N = _groups(split, by)
+    kept_N = ~np.isin(np.asarray(groups), np.asarray(held_out_groups))[group_of_N]
+    if not kept_N.any():
+        raise UserError(f"Nothing is left of {split!r} besides what is held out by {by}: leave it out of the streams.")
+    return split.select(kept_N)
 
 
 def _groups(split: Split, group: str) -> tuple[str, list[bytes | int], np.ndarray]:

@@ -11,6 +11,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import deep_files, jpeg_ends
+from emotion_gcn_jax.faces.kinds import raw_picture
 from emotion_gcn_jax.faces.metadata import is_png, without_metadata
 from emotion_gcn_jax.faces.samples import to_eight_bits
 from emotion_gcn_jax.faces.sizes import check_size
@@ -59,6 +60,8 @@ def decoded(data: bytes) -> np.ndarray:
         UnidentifiedImageError: the file is of another kind.
         Exception: whatever Pillow's decoders raise at damaged bytes, which is almost anything.
     """
+    if deep_files.is_tiff(data) and deep_files.is_raw(data, deep_files.tiff_tags(data)):
+        raise UserError("An image file was expected, found {}: {}.".format(*raw_picture()))
     return _decoded_jpeg(data) if jpeg_ends.is_jpeg(data) else _decoded(data)
 
 
@@ -138,6 +141,8 @@ def _eight_bit_rgb(picture: Image.Image) -> np.ndarray:
         bits = 16 if picture.format in _SCALED_TO_16 else deep_files.declared_bits(tags)
         is_inverted = deep_files.white_is_zero(tags)
         samples_HxW = np.asarray(picture)
+        if samples_HxW.dtype == np.int32 and tags and deep_files.is_unsigned(tags):  # Pillow has no mode for them
+            samples_HxW = samples_HxW.view(np.uint32)
         return repeated(to_eight_bits(samples_HxW, declared_bits=bits, white_is_zero=is_inverted)[..., None])
     if picture.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")

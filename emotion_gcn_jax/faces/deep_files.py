@@ -18,6 +18,7 @@ from emotion_gcn_jax.faces.sizes import check_size
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _RGB = 0, 2
 _PLANES = 2
+_UNSIGNED, _SIGNED = 1, 2  # TIFF 6.0, section 19
 _WIDTH, _HEIGHT = TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH
 
 # PNG specification, section 11.2.1: the first chunk has width and height, of 4 bytes each, bit depth and colour type.
@@ -79,8 +80,14 @@ def tiff_tags(data: bytes) -> Mapping[int, Any]:
         return {}
 
 
+def is_raw(data: bytes, tags: Mapping[int, Any]) -> bool:
+    """Whether a TIFF is a camera's raw picture, whose first picture is but a preview: DNG, NEF, ARW, CR2 and others."""
+    is_preview = bool(tags.get(ExifTags.Base.NewSubfileType, 0) & 1) and ExifTags.Base.SubIFDs in tags
+    return data[8:10] == b"CR" or ExifTags.Base.DNGVersion in tags or is_preview
+
+
 def declared_bits(tags: Mapping[int, Any]) -> int | None:
-    """How many bits a TIFF's tags say that its samples fill, at least 8; None if they only name 16 or 32.
+    """How many bits a TIFF's tags say that its samples fill, at least 8; None if they only name 16 or 32 unsigned ones.
 
     BitsPerSample says so when it is another number. MaxSampleValue does too: writers store the depth's largest number
     there, or the picture's.
@@ -89,7 +96,14 @@ def declared_bits(tags: Mapping[int, Any]) -> int | None:
     if highest:
         return max(8, int(np.max(highest)).bit_length())
     bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (0,)))
+    if bits == 16 and max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))) == _SIGNED:
+        return 15
     return max(8, bits) if 0 < bits < 16 else None
+
+
+def is_unsigned(tags: Mapping[int, Any]) -> bool:
+    """Whether a TIFF's tags say that its samples, whole numbers, are not negative."""
+    return max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (_UNSIGNED,))) == _UNSIGNED
 
 
 def white_is_zero(tags: Mapping[int, Any]) -> bool:

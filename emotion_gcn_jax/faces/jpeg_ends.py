@@ -62,10 +62,8 @@ def with_end(data: bytes) -> bytes:
     Raises:
         UserError: the marker is missing because pixels are missing.
     """
-    if data.endswith(_END):
-        return data
     scan = next((segment for segment in _segments(data) if segment.marker == _SCAN), None)
-    if scan is None or data.find(_END, scan.place) >= 0:
+    if scan is None or _next_picture(data, scan.place)[1] == _END:
         return data  # without any scan there is nothing to mend, and decoders say so
     if not (_has_all_scans(data) and has_all_pixels(data)):
         raise cut_short()
@@ -146,10 +144,22 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _body(data: bytes) -> bytes:
-    """The file up to its end marker, or to the zeros in its place that fill files whose download broke off."""
+    """The file up to its end marker, or to what stands in its place.
+
+    That is another picture, the half of a marker, or the zeros that fill files whose download broke off.
+    """
     scan = next(segment.place for segment in _segments(data) if segment.marker == _SCAN)
-    end = data.find(_END, scan)
-    return data[:end] if end >= 0 else data[: len(data.rstrip(b"\0")) + _ZEROS]
+    end, marker = _next_picture(data, scan)
+    if marker:
+        return data[:end]
+    data = data.rstrip(b"\xff")
+    return data[: len(data.rstrip(b"\0")) + _ZEROS]
+
+
+def _next_picture(data: bytes, scan: int) -> tuple[int, bytes]:
+    """Where the first marker behind a scan is that ends a picture or begins another, and which; -1 and none if none."""
+    found = re.compile(_END + b"|" + _START).search(data, scan)
+    return (found.start(), found[0]) if found else (-1, b"")
 
 
 def _pixels(data: bytes) -> np.ndarray:

@@ -6,7 +6,10 @@ from typing import NamedTuple
 # How much of a file is looked at: the lists of brands that begin HEIC files and videos, and a text's first lines.
 _BEGINNING = 1024
 
-_FRAMES = "take its frames out, for example with ffmpeg -i VIDEO frame_%05d.png, and give those"
+_FRAMES = (
+    "give emotion-gcn predict a name that ends as a video's, such as .mp4; elsewhere take its frames out, for example "
+    "with ffmpeg -i VIDEO frame_%05d.png"
+)
 _CONVERT = "convert it to PNG or JPEG"
 _EXPORT = "export it as PNG or JPEG"
 _DEVELOP = "develop it to TIFF, PNG or JPEG with the camera's or a photo program"
@@ -28,7 +31,7 @@ _KINDS = (
         "a HEIC picture",
         "convert it to JPEG, or open it with the package pillow-heif and give its array",
     ),
-    _Kind(rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|MMOR|\0MRM", "a camera's raw picture", _DEVELOP),
+    _Kind(rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|MMOR|\0MRM|II\*\0.{4}CR", "a camera's raw picture", _DEVELOP),
     _Kind(rb".{4}(ftyp(?!avi[fs])|moov|mdat)|\0.{3}(wide|free|skip)", "a video (MP4, MOV or a relative)", _FRAMES),
     _Kind(rb"\x1aE\xdf\xa3", "a video (MKV or WebM)", _FRAMES),
     _Kind(rb"RIFF.{4}AVI ", "a video (AVI)", _FRAMES),
@@ -77,6 +80,11 @@ def unread_kind(data: bytes) -> tuple[str, str] | None:
     if _is_text(beginning):
         return "a text, which is in no image format known here", "give the picture's file"
     return None
+
+
+def raw_picture() -> tuple[str, str]:
+    """What `unread_kind` says of a camera's raw picture, whose file may look like another's."""
+    return "a camera's raw picture", _DEVELOP
 
 
 def _is_text(beginning: bytes) -> bool:

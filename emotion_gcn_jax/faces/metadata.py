@@ -5,12 +5,18 @@ import zlib
 from collections.abc import Iterator
 
 from emotion_gcn_jax.faces import jpeg_ends
+from emotion_gcn_jax.faces.sizes import MOST_PIXELS
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 # Chunks that pixels need (PNG specification, 3rd edition, section 5.6), and EXIF, which holds their orientation.
 _PNG_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _PNG_KEPT = (b"tRNS", b"eXIf")
+
+# Samples a pixel by the colour type (section 11.2.1), and the first column and row and their steps of each pass of an
+# interlaced picture (section 8.1).
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 def is_png(data: bytes) -> bool:
@@ -21,7 +27,8 @@ def is_png(data: bytes) -> bool:
 def without_metadata(data: bytes) -> bytes:
     """Returns a PNG, JPEG or AVIF file without metadata; a file of another kind is returned as it is.
 
-    Of a PNG, EXIF with a wrong checksum is left out as well; of an AVIF, only EXIF is.
+    Of a PNG, EXIF with a wrong checksum is left out as well, and the wrong checksums of pixels are corrected if others
+    show that the pixels are whole; of an AVIF, only EXIF is left out.
     """
     if is_png(data):
         return _png_pixels(data)
@@ -47,11 +54,56 @@ def _png_chunks(data: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _png_pixels(data: bytes) -> bytes:
-    kept, place = [_PNG], len(_PNG)
+    kept, place = list[bytes](), len(_PNG)
     for _, name, chunk in _png_chunks(data):
-        if name in _PNG_CRITICAL or (
-            name in _PNG_KEPT and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
-        ):
+        if name in _PNG_CRITICAL or (name in _PNG_KEPT and _has_right_checksum(chunk)):
             kept.append(chunk)
         place += len(chunk)
-    return b"".join(kept) + data[place:]
+    return b"".join([_PNG, *_corrected(kept)]) + data[place:]
+
+
+def _has_right_checksum(chunk: bytes) -> bool:
+    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+
+
+def _corrected(chunks: list[bytes]) -> list[bytes]:
+    """The chunks of a PNG with right checksums, where those are all that is wrong; else as they are.
+
+    Pixels have a sum of their own at the end of their stream (Adler-32), and the header says how many there must be.
+    """
+    streams = [place for place, chunk in enumerate(chunks) if chunk[4:8] == b"IDAT"]
+    header = chunks[0] if chunks else b""
+    if not streams or header[4:8] != b"IHDR" or len(header) != 25:
+        return chunks
+    stream = b"".join(chunks[place][8:-4] for place in streams)
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)  # without the two bytes before and the sum behind
+    expected = _png_bytes(header)
+    try:
+        pixels = inflater.decompress(stream[2:], expected + 1)
+    except zlib.error:
+        return chunks
+    if len(pixels) != expected or not inflater.eof or len(inflater.unused_data) != 4:
+        return chunks
+    adler = zlib.adler32(pixels).to_bytes(4, "big")
+    if adler != inflater.unused_data:
+        last = chunks[streams[-1]]
+        mended = last[:-8] + adler + last[-4:]
+        if len(last) < 16 or not _has_right_checksum(mended):
+            return chunks  # nothing shows that the pixels are whole
+        chunks = [mended if place == streams[-1] else chunk for place, chunk in enumerate(chunks)]
+    is_certain = [name in (b"IHDR", b"IDAT", b"IEND") for name in (chunk[4:8] for chunk in chunks)]
+    return [
+        chunk[:-4] + zlib.crc32(chunk[4:-4]).to_bytes(4, "big") if certain else chunk
+        for chunk, certain in zip(chunks, is_certain, strict=True)
+    ]
+
+
+def _png_bytes(header: bytes) -> int:
+    """How many bytes a PNG's pixels have, with one before each row; -1 for a header that is none."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header[8:21])
+    if colour not in _PNG_SAMPLES or not 0 < width * height <= MOST_PIXELS or interlaced > 1:
+        return -1
+    bits = depth * _PNG_SAMPLES[colour]
+    passes = _PNG_PASSES if interlaced else ((0, 0, 1, 1),)
+    sizes = [(-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in passes if width > x and height > y]
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes)

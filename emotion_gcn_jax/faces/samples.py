@@ -27,7 +27,8 @@ def to_eight_bits(samples: np.ndarray, *, declared_bits: int | None = None, whit
     - Whole numbers fill the `declared_bits`, or else the smallest of 8, 10, 12, 14, 16 and any larger number of bits
       that holds the largest sample. Their 8 upper bits are kept. So a 16-bit picture keeps its brightness if any
       sample reaches a quarter of the range (16384), or if it holds 8 bits that were stretched (v * 257) or shifted
-      (v * 256) to 16. A darker one cannot be told from 14 bits in 16 and becomes brighter.
+      (v * 256) to 16. A darker one cannot be told from 14 bits in 16 and becomes brighter. What int8 and int16 can
+      hold is 7 and 15 bits.
     - Floats are 0..1 if they reach no further, and are else rounded to whole numbers. Either range may be exceeded by
       a quarter, which is clipped.
 
@@ -87,7 +88,7 @@ def _depth(samples: np.ndarray, largest: int, declared_bits: int | None) -> int:
         return declared_bits
     bits = _smallest_depth(largest)
     stretched = 8 < bits < 16 and any((samples % step == 0).all() for step in (256, 257))
-    return 16 if stretched else bits
+    return min(16 if stretched else bits, np.iinfo(samples.dtype).bits - (samples.dtype.kind == "i"))
 
 
 def _smallest_depth(largest: float) -> int:
@@ -98,4 +99,4 @@ def _smallest_depth(largest: float) -> int:
 def _upper_bits(samples: np.ndarray, bits: int) -> np.ndarray:
     if samples.dtype.kind == "i":
         samples = np.maximum(samples, 0)
-    return (samples >> (bits - 8)).astype(np.uint8)
+    return samples.astype(np.uint8) << (8 - bits) if bits < 8 else (samples >> (bits - 8)).astype(np.uint8)

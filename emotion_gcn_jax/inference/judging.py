@@ -54,7 +54,7 @@ class Settings:
 
 
 class Judged(NamedTuple):
-    """A frame, what is said of it, what the next frame of its video goes by, and a remark on the video, once."""
+    """A frame, what is said of it, what the next frame of its video goes by, and a remark on it."""
 
     frame: Frame
     prediction: ImagePrediction
@@ -125,7 +125,7 @@ def judge_frames(
             for found, (_, remark) in zip(group, heard, strict=True):
                 some = list(itertools.islice(made, len(found.fitted)))
                 memory, prediction = _prediction(model, found, some, memory, settings.smooth)
-                yield Judged(found.frame, prediction, memory, remark)
+                yield Judged(found.frame, prediction, memory, remark or found.remark)
 
 
 class _Found(NamedTuple):
@@ -135,6 +135,7 @@ class _Found(NamedTuple):
     places: Sequence[Place] = ()
     fitted: Sequence[np.ndarray] = ()
     error: str | None = None
+    remark: str | None = None
 
 
 def _groups(take: Any, batch: int) -> Iterator[list[_Found]]:
@@ -177,7 +178,10 @@ def _find(model: EmotionModel, frame: Frame, settings: Settings, threads: int) -
     places = _places(model, image_HxWx3, frame, settings, threads)
     fitted = [model.input.fit(model.cut(image_HxWx3, place)) for place in places]
     is_failure = not places and frame.number is None
-    return _Found(frame, places, fitted, _no_face(frame, image_HxWx3, settings) if is_failure else None)
+    odd = _misplaced(image_HxWx3, places) if settings.boxes is not None else None
+    where = frame.name if frame.number is None else f"{frame.name}, frame {frame.number}"
+    remark = f"Warning: {where}: {odd}." if odd else None
+    return _Found(frame, places, fitted, _no_face(frame, image_HxWx3, settings) if is_failure else None, remark)
 
 
 def _places(
@@ -215,11 +219,29 @@ def _no_face(frame: Frame, image_HxWx3: np.ndarray, settings: Settings) -> str:
     height, width = image_HxWx3.shape[:2]
     limit = detection.smallest_face(height, width, settings.tiles)
     if limit < _HINT_FROM:
-        return f"{frame.name}: No face was found."
+        return f"{frame.name}: {no_face(settings)}."
     return (
-        f"{frame.name}: No face was found; faces below about {limit:.0f} pixels are not seen in so large a picture: "
+        f"{frame.name}: {no_face(settings)}; faces below about {limit:.0f} pixels are not seen in so large a picture: "
         f"--tiles {settings.tiles + 1} sees smaller ones."
     )
+
+
+def no_face(settings: Settings) -> str:
+    """The beginning of a sentence about a picture or a video without a face."""
+    if settings.min_score > Settings.min_score:
+        return f"No face was found of which the detector is as sure as --min-score {settings.min_score:g}"
+    return "No face was found"
+
+
+def _misplaced(image_HxWx3: np.ndarray, places: Sequence[Place]) -> str | None:
+    """What is odd about the user's own faces of a picture; None if nothing is."""
+    height, width = image_HxWx3.shape[:2]
+    outside = sum(x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height for x0, y0, x1, y1 in (p.box for p in places))
+    eyes = [(place.left_eye, place.right_eye) for place in places]
+    exchanged = sum(left is not None and right is not None and left[0] > right[0] for left, right in eyes)
+    odd = [f"{outside} outside of the picture ({width} x {height})"] if outside else []
+    odd += [f"{exchanged} with the left eye right of the right one (left is the image's left)"] if exchanged else []
+    return f"of {len(places)} boxes {' and '.join(odd)}: their answers mean little" if odd else None
 
 
 def _prediction(

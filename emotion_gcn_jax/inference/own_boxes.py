@@ -13,6 +13,8 @@ from emotion_gcn_jax.inference.results import Place
 BOX = ("x0", "y0", "x1", "y1")
 LEFT_EYE, RIGHT_EYE = ("left_eye_x", "left_eye_y"), ("right_eye_x", "right_eye_y")
 
+_SEPARATORS = ",;\t"
+
 OwnBoxes = Mapping[tuple[pathlib.Path, int | None], Sequence[Place]]
 """The faces by the file, as a whole path, and the frame; None is a picture's file."""
 
@@ -34,7 +36,9 @@ def read(file: str) -> OwnBoxes:
     found: dict[tuple[pathlib.Path, int | None], list[Place]] = {}
     try:
         with user_path(file).open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines)
+            first = lines.readline()
+            lines.seek(0)
+            rows = csv.DictReader(lines, delimiter=max(_SEPARATORS, key=first.count))
             missing = [column for column in ("file", *BOX) if column not in (rows.fieldnames or ())]
             if missing:
                 raise UserError(

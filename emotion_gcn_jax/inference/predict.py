@@ -17,7 +17,7 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError, cannot_write, counted
 from emotion_gcn_jax.files import atomic_write, read_json, user_path
 from emotion_gcn_jax.inference import own_boxes, pipeline, sources, terminal
-from emotion_gcn_jax.inference.judging import Judged, Memory, Settings, judge_frames
+from emotion_gcn_jax.inference.judging import Judged, Memory, Settings, judge_frames, no_face
 from emotion_gcn_jax.inference.model import EmotionModel, load
 from emotion_gcn_jax.inference.overlay_files import OverlayFiles
 from emotion_gcn_jax.inference.results import ImagePrediction
@@ -110,7 +110,7 @@ class _Run:
         self._tally = progress.get("tally", {"source": -1, "frames": 0, "faces": 0})
         self._judged, self._faces = progress.get("judged", 0), progress.get("faces", 0)
         self.failed: int = progress.get("failed", 0)
-        self._is_done = False
+        self._is_done, self._remarked = False, -1
         if outputs.overlays is not None:
             self._overlays = OverlayFiles(outputs.overlays, inputs, model.tasks, self._skip["frame"])
         if outputs.json is not None:
@@ -134,8 +134,9 @@ class _Run:
         """Writes what is said of a frame."""
         frame, prediction = judged.frame, judged.prediction
         self._count(frame.source, prediction)
-        if judged.remark is not None:
+        if judged.remark is not None and frame.source != self._remarked:  # once of a video
             terminal.complain(judged.remark)
+            self._remarked = frame.source
         if prediction.error is not None:
             self.failed += 1
             terminal.complain(prediction.error)
@@ -206,8 +207,9 @@ class _Run:
         if self._tally["frames"] and not self._tally["faces"]:
             name = self._inputs[self._tally["source"]].name
             self.failed += 1
+            frames = counted(self._tally["frames"], "frame")
             terminal.complain(
-                f"{name}: No face was found in {counted(self._tally['frames'], 'frame')}; if they are small, --tiles "
+                f"{name}: {no_face(self._settings)} in {frames}; if they are small, --tiles "
                 f"{self._settings.tiles + 1} sees smaller ones."
             )
 
@@ -258,6 +260,8 @@ def _short(digest: Any) -> str:
 def _check_json(file: str) -> None:
     """Before the work rather than after it: it must be writable, and may replace nothing but predictions."""
     path = user_path(file)
+    if file == "-":
+        raise UserError("--json writes a file, found -: give its name.")
     try:
         path.open("a").close()
         is_ours = not path.stat().st_size or all({"image", "faces"} <= entry.keys() for entry in read_json(path))

@@ -26,6 +26,9 @@ VIDEO_SUFFIXES = frozenset(
 )
 """Files with these endings are videos."""
 
+_ALSO_PROGRAMS = frozenset({".ts", ".mts"})
+_SYNC_BYTE = b"G"  # of a packet of an MPEG transport stream, in .mts after a time of four bytes
+
 _STANDARD_INPUT = "-"
 _CAMERA = re.compile(r"camera:(\d{1,4})")
 _GLOB = re.compile(r"[*?[]")
@@ -133,8 +136,22 @@ def _named(name: str) -> Iterator[str]:
         if not files:
             raise UserError(f"{name}: A pattern of files was expected, found none that matches: check it.")
         yield from files
+    elif pathlib.PurePath(name).suffix.lower() in _ALSO_PROGRAMS:
+        yield name
     else:
-        yield from pictures.expand([name], VIDEO_SUFFIXES)
+        yield from (file for file in pictures.expand([name], VIDEO_SUFFIXES) if not _is_program(file))
+
+
+def _is_program(file: str) -> bool:
+    """Whether a folder's file has a video's suffix that is TypeScript's as well, and no video's packets."""
+    if pathlib.PurePath(file).suffix.lower() not in _ALSO_PROGRAMS:
+        return False
+    try:
+        with user_path(file).open("rb") as stream:
+            beginning = stream.read(5)
+    except OSError:
+        return False
+    return _SYNC_BYTE not in (beginning[:1], beginning[4:5])
 
 
 def _exists(name: str) -> bool:

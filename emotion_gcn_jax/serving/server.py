@@ -31,6 +31,8 @@ from emotion_gcn_jax.serving.page_files import POLICY, TYPES, page_files
 from emotion_gcn_jax.serving.visitors import Door, is_loopback
 
 MOST_BYTES = 2**25  # of a picture's file: 32 MiB
+_MOST_DIGITS = 18  # of a length: Python refuses to read thousands
+_EVERY_ADDRESS = ("0.0.0.0", "::", "")  # what a server that is bound to all of them is bound to
 MOST_PIXELS = 5 * 10**7  # of a picture; decoded, such a one takes about 400 MB
 MOST_WAITING = 256  # posts at once; the next one is refused
 _HELD_AT_ONCE = 8  # posts that are in memory: the others are not read yet, and wait in the network's buffers
@@ -81,6 +83,8 @@ class Server(http.server.ThreadingHTTPServer):
     def address(self) -> str:
         """What to open in a browser."""
         host = f"[{self.door.host}]" if ":" in self.door.host else self.door.host
+        if self.door.host in _EVERY_ADDRESS:  # which is none that another machine could open
+            host = socket.gethostname()
         token = f"?token={self.door.token}" if self.door.token else ""
         return f"http://{host}:{self.door.port}/{token}"
 
@@ -189,10 +193,10 @@ class _Visit(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():
             self._say(HTTPStatus.LENGTH_REQUIRED, "A post must say its Content-Length.")
-        elif int(length) > MOST_BYTES:
+        elif len(length) > _MOST_DIGITS or int(length) > MOST_BYTES:
             self._say(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"A picture's file may have {MOST_BYTES // 2**20} MB, found {int(length) // 2**20}: make it smaller.",
+                f"A picture's file may have {MOST_BYTES // 2**20} MB, and this one has more: make it smaller.",
             )
         else:
             with self.server.place() as is_free:
@@ -247,7 +251,13 @@ class _Visit(http.server.BaseHTTPRequestHandler):
         for name, value in fields.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Says in a sentence what the base class finds wrong with a request, such as its method."""
+        del explain
+        self._say(HTTPStatus(code), f"This request cannot be answered ({message or HTTPStatus(code).phrase}).")
 
     def log_message(self, *message: Any) -> None:
         """Says nothing: a line a frame would fill the terminal."""

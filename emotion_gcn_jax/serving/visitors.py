@@ -10,7 +10,7 @@ import hmac
 import ipaddress
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _COOKIE = "emotion_gcn_token"
@@ -40,11 +40,13 @@ class Door:
 
     def refusal(self, method: str, path: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
         """Says why a request is refused: an HTTP status and a sentence; None lets it in."""
+        if _split(path) is None:
+            return 400, "The address of this request cannot be read: open the address that the server printed."
         host = headers.get("Host", "")
         if not self._is_ours(host):
             return 421, "This server was called by a name that is not its own: open the address that it printed."
         origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site", "none")
-        foreign_origin = origin is not None and urlsplit(origin).netloc != host
+        foreign_origin = origin is not None and getattr(_split(origin), "netloc", None) != host
         if foreign_origin or (method == "POST" and site not in ("same-origin", "none")):
             return 403, "Another site's page may not call this server: open the address that it printed."
         if self.token and not any(hmac.compare_digest(t.encode(), self.token.encode()) for t in _given(path, headers)):
@@ -79,3 +81,11 @@ def _given(path: str, headers: Mapping[str, str]) -> list[str]:
 
 def _in_address(path: str) -> list[str]:
     return parse_qs(urlsplit(path).query).get("token", [])
+
+
+def _split(address: str) -> SplitResult | None:
+    """An address's parts; None if it is none, such as http://[."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return None

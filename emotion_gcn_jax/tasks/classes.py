@@ -100,7 +100,10 @@ class Classes(Task):
         return place_of[np.where(ids_N < 0, len(words), ids_N)]
 
     def training_labels(self, columns: Columns, metadata: Metadata) -> np.ndarray:
-        """Returns the classes or, for soft_cross_entropy, every class's share of the votes."""
+        """Returns the classes or, for soft_cross_entropy, every class's share of the votes.
+
+        An example whose class is not in the vocabulary (Contempt, for seven expressions) has neither.
+        """
         classes_N = self.read(columns, metadata)
         votes_NxV, words = columns.get(self._votes), self._vote_words(metadata)
         if self.loss_name != "soft_cross_entropy":
@@ -111,13 +114,16 @@ class Classes(Task):
         counted_VxC = np.asarray([[word == name for name in self.vocabulary] for word in words], np.float32)
         counts_NxC = np.nan_to_num(votes_NxV.astype(np.float32)) @ counted_VxC
         totals_Nx1 = counts_NxC.sum(1, keepdims=True)
-        return np.where(totals_Nx1 > 0, counts_NxC / np.maximum(totals_Nx1, 1e-6), shares_NxC).astype(np.float32)
+        is_foreign_N = (self._stored(columns, metadata)[0] >= 0) & (classes_N == NO_CLASS)
+        has_votes_Nx1 = (totals_Nx1 > 0) & ~is_foreign_N[:, None]
+        return np.where(has_votes_Nx1, counts_NxC / np.maximum(totals_Nx1, 1e-6), shares_NxC).astype(np.float32)
 
-    def foreign(self, columns: Columns, metadata: Metadata) -> np.ndarray:
-        """Tells which examples are of a class that is not in the vocabulary (Contempt, for seven expressions)."""
+    def unknown_words(self, columns: Columns, metadata: Metadata) -> dict[str, int]:
+        """Counts the examples of classes that are not in the vocabulary."""
         ids_N, words = self._stored(columns, metadata)
-        is_foreign = np.asarray([word not in self.vocabulary for word in words] + [False])
-        return is_foreign[np.where(ids_N < 0, len(words), ids_N)]
+        counts_W = np.bincount(ids_N[ids_N >= 0], minlength=len(words))
+        found = {word: int(counts_W[place]) for place, word in enumerate(words) if word not in self.vocabulary}
+        return {word: count for word, count in found.items() if count}
 
     def check(self, metadata: Metadata, dataset: str) -> None:
         """Raises UserError if the dataset does not know one of the classes, or has no votes where votes are learnt."""

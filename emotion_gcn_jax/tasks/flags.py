@@ -28,8 +28,11 @@ class Flags(Task):
     Attributes:
         names: the flags, in the outputs' order, as the dataset's metadata names them.
         loss_name: "bce", binary cross-entropy.
-        positive_weights: how many times as much as a false flag a true one counts in the loss: "none" (1), "balanced"
-            (false over true of the training labels, at most 10), or F positive numbers.
+        positive_weights: how much a true flag counts in the loss: "none" (1, as a false one), "balanced", or F positive
+            numbers. Balanced, a flag's N training labels count N in all, the true ones as much as the false ones
+            together, but one no more than 10 times as much as a false one: so N / (2 true) and N / (2 false), as
+            scikit-learn's class weights of this name.
+        negative_weights: how much a false flag counts; balanced weights set it, without them it is 1.
         thresholds: F probabilities, from which on a flag counts as true; one half if there are none. emotion-gcn pack
             fits them on a split that was held out.
     """
@@ -42,6 +45,7 @@ class Flags(Task):
     names: tuple[str, ...]
     loss_name: str = "bce"
     positive_weights: str | tuple[float, ...] = "none"
+    negative_weights: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -97,17 +101,25 @@ class Flags(Task):
         return np.where(self.known(labels), labels, np.nan).astype(np.float64)
 
     def fitted(self, labels: np.ndarray, dataset: str) -> "Flags":
-        """Resolves the balanced weights; a flag that is never true, or never false, gets 1."""
+        """Resolves the balanced weights; those of a flag that is never true, or never false, are 1."""
         if self.positive_weights != "balanced":
             return self
         true_F, false_F = (labels == 1).sum(0), (labels == 0).sum(0)
-        ratio_F = np.where((true_F > 0) & (false_F > 0), false_F / np.maximum(true_F, 1), 1.0)
-        return dataclasses.replace(self, positive_weights=tuple(np.minimum(ratio_F, LARGEST_RATIO).tolist()))
+        ratio_F = np.minimum(false_F / np.maximum(true_F, 1), LARGEST_RATIO)
+        negative_F = (true_F + false_F) / np.maximum(false_F + ratio_F * true_F, 1)
+        varies_F = (true_F > 0) & (false_F > 0)
+        return dataclasses.replace(
+            self,
+            positive_weights=tuple(np.where(varies_F, ratio_F * negative_F, 1.0).tolist()),
+            negative_weights=tuple(np.where(varies_F, negative_F, 1.0).tolist()),
+        )
 
     def loss(self, output_BxW: jax.Array, labels: jax.Array, axis_name: str | None = None) -> jax.Array:
         """The mean over the flags of each one's weighted binary cross-entropy."""
-        weights = (1.0,) * len(self.names) if self.positive_weights == "none" else self.positive_weights
-        return losses.binary_cross_entropy(output_BxW, labels, jnp.asarray(weights, output_BxW.dtype), axis_name)
+        ones = (1.0,) * len(self.names)
+        positive = ones if self.positive_weights == "none" else self.positive_weights
+        weights_2xF = jnp.asarray([self.negative_weights or ones, positive], output_BxW.dtype)
+        return losses.binary_cross_entropy(output_BxW, labels, weights_2xF, axis_name)
 
     def mixed(self, labels: jax.Array, others: jax.Array, share: jax.Array) -> jax.Array:
         """Probabilities; missing where either flag is."""

@@ -167,7 +167,9 @@ def ccc(
 def concordance_loss(
     predicted_BxD: jax.Array, true_BxD: jax.Array, variance: CccVariance = "population", axis_name: str | None = None
 ) -> jax.Array:
-    """One minus the mean CCC of D dimensions; one without any label in the global batch adds nothing.
+    """One minus the mean CCC of D dimensions; one with fewer than two labels in the global batch adds nothing.
+
+    One label has no variance, so that no prediction agrees with it more than another.
 
     Args:
         predicted_BxD: predictions.
@@ -180,7 +182,7 @@ def concordance_loss(
     """
     dimensions = predicted_BxD.shape[1]
     cccs = [ccc(true_BxD[:, i], predicted_BxD[:, i], variance, axis_name) for i in range(dimensions)]
-    labelled_D = _sum_over((~jnp.isnan(true_BxD)).sum(0), axis_name) > 0
+    labelled_D = _sum_over((~jnp.isnan(true_BxD)).sum(0), axis_name) > 1
     return labelled_D.mean(dtype=predicted_BxD.dtype) - sum(cccs[1:], cccs[0]) / dimensions
 
 
@@ -192,14 +194,14 @@ def mean_squared_error(predicted_BxD: jax.Array, true_BxD: jax.Array, axis_name:
 
 
 def binary_cross_entropy(
-    logits_BxF: jax.Array, label_BxF: jax.Array, positive_weights_F: jax.Array, axis_name: str | None = None
+    logits_BxF: jax.Array, label_BxF: jax.Array, weights_2xF: jax.Array, axis_name: str | None = None
 ) -> jax.Array:
     """The mean over the flags that have a label in the global batch of each one's mean binary cross-entropy.
 
     Args:
         logits_BxF: unnormalised log-odds.
         label_BxF: 1, 0, a probability, or -1 (none), which is left out.
-        positive_weights_F: how many times a true flag counts, as torch's pos_weight.
+        weights_2xF: how much a false and a true flag count; ones and torch's pos_weight are what torch computes.
         axis_name: the mapped axis that spreads the global batch.
 
     Returns:
@@ -207,8 +209,8 @@ def binary_cross_entropy(
     """
     true_BxF = jnp.maximum(label_BxF, 0).astype(logits_BxF.dtype)
     entropy_BxF = -(
-        positive_weights_F * true_BxF * jax.nn.log_sigmoid(logits_BxF)
-        + (1 - true_BxF) * jax.nn.log_sigmoid(-logits_BxF)
+        weights_2xF[1] * true_BxF * jax.nn.log_sigmoid(logits_BxF)
+        + weights_2xF[0] * (1 - true_BxF) * jax.nn.log_sigmoid(-logits_BxF)
     )
     return _mean_of_columns(entropy_BxF, label_BxF >= 0, axis_name)
 

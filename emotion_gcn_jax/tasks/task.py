@@ -79,9 +79,10 @@ class Task(abc.ABC):
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """Returns the labels as one number an output, float64 N x W, NaN where there is none: the graph's ranks."""
 
-    def foreign(self, columns: Columns, metadata: Metadata) -> np.ndarray:
-        """Tells which examples have a label that the task cannot express, bool N: they are left out of a run."""
-        return np.zeros(len(columns["id"]), bool)
+    def unknown_words(self, columns: Columns, metadata: Metadata) -> dict[str, int]:
+        """Counts the labels that the task cannot express, by the dataset's word for them; to it they are none."""
+        del columns, metadata
+        return {}
 
     def check(self, metadata: Metadata, dataset: str) -> None:
         """Raises UserError if a dataset that has this task's column cannot mean by it what the task does."""

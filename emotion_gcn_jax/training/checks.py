@@ -1,6 +1,8 @@
 """Is this config runnable? Answered before anything is written, in one sentence each."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -95,19 +97,35 @@ def check_clips(config: ml_collections.ConfigDict) -> None:
         )
 
 
-def selection_metric(config: ml_collections.ConfigDict, tasks: Tasks) -> tuple[str, str]:
-    """Reads config.training.select_by: the task's name and the metric's.
+def selection_metrics(config: ml_collections.ConfigDict, tasks: Tasks) -> list[tuple[str, str]]:
+    """Reads config.training.select_by, metrics with + between them: of each the task's name and its own.
 
     Raises:
         UserError: no task has such a metric, or several have one of this short name.
     """
-    chosen = config.training.select_by
-    full = registry.short_names(tasks).get(chosen, chosen)
-    known = registry.selectable(tasks)
-    if full not in known:
-        raise UserError(f"Unknown config.training.select_by {chosen!r}: choose one of {', '.join(known)}.")
-    task, _, metric = full.partition("/")
-    return task, metric
+    known, found = registry.selectable(tasks), []
+    for chosen in config.training.select_by.split("+"):
+        full = registry.short_names(tasks).get(chosen.strip(), chosen.strip())
+        if full not in known:
+            raise UserError(
+                f"Unknown config.training.select_by {chosen.strip()!r}: choose one of {', '.join(known)}, or the mean "
+                f"of several by + between them."
+            )
+        task, _, metric = full.partition("/")
+        found.append((task, metric))
+    return found
+
+
+def selection_score(config: ml_collections.ConfigDict, tasks: Tasks, metrics: Mapping[str, Mapping[str, Any]]) -> float:
+    """The score that the best checkpoint has the highest of: the mean of the metrics in config.training.select_by.
+
+    Args:
+        config: the run's.
+        tasks: the model's.
+        metrics: by the task's name, from `evaluation.predictions.metrics_by_task`.
+    """
+    chosen = selection_metrics(config, tasks)
+    return math.fsum(metrics[task][metric] for task, metric in chosen) / len(chosen)
 
 
 def check_selectable(config: ml_collections.ConfigDict, tasks: Tasks, validation: Split) -> None:
@@ -117,10 +135,12 @@ def check_selectable(config: ml_collections.ConfigDict, tasks: Tasks, validation
     for task in tasks:
         metrics = task.metrics(labels[task.name], np.zeros((len(validation), len(task.outputs))))
         possible += [f"{task.name}/{name}" for name in task.selectable if math.isfinite(metrics[name])]
-    if "/".join(selection_metric(config, tasks)) not in possible:
+    lacking = [name for name in map("/".join, selection_metrics(config, tasks)) if name not in possible]
+    if lacking:
         raise UserError(
-            f"config.training.select_by={config.training.select_by} has no value on {validation!r}, which lacks such "
-            f"labels: choose {' or '.join(possible) or 'another dataset, this one has no labels of these tasks'}."
+            f"config.training.select_by={config.training.select_by} has no value on {validation!r}, which lacks the "
+            f"labels of {' and '.join(lacking)}: choose "
+            f"{' or '.join(possible) or 'another dataset, this one has no labels of these tasks'}."
         )
 
 

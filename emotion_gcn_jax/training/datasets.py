@@ -67,7 +67,8 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
         validation = _opened(config, tasks, dataset.name, dataset.config, dataset.validation_split)
     if validation.name != dataset.validation_split:
         print(f"{validation!r} validates; left to train on: {counted(len(train), 'example')}")
-    further = [_stream(config, tasks, text.strip()) for text in dataset.streams.split(",") if text.strip()]
+    held_out = validation if dataset.folds or dataset.held_out_share else None
+    further = [_stream(config, tasks, text.strip(), held_out) for text in dataset.streams.split(",") if text.strip()]
     selection.check_known([train, *(stream.split for stream in further)], tasks)
     own_count = config.data.batch_size - sum(stream.count for stream in further)
     if own_count < 1:
@@ -78,7 +79,8 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
     return RunData((_as_stream(config, tasks, train, own_count), *further), validation)
 
 
-def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str) -> Stream:
+def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str, held_out: Split | None) -> Stream:
+    """A further stream; of the run's own dataset it has nobody who is held out."""
     match = _STREAM.fullmatch(text)
     if match is None or match["count"] == "0":
         raise UserError(
@@ -86,6 +88,8 @@ def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str) -> Strea
             f"may be left out), such as affwild2/expr_va=12; found {text!r}."
         )
     split = _opened(config, tasks, match["name"], match["config"] or "", match["split"] or config.dataset.train_split)
+    if held_out is not None and match["name"] == config.dataset.name:
+        split = selection.without(split, held_out, group=config.dataset.group)
     return _as_stream(config, tasks, split, int(match["count"]))
 
 
@@ -105,4 +109,6 @@ def _opened(config: ml_collections.ConfigDict, tasks: Tasks, name: str, builder_
     if len(chosen) < len(split):
         lost = counted(len(split) - len(chosen), "example")
         print(f"{split!r}: left out, without a label that the tasks can use: {lost}")
+    if unknown := selection.unknown_labels(split, tasks):
+        print(f"{split!r}: labels that the tasks cannot express count as none: {unknown}")
     return chosen

@@ -165,7 +165,6 @@ def _finish_epoch(
         lambda: (metrics_by_task(predictions), run.model.diagnose(predictions.observed))
     )
     named = scores(metrics)
-    task, metric = checks.selection_metric(run.config, run.tasks)
     row = {
         "epoch": step // run.steps_per_epoch,
         "step": step,
@@ -178,7 +177,7 @@ def _finish_epoch(
     }
     counted = {"skipped_steps": len(progress.skipped_steps)} if run.config.training.skip_non_finite else {}
     row |= counted
-    better = progress.record(row, metrics[task][metric])
+    better = progress.record(row, checks.selection_score(run.config, run.tasks, metrics))
 
     def save() -> None:
         ended = unreplicate(state)
@@ -222,7 +221,9 @@ def _restore(run: Run, saved: Checkpoints) -> tuple[TrainState, Progress]:
         return run.initial_state, Progress()
     fresh = run.initial_state
     variables, training, meta = saved.restore_last(fresh.evaluated_variables(), fresh.remainder())
-    return TrainState.joined(variables, training), Progress(**meta["progress"])
+    progress = Progress(**meta["progress"])
+    progress.best = saved.mended_best(progress.best)
+    return TrainState.joined(variables, training), progress
 
 
 def _write_best_report(run: Run, folder: PathLike) -> dict[str, Any]:

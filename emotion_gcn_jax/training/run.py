@@ -104,7 +104,7 @@ def prepare(config: ml_collections.ConfigDict, *, last: pathlib.Path | None = No
     checks.check_numbers(config)
     named = ("trunk", "head", "readout", "dtype", "reset", "hearing", "fusion")
     emotion_net.check_names(*(config.model[part] for part in named))
-    checks.selection_metric(config, tasks)
+    checks.selection_metrics(config, tasks)
     devices = _devices(config.training.devices)
     train_loader, eval_loader = _loaders(config, len(devices))
     augmentation = Augmentation(**config.augmentation)

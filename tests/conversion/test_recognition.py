@@ -135,7 +135,7 @@ BAD_TENSORS = {
     ),
     "no square adjacency": ({"A": np.zeros((9, 8), np.float32)}, [], "A has shape 9x8 instead of 9x9"),
     "an adjacency of two nodes": ({"A": np.zeros((2, 2), np.float32)}, [], "A has shape 2x2 instead of 9x9"),
-    "an adjacency of no axes": ({"A": np.zeros((), np.float32)}, [], "A has shape of a scalar instead of 9x9"),
+    "an adjacency of no axes": ({"A": np.zeros((), np.float32)}, [], "A has shape () instead of 9x9"),
     "a flat layer": ({"gc1.weight": FEW}, [], "gc1.weight has shape 2 instead of 300x512"),
     "whole numbers": ({"gc1.weight": np.zeros((20, 512), np.int64)}, [], "gc1.weight holds int64 instead of float32"),
     "too large for single precision": ({"gc1.weight": np.full((20, 512), 1e300)}, [], "not finite in float32"),

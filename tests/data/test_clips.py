@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from emotion_gcn_jax.data.batches import Stream, _rows
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.errors import UserError
 from tests.data.splits import split_of
@@ -60,10 +61,31 @@ def test_training_has_every_frame_once_an_epoch_at_changing_offsets():
     np.testing.assert_array_equal(again[0], rows)
 
 
+def test_an_epoch_s_number_of_clips_is_the_mean_over_the_offsets():
+    # Of 10 numbers by 4: three at offsets 0, 1 (1, 4, 4, 1: four), 2 (2, 4, 4) and 3 (3, 4, 3); of 3 one at any.
+    assert Clips(4, min_present=0).count(split(range(1, 11))) == (3 + 4 + 3 + 3) // 4
+    assert Clips(4, min_present=0).count(split(range(1, 11), range(1, 11), range(1, 4))) == int(2 * 13 / 4 + 1)
+
+
+@pytest.mark.parametrize(("length", "frames_of_a_track"), [(12, 24), (8, 16), (8, 20), (8, 9)])
+def test_batches_of_an_epoch_have_nearly_every_frame(length, frames_of_a_track):
+    """Tracks of twice a clip's length are the worst: at one offset of all they are two clips, at the others three."""
+    count = 300
+    names = np.repeat(np.char.mod("%03d", np.arange(count)).astype("S"), frames_of_a_track)
+    many = split_of({"video": names, "frame": np.tile(np.arange(1, frames_of_a_track + 1), count)})
+    stream = Stream(many, 4 * length, (), clips=Clips(length))
+    shares = []
+    for epoch in range(4):
+        first = epoch * stream.steps_per_epoch
+        rows, fresh = zip(*(_rows(stream, 0, first + i, 1) for i in range(stream.steps_per_epoch)), strict=True)
+        shares.append(len(set(np.concatenate(rows)[np.concatenate(fresh)])) / len(many))
+    assert min(shares) > 0.97
+
+
 def test_training_leaves_clips_with_too_many_holes_out():
     clips = Clips(4, min_present=0.75)
-    starts = clips._of_track(np.asarray(HOLES), np.arange(8), 0)[0][:, 0]
-    np.testing.assert_array_equal(starts, [2, 6])  # of 5 to 8, and of 9 and 10, all of the track that are left
+    # Of 5 to 8, and of 9 and 10, all of the track that are left.
+    np.testing.assert_array_equal(clips._starts(np.asarray(HOLES), 0), [5, 9])
     sparse = split([1, 4])
     with pytest.raises(UserError, match=r"^No clip of 4 frames of .* has 75% of them: choose a smaller config.clip"):
         clips.of_epoch(sparse, 0, 0)

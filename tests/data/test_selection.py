@@ -81,11 +81,12 @@ def test_a_vocabulary_chooses_its_words(nine, vocabulary, rows):
 
 
 @pytest.mark.parametrize("require", ["none", "affect"])
-def test_a_class_that_cannot_be_expressed_rules_an_example_out(nine, require):
+def test_a_class_that_cannot_be_expressed_is_no_label(nine, require):
     affect = np.full(10, 0.5, np.float32)
     split = dataclasses.replace(nine, columns={**nine.columns, "valence": affect, "arousal": affect})
-    # Contempt and Other have a valence, but are faces of which "one of seven" is false; the last has only no label.
-    assert selection.for_tasks(split, MULTI, require).rows.tolist() == [*range(7), 9]
+    # Contempt and Other have a valence; where an expression is required they are left out.
+    assert selection.for_tasks(split, MULTI, require).rows.tolist() == list(range(10))
+    assert selection.for_tasks(split, MULTI, f"{require},expression".removeprefix("none,")).rows.tolist() == [*range(7)]
 
 
 @pytest.fixture

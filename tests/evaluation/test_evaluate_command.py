@@ -45,16 +45,26 @@ def test_a_folder_for_each_class(tmp_path, capsys):
 
 
 def test_a_table_of_some_labels(tmp_path, capsys):
-    labels = [("Happy", 0.7, "train"), ("", -0.1, "test"), ("Sad", "", "test"), ("Contempt", 0.1, "test")]
+    labels = [("Happy", 0.7, "train"), ("", -0.1, "test"), ("Sad", "", "test"), ("Contempt", "", "test")]
     rows = [{"expression": word, "valence": valence, "split": split} for word, valence, split in labels]
     table = write_table(tmp_path / "mine", rows)
     assert evaluate(RUN, table, tmp_path / "report", "--split", "test") == 0
-    assert "left out, since they have no label that counts here: 1 of 3 examples" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "left out, since they have no label that counts here: 1 of 3 examples" in printed
+    assert "cannot express count as none: found the expression Contempt (1), expected Neutral, Happy, Sad" in printed
     metrics, rows = read_report(tmp_path / "report")
     assert [row["id"] for row in rows] == ["1.png", "2.png"]  # a model without Contempt is not judged by it
     assert [(row["expression_true"], row["valence_true"]) for row in rows] == [("", "-0.1"), ("Sad", "")]
     assert metrics["split"] == "test" and metrics["rmse_arousal"] is None
     assert metrics["rmse_valence"] == pytest.approx(abs(-0.1 - float(rows[0]["valence_predicted"])), rel=1e-4)
+
+
+def test_codes_in_the_place_of_words_are_named(tmp_path, capsys):
+    table = write_table(tmp_path / "mine", [{"expression": "3"}, {"expression": "4"}])
+    assert evaluate(RUN, table, tmp_path / "report") == 2
+    said = capsys.readouterr().err
+    assert "can express (found the expression 3 (1), 4 (1), expected Neutral, Happy, Sad" in said
+    assert "config.dataset" not in said
 
 
 def test_classes_of_ones_own(tmp_path):

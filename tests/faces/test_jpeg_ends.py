@@ -42,8 +42,13 @@ def test_the_files_are_what_they_are_called():
 
 
 @every_kind
-@pytest.mark.parametrize("tail", [b"", bytes(999), b"\n", END + b"trailing bytes"], ids=["none", "0", "line", "more"])
+@pytest.mark.parametrize(
+    "tail",
+    [b"", bytes(999), b"\n", END + b"trailing bytes", b"\xff", b"\xff\xff", bytes(9) + b"\xff", None],
+    ids=["none", "0", "line", "more", "half a marker", "two halves", "0 and half a marker", "another picture"],
+)
 def test_a_file_that_only_lacks_its_end_is_read(whole, tail):
+    tail = whole if tail is None else tail
     np.testing.assert_array_equal(decode(whole[:-2] + tail), decode(whole))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import decode
+from tests.faces.files import GREY, tiff
 
 
 def box(brand, *compatible):
@@ -35,6 +36,9 @@ def saved_array():
         ((b"G" + bytes(187)) * 3, "video", "ffmpeg"),
         (b"\0\0\x01\xba" + bytes(30), "video", "ffmpeg"),
         (box(b"crx "), "raw", "develop"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(64), "raw", "develop"),
+        (tiff(GREY, (50706, 1)), "raw", "develop"),  # DNGVersion
+        (tiff(GREY, (254, 1), (330, 8)), "raw", "develop"),  # the preview of a picture in SubIFDs
         (b"%PDF-1.7\n%\xe2\xe3", "PDF", "pdfimages"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n", "PostScript", "export"),  # for Ghostscript to run
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG", "export"),

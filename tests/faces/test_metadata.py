@@ -62,6 +62,32 @@ def test_damage_leaves_a_pngs_orientation():
     np.testing.assert_array_equal(decode(turned), np.rot90(RGB, -1))
 
 
+CHECKSUMS = {"the header's": lambda png: png.index(b"IHDR") + 4 + 13, "the pixels' chunk's": lambda png: -13}
+CHECKSUMS |= {"the pixels' own": lambda png: -17, "the end's": lambda png: -1}
+
+
+@pytest.mark.parametrize("place_in", CHECKSUMS.values(), ids=CHECKSUMS)
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("kind", ["RGB", "L", "1", "P", "RGBA", "I;16"])
+def test_a_wrong_checksum_does_not_cost_a_pngs_pixels(place_in, interlaced, kind):
+    if kind == "I;16":
+        picture = cv2.imencode(".png", LARGE.astype(np.uint16) * 257)[1].tobytes()
+    else:
+        picture = encoded(Image.fromarray(LARGE).convert(kind), "PNG", interlace=int(interlaced))
+    png = bytearray(picture)
+    png[place_in(picture)] ^= 255
+    np.testing.assert_array_equal(decode(bytes(png)), decode(picture))
+
+
+def test_a_wrong_sum_in_a_chunk_with_a_wrong_checksum_does():
+    """Nothing shows then that it is the sum that is damaged and not the pixels."""
+    png = bytearray(encoded(LARGE, "PNG"))
+    png[-17] ^= 255
+    png[-13] ^= 255
+    with pytest.raises(UserError):
+        decode(bytes(png))
+
+
 @pytest.mark.parametrize("name", [b"IHDR", b"IDAT"])
 def test_damage_to_a_pngs_pixels_does(name):
     png = bytearray(encoded(LARGE, "PNG"))

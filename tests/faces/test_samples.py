@@ -28,6 +28,12 @@ def test_16_bits_keep_their_brightness(samples, dtype):
     np.testing.assert_array_equal(to_eight_bits(samples.astype(dtype)), EIGHT)
 
 
+@pytest.mark.parametrize(("dtype", "unit"), [(np.int16, 128), (np.int8, 1 / 2)])
+def test_signed_samples_have_a_bit_less(dtype, unit):
+    samples = (EIGHT * unit).astype(dtype)
+    np.testing.assert_array_equal(to_eight_bits(samples), EIGHT if unit > 1 else EIGHT & 254)
+
+
 @pytest.mark.parametrize("brightest", [2, 20, 60, 255])
 @pytest.mark.parametrize("step", [256, 257])
 def test_8_bits_moved_to_16_keep_their_brightness_however_dark(brightest, step):

@@ -1,6 +1,7 @@
 import concurrent.futures
 import functools
 import io
+import json
 import os
 import re
 import signal
@@ -106,6 +107,27 @@ def test_hostile_files_are_answered_with_a_sentence(served, data, sentence):
 def test_a_file_that_is_too_large_is_not_read(served):
     status, _, answer = ask(served, "POST", "/faces", None, Content_Length=str(server.MOST_BYTES + 1))
     assert status == 413 and "32 MB" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        ("POST /faces HTTP/1.1\r\nHost: {host}\r\nOrigin: http://[\r\nContent-Length: 0\r\n", 403),
+        ("POST /faces HTTP/1.1\r\nHost: {host}\r\nContent-Length: " + "9" * 5000 + "\r\n", 413),
+        ("GET http://[ HTTP/1.1\r\nHost: {host}\r\n", 400),
+        ("PUT /faces HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n", 501),
+    ],
+    ids=["origin", "length", "address", "method"],
+)
+def test_requests_that_are_none_are_answered_with_a_sentence(served, request_text, status, capfd):
+    host, port = served.server_address[:2]
+    with socket.create_connection((host, port)) as connection:
+        connection.sendall((request_text.format(host=f"{host}:{port}") + "\r\n").encode())
+        connection.settimeout(10)
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert f" {status} " in answer.splitlines()[0]
+    assert json.loads(answer.partition("\r\n\r\n")[2])["error"].endswith(".")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_post_without_a_length_is_refused(served):

@@ -19,7 +19,6 @@ def test_labels_are_read_by_their_words():
     labels = TASK.read(COLUMNS, METADATA)
     assert labels.dtype == np.int32
     assert labels.tolist() == [0, 1, -1, -1, 2]  # Happy, Sad, Contempt, none, Bored
-    assert TASK.foreign(COLUMNS, METADATA).tolist() == [False, False, True, False, False]
     assert TASK.known(labels).tolist() == [[True] * 3, [True] * 3, [False] * 3, [False] * 3, [True] * 3]
     np.testing.assert_array_equal(TASK.targets(labels), [[1, 0, 0], [0, 1, 0], [np.nan] * 3, [np.nan] * 3, [0, 0, 1]])
 

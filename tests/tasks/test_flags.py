@@ -32,16 +32,44 @@ def test_a_dataset_that_lacks_a_flag_is_named():
 
 
 @pytest.mark.parametrize(
-    ("positive_weights", "expected"),
+    ("positive_weights", "expected", "negative"),
     # Of 24 labels: the first flag is true in 1 and false in 3, the second in 1 and in 23, the third never true.
-    [("none", "none"), ("balanced", (3.0, 10.0, 1.0)), ("1,2.5,3", (1.0, 2.5, 3.0))],
+    # Balanced: 4 / (2 * 1) and 4 / (2 * 3); 23 is more than 10, so w and 10 w with 23 w + 10 w = 24; as they are.
+    [
+        ("none", "none", ()),
+        ("balanced", (2.0, 240 / 33, 1.0), (2 / 3, 24 / 33, 1.0)),
+        ("1,2.5,3", (1.0, 2.5, 3.0), ()),
+    ],
 )
-def test_positive_weights(positive_weights, expected):
+def test_positive_weights(positive_weights, expected, negative):
     labels = np.zeros((24, 3), np.int8)
     labels[4:, 0] = -1
     labels[0, :2] = 1
     task = Flags(name="action_units", names=TASK.names, positive_weights=positive_weights)
-    assert task.fitted(labels, "faces").positive_weights == expected
+    fitted = task.fitted(labels, "faces")
+    assert (fitted.positive_weights, fitted.negative_weights) == (
+        (expected, negative) if isinstance(expected, str) else (pytest.approx(expected), pytest.approx(negative))
+    )
+
+
+def test_the_specification_s_binary_cross_entropy():
+    """Aff-Wild2 spec, section 14: log-odds 0, 2, -1 of 1, 0, 1; the third without a label; a pos_weight of 3."""
+    logits, labels = np.array([[0.0, 2.0, -1.0]], np.float32), np.array([[1, 0, 1]], np.int8)
+    task = Flags(name="action_units", names=("AU1", "AU2", "AU4"))
+    np.testing.assert_allclose(task.loss(logits, labels), (0.693147 + 2.126928 + 1.313262) / 3, rtol=1e-6)
+    np.testing.assert_allclose(task.loss(logits, np.array([[1, 0, -1]], np.int8)), 1.410038, rtol=1e-6)
+    heavier = Flags(name="action_units", names=task.names, positive_weights=(3.0, 3.0, 3.0))
+    np.testing.assert_allclose(heavier.loss(logits, labels), (2.079442 + 2.126928 + 3.939785) / 3, rtol=1e-6)
+
+
+def test_balanced_weights_count_true_and_false_flags_alike():
+    """Of one flag's three false labels and one true one, all with log-odds 0: ln 2, as without weights."""
+    labels = np.array([[1], [0], [0], [0]], np.int8)
+    task = Flags(name="action_units", names=("AU1",), positive_weights="balanced").fitted(labels, "faces")
+    logits = np.zeros((4, 1), np.float32)
+    np.testing.assert_allclose(task.loss(logits, labels), np.log(2), rtol=1e-6)
+    logits[0] = np.log(3)  # 1/3 of the true one's surprise less, and it counts as much as the other three
+    np.testing.assert_allclose(task.loss(logits, labels), (np.log(4 / 3) + np.log(2)) / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

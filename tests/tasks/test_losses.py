@@ -104,9 +104,10 @@ def test_the_concordance_loss_averages_the_dimensions(x64, dimensions):
     np.testing.assert_allclose(losses.concordance_loss(jnp.array(p), jnp.array(y)), expected, rtol=1e-12)
 
 
-def test_a_dimension_without_labels_adds_nothing_to_the_concordance_loss(x64):
+@pytest.mark.parametrize("labels", [0, 1])
+def test_a_dimension_without_two_labels_adds_nothing_to_the_concordance_loss(x64, labels):
     y, p = RNG.normal(size=(2, 9, 2))
-    y[:, 1] = np.nan
+    y[labels:, 1] = np.nan
     loss, gradient = jax.value_and_grad(losses.concordance_loss)(jnp.array(p), jnp.array(y))
     np.testing.assert_allclose(loss, (1 - numpy_ccc(y[:, 0], p[:, 0], 0)) / 2, rtol=1e-12)  # half of the loss is left
     assert not gradient[:, 1].any() and gradient[:, 0].all()
@@ -122,10 +123,10 @@ def test_the_squared_error_is_that_of_what_is_known(x64):
 
 
 def test_binary_cross_entropy_is_numpys_formula(x64):
-    logits, weights = RNG.normal(size=(8, 3)) * 3, np.array([1.0, 4.0, 0.5])
+    logits, weights = RNG.normal(size=(8, 3)) * 3, np.array([[0.5, 2.0, 1.0], [1.0, 4.0, 0.5]])
     labels = RNG.integers(-1, 2, (8, 3))
     p = special.expit(logits)
-    entropy = -(weights * (labels == 1) * np.log(p) + (labels == 0) * np.log(1 - p))
+    entropy = -(weights[1] * (labels == 1) * np.log(p) + weights[0] * (labels == 0) * np.log(1 - p))
     expected = np.mean(entropy.sum(0) / (labels >= 0).sum(0))  # every flag by itself, then their mean
     found = losses.binary_cross_entropy(jnp.array(logits), jnp.array(labels, jnp.int8), jnp.array(weights))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
@@ -136,15 +137,15 @@ def test_binary_cross_entropy_of_probabilities_is_torchs(x64):
     logits, labels, weights = RNG.normal(size=(8, 3)), RNG.uniform(0, 1, (8, 3)), np.array([1.0, 4.0, 0.5])
     p = special.expit(logits)
     expected = -(weights * labels * np.log(p) + (1 - labels) * np.log(1 - p)).mean()
-    found = losses.binary_cross_entropy(jnp.array(logits), jnp.array(labels), jnp.array(weights))
+    found = losses.binary_cross_entropy(jnp.array(logits), jnp.array(labels), jnp.array([np.ones(3), weights]))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_a_flag_without_labels_is_left_out_of_the_mean(x64):
     logits, labels = jnp.array(RNG.normal(size=(8, 3))), jnp.array(RNG.integers(0, 2, (8, 3))).at[:, 1].set(-1)
     two = jnp.array([0, 2])
-    loss, gradient = jax.value_and_grad(losses.binary_cross_entropy)(logits, labels, jnp.ones(3))
-    alone = losses.binary_cross_entropy(logits[:, two], labels[:, two], jnp.ones(2))
+    loss, gradient = jax.value_and_grad(losses.binary_cross_entropy)(logits, labels, jnp.ones((2, 3)))
+    alone = losses.binary_cross_entropy(logits[:, two], labels[:, two], jnp.ones((2, 2)))
     np.testing.assert_allclose(loss, alone, rtol=1e-12)
     assert not gradient[:, 1].any() and gradient[:, two].all()
 
@@ -152,7 +153,7 @@ def test_a_flag_without_labels_is_left_out_of_the_mean(x64):
 def test_binary_cross_entropy_survives_sure_answers_in_float32():
     # log(1 + e^100) is 100 to all digits of a float32, and a right answer costs nothing.
     logits, labels = jnp.array([[100.0], [100.0]]), jnp.array([[0], [1]])
-    loss, gradient = jax.value_and_grad(losses.binary_cross_entropy)(logits, labels, jnp.ones(1))
+    loss, gradient = jax.value_and_grad(losses.binary_cross_entropy)(logits, labels, jnp.ones((2, 1)))
     assert loss == 50
     np.testing.assert_allclose(gradient, [[1 / 2], [0]], atol=1e-6)
 

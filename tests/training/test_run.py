@@ -12,6 +12,7 @@ from emotion_gcn_jax.labels import CLASS_WORDS, EXPRESSIONS
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import checks, loop, run
 from emotion_gcn_jax.training.datasets import RunData, Stream
+from tests.training.conftest import trained_and_killed
 
 
 def labels_alone(columns, metadata, tasks):
@@ -87,7 +88,9 @@ def test_class_weights_and_flags_weights_are_of_the_training_labels(config_of):
     au1, au4, au12 = labels["action_units"].T
     ratios = [(au == 0).sum() / (au == 1).sum() for au in (au1, au12)]
     assert not (au4 != -1).any()  # nobody annotated it
-    np.testing.assert_allclose(action_units.positive_weights, [ratios[0], 1.0, ratios[1]])
+    negative = [(1 + ratio) / 2 / ratio for ratio in ratios]
+    np.testing.assert_allclose(action_units.positive_weights, [ratios[0] * negative[0], 1.0, ratios[1] * negative[1]])
+    np.testing.assert_allclose(action_units.negative_weights, [negative[0], 1.0, negative[1]])
     assert prepared.meta["tasks"][0]["class_weights"] == list(expression.class_weights)
 
 
@@ -112,6 +115,28 @@ def test_a_run_on_a_held_out_share_leaves_the_validation_split_alone(config, tmp
     assert metrics["examples"] == len(data.validation) == 70 - len(data.train)
     assert metrics["split"] == "train, held out by subject"
     assert "held out by subject" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("choice", [{"held_out_share": 0.3}, {"folds": 3, "fold": 1}])
+def test_nobody_who_is_held_out_is_in_a_further_stream_of_the_same_dataset(config, choice):
+    config.dataset.update(choice, streams="shades=4,shades:validation=2")
+    data = run.prepare(config).data
+    first, same, other = (set(stream.split.columns["subject"].tolist()) for stream in data.streams)
+    held_out = set(data.validation.columns["subject"].tolist())
+    assert first == same and not held_out & same and not held_out & other and other
+
+
+def test_a_killed_and_resumed_run_with_a_further_stream_ends_as_an_unbroken_one(config, tmp_path):
+    config.dataset.streams = "shades:validation=4"
+    config.training.update(epochs=1, checkpoint_every_steps=2)
+    trained_and_killed(config, tmp_path, 4)
+
+
+def test_a_run_may_select_by_the_mean_of_several_scores(config, tmp_path):
+    config.training.update(epochs=1, select_by="accuracy + affect/ccc_mean")
+    metrics = loop.train_and_evaluate(config, tmp_path)["tasks"]
+    expected = (metrics["expression"]["accuracy"] + metrics["affect"]["ccc_mean"]) / 2
+    assert checkpoints.read(tmp_path).meta["progress"]["best"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_run_with_a_further_stream_counts_its_epochs_by_the_first(config, tmp_path, capsys):

@@ -145,6 +145,57 @@ def test_a_damaged_last_checkpoint_is_named_and_the_run_goes_on_from_the_one_bef
     assert checkpoints.read(tmp_path / "run").meta["step"] == 7
 
 
+def spoil_best(workdir, step):
+    flip_a_bit(max(files_of(workdir / "checkpoints" / "best" / step), key=lambda path: path.stat().st_size))
+
+
+def test_a_damaged_best_checkpoint_is_made_of_the_last_one_of_its_step(two_lasts, tmp_path, capsys):
+    config, workdir = two_lasts
+    shutil.copytree(workdir, tmp_path / "run")
+    spoil_best(tmp_path / "run", "7")
+    loop.train_and_evaluate(config, tmp_path / "run", resume=True)
+    printed = capsys.readouterr().err
+    assert "The best checkpoint, of step 7, is damaged (" in printed and "that of step 7 takes its place" in printed
+    found, before = (checkpoints.read(folder) for folder in (tmp_path / "run", workdir))
+    assert_identical((found.variables, found.meta["progress"]), (before.variables, before.meta["progress"]))
+    assert not (found.path / "training").exists() and (tmp_path / "run" / "checkpoints" / "damaged" / "7").is_dir()
+
+
+def test_a_damaged_best_checkpoint_of_an_older_step_gives_way_to_the_one_before(
+    unbroken, tmp_path, monkeypatch, capsys
+):
+    """Epochs of 7 steps score 0.2, 0.3 and 0.1: the best ones are of the steps 7 and 14, the last ones of 14 and 21."""
+    scores = iter([0.2, 0.3, 0.1, 0.25])
+    monkeypatch.setattr(loop.checks, "selection_score", lambda *_: next(scores))
+    config = unbroken[0].copy_and_resolve_references()
+    config.training.epochs = 3
+    loop.train_and_evaluate(config, tmp_path)
+    last, best = (tmp_path / "checkpoints" / name for name in ("last", "best"))
+    assert [sorted(path.name for path in folder.iterdir()) for folder in (last, best)] == [["14", "21"], ["14"]]
+    shutil.copytree(best / "14", best / "7")  # as it is between a new best one and a new last one
+    meta = best / "7" / "meta" / "metadata"
+    meta.write_text(meta.read_text().replace('"best": 0.3', '"best": 0.2'))
+    checkpoints.checksums.write(best / "7")
+    shutil.rmtree(last / "14")
+    spoil_best(tmp_path, "14")
+    config.training.epochs = 4
+    loop.train_and_evaluate(config, tmp_path, resume=True)
+    assert "The best checkpoint, of step 14, is damaged (" in (said := capsys.readouterr().err)
+    assert "that of step 7 takes its place" in said
+    assert checkpoints.read(tmp_path).meta["progress"]["best"] == 0.25  # the fourth epoch is better than the first
+
+
+def test_where_no_best_checkpoint_is_left_the_last_one_is_reported(two_lasts, tmp_path, capsys):
+    config, workdir = two_lasts
+    shutil.copytree(workdir, tmp_path / "run")
+    best = tmp_path / "run" / "checkpoints" / "best"
+    (best / "7").rename(best / "6")  # of another step than the last one
+    spoil_best(tmp_path / "run", "6")
+    loop.train_and_evaluate(config, tmp_path / "run", resume=True)
+    assert "of step 6, is damaged (" in (said := capsys.readouterr().err) and "that of step 7 takes its place" in said
+    assert checkpoints.read(tmp_path / "run").meta["step"] == 7
+
+
 def test_a_flipped_bit_in_any_file_is_noticed(two_lasts, tmp_path):
     shutil.copytree(two_lasts[1], tmp_path / "run")
     for path in files_of(tmp_path / "run" / "checkpoints" / "best" / "7"):

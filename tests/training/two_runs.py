@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import small_runs
+from emotion_gcn_jax import processes
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
@@ -65,6 +66,7 @@ def _prepare() -> None:
     """Puts what the test needs into a process."""
     signal.alarm(_LONGEST)
     jax.config.update("jax_disable_most_optimizations", True)
+    processes._PIECE_BYTES = 10_000  # a state is handed over in several pieces
     splits = {"train": _faces("train", 16), "validation": _faces("validation", 11)}
     datasets.open_split = lambda name, split, **where: splits[split]
     emotion_net.TRUNKS = {"linear": Linear}
