@@ -4,11 +4,12 @@
     python -m benchmarks.kill_and_resume --kills=10 --terms=5 --processes=2
 
 Every attempt is a process of its own, or several that train together, of which one is killed (SIGKILL): half of the
-times at any moment, else just after it has begun to save, to evaluate or to write the report. Some are asked to end
-(SIGTERM) between two steps. The network is small, the faces are noise.
+times at any moment, else just after it has begun to compile, to take steps, to save, to evaluate or to write the
+report. Some are asked to end (SIGTERM) between two steps. The network is small, the faces are noise.
 """
 
 import collections
+import dataclasses
 import json
 import mmap
 import os
@@ -28,14 +29,14 @@ from absl import app, flags
 from benchmarks import small_runs
 from benchmarks.small_runs import wait
 from emotion_gcn_jax import checkpoints, runtime
-from emotion_gcn_jax.training import interruption, loop
+from emotion_gcn_jax.training import interruption, loop, run
 
 _KILLS = flags.DEFINE_integer("kills", 20, "How often it is killed.")
 _TERMS = flags.DEFINE_integer("terms", 0, "How often it is asked to end besides.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "That train together; any one of them gets the signal.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments.")
 
-_STAGES = ("starting", "training", "saving", "evaluating", "reporting")
+_STAGES = ("starting", "compiling", "training", "saving", "evaluating", "reporting")
 _STAGE = mmap.mmap(-1, 1)  # the children's, which the parent reads
 
 
@@ -59,7 +60,7 @@ def main(argv: list[str]) -> None:
         unbroken = time.perf_counter() - start
         attempts = draw.sample(["kill", "term"], counts=[_KILLS.value, _TERMS.value], k=_KILLS.value + _TERMS.value)
         while attempts:
-            number, aim = signal.SIGKILL, draw.choice(_STAGES[2:]) if draw.random() < 0.5 else None
+            number, aim = signal.SIGKILL, draw.choice(_STAGES[1:]) if draw.random() < 0.5 else None
             if attempts[-1] == "term":
                 number, aim = signal.SIGTERM, "training"
             children = train("broken")
@@ -96,11 +97,21 @@ def _announce_stages() -> None:
         (loop, "_write_best_report", "reporting"),
     ):
         setattr(owner, name, _announced(getattr(owner, name), stage))
+    prepare = loop.prepare
+
+    def prepared(*arguments: Any, **options: Any) -> run.Run:
+        made = prepare(*arguments, **options)
+        return dataclasses.replace(made, train_step=_announced(made.train_step, "compiling"))
+
+    loop.prepare = prepared
 
 
 def _announced(function: Callable[..., Any], stage: str) -> Callable[..., Any]:
     def announced(*arguments: Any, **options: Any) -> Any:
-        before, _STAGE[0] = _STAGE[0], _STAGES.index(stage)
+        before = _STAGE[0]
+        _STAGE[0] = (
+            max(before, _STAGES.index(stage)) if stage == "compiling" else _STAGES.index(stage)
+        )  # the first step
         try:
             return function(*arguments, **options)
         finally:

@@ -90,7 +90,8 @@ def world(tmp_path_factory):
     write_table(root / "frames", [{"expression": "", "video": "a", "frame": number} for number in (1, 2)])
     shutil.copytree(root / "frames", root, dirs_exist_ok=True)
     (root / "labels.csv").rename(root / "test.csv")
-    write_checkpoint(root / "run", "multi_task", tasks=TASKS)
+    trained_on = {"name": "affwild2", "config": "frames", "held_out_share": 0.6}
+    write_checkpoint(root / "run", "multi_task", tasks=TASKS, dataset=trained_on)
     assert cli.main(["pack", "--checkpoint", str(root / "run"), "--output", str(root / "model.safetensors")]) == 0
     report = ["--images", str(root / "more_faces"), "--output", str(root / "report")]
     assert cli.main(["evaluate", "--checkpoint", str(root / "run"), *report]) == 0

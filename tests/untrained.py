@@ -27,7 +27,9 @@ OWN_TASKS = {
 """What a user's own model may say."""
 
 
-def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0, clip_length=None, **parts):
+def write_checkpoint(
+    workdir, model, *, tasks=None, channels=3, side=32, crop=0, clip_length=None, dataset=None, **parts
+):
     """A run's working directory with one best checkpoint, at step 3.
 
     Args:
@@ -38,10 +40,12 @@ def write_checkpoint(workdir, model, *, tasks=None, channels=3, side=32, crop=0,
         side: of the input, pixels.
         crop: what the network sees of it; 0 is all.
         clip_length: in place of the preset's.
+        dataset: of config.dataset, what it is said to be trained on.
         **parts: of config.model.
     """
     config = synthetic_faces.get_config(f"densenet_tiny,{model}")
     config.model.update(parts)
+    config.dataset.update(dataset or {})
     config.input.update(side=side, crop=crop, channels=channels, mean=(0.485, 0.456, 0.406)[:channels])
     config.clip.length = clip_length or config.clip.length
     config.input.deviation = (0.229, 0.224, 0.225)[:channels]

@@ -57,6 +57,9 @@ def add_labelled(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--config", metavar="C", help="of the dataset's builder; needed where several are built")
     parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
     parser.add_argument("--split", metavar="S", help="such as test, or fold_1+fold_2; needed where there are several")
+    parser.add_argument(
+        "--held-out", action="store_true", help="of the training split, what the model's run left out of training"
+    )
 
 
 def open_labelled(arguments: argparse.Namespace) -> "Split":
@@ -69,8 +72,6 @@ def open_labelled(arguments: argparse.Namespace) -> "Split":
         return open_folder(arguments.images, arguments.split)
     from emotion_gcn_jax.data.builds import open_split
 
-    if not arguments.split:
-        raise UserError("--dataset needs --split: name one, such as validation or test.")
     return open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
 
 
@@ -85,7 +86,27 @@ def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel")
         print(f"left out, since they have no label that counts here: {lost} of {counted(len(split), 'example')}")
     if unknown := selection.unknown_labels(split, model.tasks):
         print(f"labels that the model cannot express count as none: {unknown}")
-    return chosen
+    if not arguments.held_out:
+        return chosen
+    dataset = model.config.dataset
+    if not is_trained_on(arguments, model):
+        raise UserError(
+            f"--held-out is what the run left out of its training split: give --dataset {dataset.name} --split "
+            f"{dataset.train_split}{f' --config {dataset.config}' if dataset.config else ''} with it."
+        )
+    group = dataset.get("group", "")
+    if dataset.get("folds", 0):
+        return selection.fold(chosen, dataset.fold, dataset.folds, group=group)[1]
+    if not dataset.get("held_out_share", 0):
+        raise UserError("--held-out: The run left nothing out of training (config.dataset.held_out_share and folds).")
+    return selection.hold_out(chosen, dataset.held_out_share, group=group)[1]
+
+
+def is_trained_on(arguments: argparse.Namespace, model: "EmotionModel") -> bool:
+    """Whether `open_labelled` opens the split that the model was trained on, as far as the names tell."""
+    dataset = model.config.dataset
+    named = (arguments.dataset, arguments.config or dataset.get("config", ""), arguments.split)
+    return named == (dataset.name, dataset.get("config", ""), dataset.get("train_split", "train"))
 
 
 def judged(

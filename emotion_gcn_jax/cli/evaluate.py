@@ -27,6 +27,7 @@ def add(subparsers: Subparsers) -> None:
         "    --split test --output report\n"
         "  emotion-gcn evaluate --checkpoint runs/demo --images my_faces --output report",
     )
+    parser.usage = "%(prog)s (--dataset NAME | --images PATH) --output OUT [OPTIONS]"
     add_checkpoint(parser)
     add_labelled(parser, required=True)
     parser.add_argument(

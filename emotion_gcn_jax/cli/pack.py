@@ -1,8 +1,18 @@
 """`emotion-gcn pack`: a trained model in one small file."""
 
 import argparse
+import sys
 
-from emotion_gcn_jax.cli.arguments import SOME_FAILED, Subparsers, add_labelled, add_subcommand, judged, open_labelled
+from emotion_gcn_jax.cli.arguments import (
+    SOME_FAILED,
+    Subparsers,
+    add_labelled,
+    add_subcommand,
+    is_trained_on,
+    judged,
+    open_labelled,
+    usable,
+)
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import user_path
 
@@ -34,15 +44,24 @@ def _run(arguments: argparse.Namespace) -> int:
         from emotion_gcn_jax.evaluation.predictions import left_out
         from emotion_gcn_jax.tasks import registry
 
-        predictions = judged(arguments, model, open_labelled(arguments))
+        split = open_labelled(arguments)
+        if arguments.held_out:
+            split = usable(arguments, split, model)
+        elif is_trained_on(arguments, model):
+            print(
+                "Warning: the model was trained on this split, so what is fitted to it is too sure: name another, or "
+                "--held-out.",
+                file=sys.stderr,
+            )
+        predictions = judged(arguments, model, split)
         tasks, fits = calibration.calibrated(predictions)
         meta |= {"tasks": registry.to_dicts(tasks), "calibration": fits}
         for name, fit in fits.items():
             print(f"{name}: {calibration.line(fit)}")
         if unreadable := predictions.unreadable:
             print(left_out(unreadable, len(predictions.ids)))
-    elif arguments.config or arguments.data_dir or arguments.split:
-        raise UserError("--config, --data-dir and --split are for --dataset: name one, or leave them out.")
+    elif arguments.config or arguments.data_dir or arguments.split or arguments.held_out:
+        raise UserError("--config, --data-dir, --split and --held-out are for --dataset: name one, or leave them out.")
     model_file.write(arguments.output, model.variables, meta)
     size = user_path(arguments.output).stat().st_size
     print(f"wrote {arguments.output} ({size / 1e6:.1f} MB)")

@@ -166,7 +166,8 @@ class Stream:
             found, needed, what = len(self.split), self.count, "examples"
         if found < needed:
             raise UserError(
-                f"A batch with {needed} {what} of {self.split!r} needs at least as many: choose a smaller batch."
+                f"A batch with {needed} {what} of {self.split!r} needs at least as many, found {found}: choose a "
+                f"smaller config.data.batch_size."
             )
         return found // needed
 

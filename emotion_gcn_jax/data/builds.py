@@ -27,13 +27,13 @@ _FEATURES = ("image", "id")
 _BUILDERS = pathlib.Path(__file__).resolve().parents[2] / "tfds_builders"
 
 
-def open_split(name: str, split: str, *, config: str | None = None, data_dir: str | None = None) -> Split:
+def open_split(name: str, split: str | None, *, config: str | None = None, data_dir: str | None = None) -> Split:
     """Opens a split of the newest version of a dataset that `tfds build` has made.
 
     Args:
         name: the dataset's name, which is its folder in tfds_builders and in data_dir.
         split: a split's name, such as "train"; names of several with + between them; or all of them but some, such as
-            "all-fold_1-fold_2".
+            "all-fold_1-fold_2". May be None where there is no more than one.
         config: the dataset's config; may be None where no more than one is built.
         data_dir: where TFDS keeps its datasets; None is its default, $TFDS_DATA_DIR or ~/tensorflow_datasets.
 
@@ -45,8 +45,12 @@ def open_split(name: str, split: str, *, config: str | None = None, data_dir: st
     config, build = _find_build(root, name, config)
     builder = tfds.builder_from_directory(build)
     rebuild = _build_command(name, config, "--overwrite", "--file_format=array_record")
-    parts = []
-    for part in _split_names(split, list(builder.info.splits)):
+    parts, known = [], list(builder.info.splits)
+    if not split:
+        if len(known) > 1:
+            raise UserError(f"The dataset {name} has the splits {', '.join(known)}: name one of them by --split.")
+        split = known[0]
+    for part in _split_names(split, known):
         _check(builder, part, f"the build in {build}", rebuild)
         records = builder.as_data_source(part, decoders={"image": tfds.decode.SkipDecoding()})
         broken = functools.partial(_broken, builder, part, build)

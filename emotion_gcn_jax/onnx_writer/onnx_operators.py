@@ -224,6 +224,30 @@ def _power(graph: Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any
     return elementwise(graph, "Pow", shape, (x, np.asarray(params.get("y", 2), np.float32)))
 
 
+def _windows(kind: str) -> Callable[..., Value]:
+    """Flax's max_pool and avg_pool, whose windows go over height and width; an average is a sum that is divided."""
+
+    def write_windows(graph: Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any) -> Value:
+        window, strides, margins = (params[name] for name in ("window_dimensions", "window_strides", "padding"))
+        if len(window) != 4 or {window[0], window[3], strides[0], strides[3]} != {1} or any((*margins[0], *margins[3])):
+            raise Unknown("over something else than height and width")
+        if {*params["base_dilation"], *params["window_dilation"]} != {1}:
+            raise Unknown("with gaps")
+        (top, bottom), (left, right) = margins[1:3]
+        options: dict[str, Any] = {"kernel_shape": window[1:3], "strides": strides[1:3]}
+        options["pads"] = [top, left, bottom, right]
+        if kind == "MaxPool":
+            return graph.node(kind, [graph.written(x).name], shape, **options)
+        mean = graph.node(kind, [graph.written(x).name], shape, count_include_pad=1, **options)
+        return Affine(mean, np.full(shape[-1], float(math.prod(window))), np.zeros(shape[-1]))
+
+    return write_windows
+
+
+def _erfc(graph: Graph, shape: Sequence[int], params: Mapping[str, Any], x: Any) -> Value:
+    return _arithmetic(graph, "sub", shape, np.ones((), np.float32), elementwise(graph, "Erf", shape, (x,)))
+
+
 PRIMITIVES: dict[str, Callable[..., Value | Rows]] = {
     **{
         name: lambda graph, shape, params, a, b, name=name: _arithmetic(graph, name, shape, a, b)
@@ -235,6 +259,9 @@ PRIMITIVES: dict[str, Callable[..., Value | Rows]] = {
     "reduce_sum": _reduce("Sum"),
     "reduce_max": _reduce("Max"),
     "reduce_min": _reduce("Min"),
+    "reduce_window_max": _windows("MaxPool"),
+    "reduce_window_sum": _windows("AveragePool"),
+    "erfc": _erfc,
     "concatenate": _concatenate,
     "pad": _pad,
     "slice": _slice,

@@ -1,7 +1,7 @@
 """What this project's TFDS builders share: array_record, ~ for the home folder, and mistakes in one sentence.
 
 A builder of your own needs `_info`, by `FacesBuilder.describe`, and `_open_release`, see `ReleaseBuilder`;
-tfds_builders/folders is a short example.
+docs/extending.md has a short example.
 """
 
 import abc
@@ -83,6 +83,16 @@ class ProtocolConfig(ReleaseConfig):
         self.description = self.description or self.protocols[self.protocol]
 
 
+_MADE_FROM = "manual_dir.txt"
+"""In a build's folder: the folder that it was built from."""
+
+
+def _given_folder(options: Mapping[str, Any]) -> str:
+    """The whole path of --manual_dir; "" where none is given."""
+    manual_dir = getattr(options.get("download_config"), "manual_dir", None)
+    return str(pathlib.Path(manual_dir).expanduser().resolve()) if manual_dir else ""
+
+
 class FacesBuilder(tfds.core.GeneratorBasedBuilder):
     """Knows ~ and its configs' names, and writes array_record, which gives random access, unless asked otherwise."""
 
@@ -102,7 +112,9 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
 
     def download_and_prepare(self, **options: Any) -> None:
         """TFDS's own, by one process at a time; another one leaves with a sentence."""
+        given = _given_folder(options)
         if self.is_prepared():  # then it writes nothing
+            self._check_folder(given)
             super().download_and_prepare(**options)
             return
         folder = pathlib.Path(self.data_path).parent
@@ -118,6 +130,18 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
                     f"Another process builds {self.name} in {folder}: wait for it, or name another --data_dir."
                 )
             super().download_and_prepare(**options)
+        if given:
+            (pathlib.Path(self.data_path) / _MADE_FROM).write_text(given, encoding="utf-8", errors="surrogateescape")
+
+    def _check_folder(self, given: str) -> None:
+        """Leaves with a sentence if the build is of another folder than is given now."""
+        note = pathlib.Path(self.data_path) / _MADE_FROM
+        before = note.read_text(encoding="utf-8", errors="surrogateescape") if note.exists() else ""
+        if given and before and given != before:
+            raise SystemExit(
+                f"{self.data_path} was built from {before}, and --manual_dir names {given}: build it anew by "
+                f"--overwrite, or beside it by another --data_dir or a --config of another name."
+            )
 
     def describe(
         self,

@@ -270,6 +270,9 @@ def _made(split: ReleaseSplit, entry: Entry) -> Example | Doubtful | Skip:
         return split.make(entry.content)
     except Skip as skip:
         return skip
+    except Exception as error:
+        error.add_note(f"This was raised while the example {entry.id!r} was made ({entry.where}).")
+        raise
 
 
 def _clear_unfinished(config_dir: pathlib.Path, own_folder: str, title: str) -> None:

@@ -136,7 +136,8 @@ class Classes(Task):
         if words and (missing := [word for word in self.vocabulary if word not in words]):
             raise UserError(
                 f"{dataset} has the classes {', '.join(words)}, and config.tasks.{self.name}.vocabulary names "
-                f"{', '.join(missing)} as well: set it to classes that the dataset has."
+                f"{', '.join(missing)} as well: set it to classes that the dataset has, such as "
+                f"--config.tasks.{self.name}.vocabulary={','.join(words)}."
             )
 
     def known(self, labels: np.ndarray) -> np.ndarray:

@@ -147,7 +147,8 @@ def ccc(
         axis_name: the mapped axis that spreads the global batch.
 
     Returns:
-        A scalar in [-1, 1]; 0 with no labels, with one label, and for constants (even where they agree).
+        A scalar in [-1, 1]; 0 with no labels, with one label, and for constants whose mean is exact. The moments of
+        other constants are rounding's, and so is the result.
     """
     mask_B = ~jnp.isnan(true_B)
     true_B = jnp.where(mask_B, true_B, 0.0).astype(predicted_B.dtype)

@@ -63,7 +63,8 @@ def check_numbers(config: ml_collections.ConfigDict) -> None:
             value = value[group]
         value = value[name]
         if not (least <= value <= most and math.isfinite(value)):
-            raise UserError(f"config.{field} must lie in {least}..{most}, found {value}.")
+            why = " (config.training.epochs)" if name == "warmup_epochs" else ""
+            raise UserError(f"config.{field} must lie in {least}..{most}{why}, found {value}.")
 
 
 def check_clips(config: ml_collections.ConfigDict) -> None:

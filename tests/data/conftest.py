@@ -107,7 +107,7 @@ def train(data_dir) -> Split:
 def bare(tmp_path_factory) -> Split:
     directory = tmp_path_factory.mktemp("bare")
     BareFaces(data_dir=directory, file_format="array_record").download_and_prepare()
-    return open_split("bare_faces", "train", data_dir=str(directory))
+    return open_split("bare_faces", None, data_dir=str(directory))  # its only split
 
 
 @pytest.fixture

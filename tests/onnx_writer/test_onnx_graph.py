@@ -249,6 +249,12 @@ FUNCTIONS = {
     "max_pool_3x3": layers.max_pool_3x3,
     "max_pool_2x2": vgg.max_pool_2x2,
     "average_pool_2x2": layers.average_pool_2x2,
+    "flax_max_pool": lambda x: nn.max_pool(conv(x), (3, 2), (2, 1), padding="SAME"),
+    "flax_avg_pool": lambda x: (
+        nn.avg_pool(conv(x), (2, 3), (1, 2), padding=((1, 0), (2, 1))) * np.arange(4.0, dtype=np.float32)
+    ),
+    "flax_avg_pool_of_what_is_there": lambda x: nn.avg_pool(x, (3, 3), padding="SAME", count_include_pad=False),
+    "gelu_exact": lambda x: nn.gelu(x, approximate=False),
     "as_they_are": lambda x: x,
     "bfloat16_wide": lambda x: lax.stop_gradient(x) * jnp.bfloat16(2),
     "not_finite": lambda x: jnp.minimum(x + np.float32(np.inf), 3.0) + 1 / (1 + jnp.exp(x * np.float32([1, 0, 2]))),
@@ -327,7 +333,6 @@ def test_another_function_of_a_known_name_is_itself(function):
 
 UNKNOWN = {
     "sin": (jnp.sin, "sin"),
-    "gelu": (lambda x: nn.gelu(x, approximate=False), "erfc"),
     "transposed": (lambda x: x.transpose(0, 3, 1, 2), "transpose"),
     "batch_mean": (lambda x: x - x.mean(0), "reduce_sum across the batch"),
     "batch_maximum": (lambda x: x.max((0, 1)), "reduce_max across the batch"),
@@ -365,7 +370,10 @@ UNKNOWN = {
         "conv_general_dilated that is",
     ),
     "cutting_conv": (lambda x: conv(x, padding=((-1, 1), (0, 0))), "conv_general_dilated that is"),
-    "window": (lambda x: nn.max_pool(x, (2, 2), (1, 1)), "reduce_window_max"),
+    "window": (
+        lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, 1, 2), (1,) * 4, "VALID"),
+        "reduce_window_max",
+    ),
     "product_of_three_axes": (lambda x: x.sum(1) @ MATRIX, "dot_general of 3 axes"),
 }
 

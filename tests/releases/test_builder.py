@@ -124,6 +124,25 @@ def test_a_mistake_stops_the_build_with_a_sentence(name, text, sentence, tmp_pat
         built(tmp_path / "raw", tmp_path / "data")
 
 
+def test_a_build_of_another_folder_is_not_taken_for_this_one_s(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "levels.txt").write_text("1\n2")
+    first = built(tmp_path / "one", tmp_path / "data")
+    assert built(tmp_path / "other" / ".." / "one", tmp_path / "data") == first  # the same one by another name
+    with pytest.raises(
+        SystemExit, match=r"was built from .*one, and --manual_dir names .*other: build it anew by --over"
+    ):
+        built(tmp_path / "other", tmp_path / "data")
+
+
+def test_an_error_of_ones_own_code_names_the_example(tmp_path):
+    (tmp_path / "levels.txt").write_text("1\n999")  # no number of 8 bits
+    with pytest.raises(OverflowError) as caught:
+        built(tmp_path, tmp_path / "data")
+    assert any("while the example 'level 999' was made (" in note for note in caught.value.__notes__)
+
+
 def test_a_second_process_that_builds_the_same_is_told(tmp_path):
     builder = OneFace(data_dir=tmp_path)
     folder = tmp_path / "one_face" / "grey"

@@ -1,11 +1,14 @@
 """What a run is made of: its class weights, its graph, and its data in streams, folds and held-out shares."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 from scipy import stats
 
 from emotion_gcn_jax import checkpoints, presets
+from emotion_gcn_jax.cli import main
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import CLASS_WORDS, EXPRESSIONS
@@ -115,6 +118,23 @@ def test_a_run_on_a_held_out_share_leaves_the_validation_split_alone(config, tmp
     assert metrics["examples"] == len(data.validation) == 70 - len(data.train)
     assert metrics["split"] == "train, held out by subject"
     assert "held out by subject" in capsys.readouterr().out
+
+    # The commands find the same examples again.
+    words = ["--checkpoint", tmp_path, "--dataset", "shades", "--data-dir", config.dataset.data_dir, "--split", "train"]
+    commands = {
+        "evaluate": [*words, "--held-out", "--output", tmp_path / "again"],
+        "pack": [*words, "--held-out", "--output", tmp_path / "a.safetensors"],
+    }
+    for name, rest in commands.items():
+        assert main([name, *map(str, rest)]) == 0
+    again = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert (again["split"], again["examples"]) == (metrics["split"], metrics["examples"])
+    assert again["tasks"]["expression"]["accuracy"] == metrics["tasks"]["expression"]["accuracy"]
+    assert "Warning" not in capsys.readouterr().err
+    assert main(["pack", *map(str, words), "--output", str(tmp_path / "b.safetensors")]) == 0
+    assert "Warning: the model was trained on this split" in capsys.readouterr().err
+    assert main(["evaluate", *map(str, words[:-1]), "validation", "--held-out", "--output", str(tmp_path / "b")]) == 2
+    assert "give --dataset shades --split train with it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("choice", [{"held_out_share": 0.3}, {"folds": 3, "fold": 1}])
