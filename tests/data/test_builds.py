@@ -193,6 +193,12 @@ def test_an_unknown_dataset_lists_those_that_are_known(data_dir, tmp_path, monke
         open_split("affectnot", "train", data_dir=str(data_dir))
 
 
+def test_the_only_split_needs_no_name(bare, data_dir):
+    assert bare.name == "train"
+    with pytest.raises(UserError, match="has the splits train, validation, odd, unreadable: name one of them by --split"):
+        open_split("tiny_faces", None, data_dir=str(data_dir))
+
+
 def test_an_unknown_split_lists_those_that_are_known(data_dir):
     with pytest.raises(UserError, match=r"splits train, validation, odd, unreadable, and found 'test'"):
         open_split("tiny_faces", "test", data_dir=str(data_dir))
@@ -217,12 +223,6 @@ def test_several_splits_are_one(data_dir, split, counts):
 
 
 @pytest.mark.parametrize("split", ["all-tests", "train+tests", "train-tests", "all-train-validation-odd-unreadable"])
-def test_the_only_split_needs_no_name(bare, data_dir):
-    assert bare.name == "train"
-    with pytest.raises(UserError, match="has the splits train, validation: name one of them by --split"):
-        open_split("tiny_faces", None, data_dir=str(data_dir))
-
-
 def test_several_splits_of_which_one_is_unknown(data_dir, split):
     with pytest.raises(UserError, match=r"splits train, validation, odd, unreadable, and found '.*(tests|unreadable)'"):
         open_split("tiny_faces", split, data_dir=str(data_dir))
