@@ -16,7 +16,7 @@ _ORDER = CLASS_ORDERS["affwild2"]
 _WORDS = _ORDER.vocabulary  # in the order of the codes, which are 0, 1, ...
 _NAMES = tuple(_ORDER.names[code] for code in range(len(_WORDS)))
 
-Answers = Mapping[str, np.ndarray]
+FrameAnswers = Mapping[str, np.ndarray]
 """By a model's outputs, N each: classes' probabilities, "Valence" and "Arousal", whether AU1, AU2, ... are there."""
 
 
@@ -47,7 +47,7 @@ def file_names(form: str, tracks: Sequence[Track]) -> tuple[str, ...]:
     return tuple(f"{track.name}.txt" for track in tracks) if form in _KINDS else ("predictions.txt",)
 
 
-def files(form: str, answers: Answers, tracks: Sequence[Track]) -> dict[str, str]:
+def files(form: str, answers: FrameAnswers, tracks: Sequence[Track]) -> dict[str, str]:
     """Returns the files of a submission by their names.
 
     Args:
@@ -75,7 +75,7 @@ def files(form: str, answers: Answers, tracks: Sequence[Track]) -> dict[str, str
     return dict(zip(file_names(form, tracks), texts, strict=True))
 
 
-def _expressions(answers: Answers) -> tuple[Sequence[str], list[str]]:
+def _expressions(answers: FrameAnswers) -> tuple[Sequence[str], list[str]]:
     """The names of the first seven classes or of all eight, and the code of every row."""
     words = tuple(word for word in _WORDS if word in answers)
     if words not in (_WORDS[:-1], _WORDS):
@@ -84,7 +84,7 @@ def _expressions(answers: Answers) -> tuple[Sequence[str], list[str]]:
     return _NAMES[: len(words)], [str(code) for code in codes_N.tolist()]
 
 
-def _affect(answers: Answers) -> tuple[Sequence[str], list[str]]:
+def _affect(answers: FrameAnswers) -> tuple[Sequence[str], list[str]]:
     """Valence and arousal of every row, within their scale."""
     if not {"Valence", "Arousal"} <= answers.keys():
         raise _lacking("valence and arousal", answers)
@@ -92,7 +92,7 @@ def _affect(answers: Answers) -> tuple[Sequence[str], list[str]]:
     return ("valence", "arousal"), [f"{valence:.6g},{arousal:.6g}" for valence, arousal in values_Nx2.tolist()]
 
 
-def _action_units(answers: Answers, counts: Sequence[int] = (12, 8)) -> tuple[Sequence[str], list[str]]:
+def _action_units(answers: FrameAnswers, counts: Sequence[int] = (12, 8)) -> tuple[Sequence[str], list[str]]:
     """The names of the first edition's units that the model has all of; and 0 or 1 for each of a row."""
     units = next((ABAW_UNITS[count] for count in counts if set(ABAW_UNITS[count]) <= answers.keys()), None)
     if units is None:
@@ -101,7 +101,7 @@ def _action_units(answers: Answers, counts: Sequence[int] = (12, 8)) -> tuple[Se
     return units, [",".join(map(str, flags)) for flags in flags_NxA.tolist()]
 
 
-def _lacking(wanted: str, answers: Answers) -> UserError:
+def _lacking(wanted: str, answers: FrameAnswers) -> UserError:
     return UserError(
         f"This form needs a model that says {wanted}, and this one says {', '.join(answers)}: choose another form, one "
         f"of {', '.join(FORMS)}, or another model."
@@ -112,7 +112,7 @@ def _text(names: str, lines: Sequence[str]) -> str:
     return "\n".join([names, *lines]) + "\n"
 
 
-_KINDS: Mapping[str, Callable[[Answers], tuple[Sequence[str], list[str]]]] = {
+_KINDS: Mapping[str, Callable[[FrameAnswers], tuple[Sequence[str], list[str]]]] = {
     "expr": _expressions,
     "va": _affect,
     "au": _action_units,

@@ -195,7 +195,9 @@ def test_an_unknown_dataset_lists_those_that_are_known(data_dir, tmp_path, monke
 
 def test_the_only_split_needs_no_name(bare, data_dir):
     assert bare.name == "train"
-    with pytest.raises(UserError, match="has the splits train, validation, odd, unreadable: name one of them by --split"):
+    with pytest.raises(
+        UserError, match="has the splits train, validation, odd, unreadable: name one of them by --split"
+    ):
         open_split("tiny_faces", None, data_dir=str(data_dir))
 
 
