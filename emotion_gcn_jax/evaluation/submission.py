@@ -12,7 +12,7 @@ from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
 from emotion_gcn_jax.releases import affwild2_submission
-from emotion_gcn_jax.releases.affwild2_submission import Answers, Track
+from emotion_gcn_jax.releases.affwild2_submission import FrameAnswers, Track
 from emotion_gcn_jax.tasks.registry import Tasks
 
 _LENGTH = "video_frames"
@@ -76,7 +76,7 @@ class Submission:
             ) from None
 
 
-def _answers(predictions: Predictions) -> Answers:
+def _answers(predictions: Predictions) -> FrameAnswers:
     """By output; what is true or false of a face for itself is so here, too."""
     found: dict[str, np.ndarray] = {}
     for task in predictions.tasks:
