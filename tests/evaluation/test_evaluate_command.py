@@ -177,6 +177,26 @@ def test_a_submission_beside_the_report(tmp_path, capsys):
     assert written[1:3, 1] == pytest.approx([float(second["arousal_predicted"])] * 2, rel=1e-5)  # 3 is a hole
 
 
+def test_a_submission_of_a_network_in_time_leaves_the_report_as_it_is(tmp_path):
+    """The frames without a label are examples of the submission's clips, and holes in the report's."""
+    tasks = {"affect": {"kind": "values", "dimensions": "valence,arousal"}}
+    run = write_checkpoint(tmp_path / "run", "mt_res_rnn", tasks=tasks, trunk="vgg_tiny", recurrent=(6,), clip_length=4)
+    rows = [
+        {"video": "12-24_left", "frame": frame, "video_frames": 8, "valence": "" if frame in (2, 3, 6) else 0.1 * frame}
+        for frame in range(1, 9)
+    ]
+    table = write_table(tmp_path / "mine", rows)
+    assert (
+        evaluate(run, table, tmp_path / "with", "--submission", "va") == evaluate(run, table, tmp_path / "alone") == 0
+    )
+    assert read_report(tmp_path / "with") == read_report(tmp_path / "alone")
+    written = annotations.read_affect(tmp_path / "with" / "submission_va" / "12-24_left.txt").affect_Nx2
+    _, judged = read_report(tmp_path / "with")
+    said = [float(row["valence_predicted"]) for row in judged]
+    assert len(written) == 8 and written[0, 0] == pytest.approx(said[0], rel=1e-5)  # before any hole they agree
+    assert not np.isclose(written[[3, 4, 6, 7], 0], said[1:], rtol=1e-6).all()
+
+
 def test_a_submission_of_ten_crops(tmp_path):
     tasks = {"affect": {"kind": "values", "dimensions": "valence,arousal"}}
     run = write_checkpoint(tmp_path / "run", "single_task", tasks=tasks, side=40, crop=32)
