@@ -14,15 +14,15 @@ mt_av_rnn may start from a network that sees and from one that only hears, --con
 --config.init.hearing=runs/mt_audio_rnn; --config.model.fusion=late joins them behind recurrent layers of their own.
 
 An edition may follow, mt_arcres,first: first has 7 expressions and 8 action units, second 7 and 12, third 8, with
-Other, and 12. The default is second. Models of 7 classes leave out frames of Other, which later editions have. The
-multi-task set of the fourth and the seventh edition is another data set, --config.dataset.config=mtl.
+Other, and 12. The default is second. To models of 7 classes a frame of Other, which later editions have, has no
+expression. The multi-task set of the fourth and the seventh edition is another data set, --config.dataset.config=mtl.
 
 The trunk starts from ImageNet's weights where --config.init.trunk=DIR names some (docs/weights.md). For weights of
 faces, which should be better, a third word sets the trunk and the images: mt_arcres,second,vggface2 or
 mt_vgg,second,vgg_face. The recipe is ours: the paper's cannot be had, see docs/affwild2_mtl.md.
 
 With --config.dataset.streams=affectnet/csv=32,rafdb=16 images of AffectNet and RAF-DB have places in every batch, with
-what labels they have; Contempt is left out.
+what labels they have; Contempt is none of them.
 
 configs/rafdb.py and configs/affectnet8.py train such a network on for other sets of expressions.
 

@@ -95,41 +95,46 @@ class Checkpoints:
             self._best.delete(later)
 
     def mended_best(self, score: float | None) -> float | None:
-        """Puts a damaged best checkpoint aside, and has another in its place.
+        """Has another checkpoint in the place of the best one if that is damaged or gone.
 
-        That is the last one if it is of the same step; else the best one before it; else the last one.
+        That is the last one if it is of the same step; else the best one before it; else the last one. A kill in
+        between leaves what the next call finishes.
 
         Args:
-            score: of the run's best checkpoint.
+            score: of the run's best checkpoint, by its last one; None before there is any.
 
         Returns:
             The score of the one that is the best now; None if it is not known.
         """
         best, wrong = self.workdir / FOLDER / "best", dict[pathlib.Path, str]()
-        for left in sorted(_steps(best), key=_step_of, reverse=True):
-            wrong[left] = _what_is_wrong_with_best(left)
-            if not wrong[left]:
+        for step in sorted(_steps(best), key=_step_of, reverse=True):
+            wrong[step] = _what_is_wrong_with_best(step)
+            if not wrong[step]:
                 break
+        sound = next((step for step, reason in wrong.items() if not reason), None)
         damaged = [step for step, reason in wrong.items() if reason]
-        if not damaged:
-            return score
-        aside = [_put_aside(step, best.with_name(DAMAGED)) for step in damaged]
-        twin = best.with_name("last") / damaged[0].name
+        if sound is not None and not damaged:
+            return _score_of(sound, score)
+        if score is None and not damaged:
+            return None  # no epoch has ended yet
+        last = last_folder(self.workdir)
+        assert last is not None, "a run goes on from a last one"
+        twin = last.with_name(damaged[0].name) if damaged else last
+        copied = None
         if twin.is_dir() and not _what_is_wrong(twin):
-            chosen = _copied(twin, best)
-        elif left not in damaged:
-            chosen, score = left, _read_meta(left)[0]["progress"]["best"]
-        else:
-            last = last_folder(self.workdir)
-            assert last is not None, "a run goes on from a last one"
-            chosen, score = _copied(last, best), None
+            copied = _copied(twin, best)
+        elif sound is None:
+            copied = _copied(last, best)
+        aside = [_put_aside(step, best.with_name(DAMAGED)) for step in damaged]
+        if copied is not None:
+            sound = copied.rename(best / copied.stem)
+        assert sound is not None
         self._best.reload()
-        print(
-            f"The best checkpoint, of step {damaged[0].name}, is damaged ({wrong[damaged[0]]}) and was put into "
-            f"{aside[0]}: that of step {chosen.name} takes its place.",
-            file=sys.stderr,
-        )
-        return score
+        what = " is gone"
+        if damaged:
+            what = f", of step {damaged[0].name}, is damaged ({wrong[damaged[0]]}) and was put into {aside[0]}"
+        print(f"The best checkpoint{what}: that of step {sound.name} takes its place.", file=sys.stderr)
+        return _score_of(sound, score)
 
     def save_last(self, step: int, variables: Tree, training: Tree, meta: dict[str, Any]) -> None:
         """Writes all that the run needs to go on.
@@ -290,12 +295,25 @@ def _what_is_wrong_with_best(folder: pathlib.Path) -> str:
 
 
 def _copied(last: pathlib.Path, best: pathlib.Path) -> pathlib.Path:
-    """Makes a best checkpoint of one of the last ones, without what only going on needs; whole or not at all."""
-    unfinished = best / f"{last.name}.copied"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    shutil.copytree(last, unfinished, ignore=lambda folder, _: ["training"] if folder == str(last) else [])
-    checksums.write(unfinished)
-    return unfinished.rename(best / last.name)
+    """A copy of a last one, without what only going on needs, as best/STEP.copied, for the caller to rename."""
+    copied = best / f"{last.name}.copied"
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(last, copied, ignore=lambda folder, _: ["training"] if folder == str(last) else [])
+    checksums.write(copied)
+    return copied
+
+
+def _score_of(best: pathlib.Path, score: float | None) -> float | None:
+    """A best checkpoint's score, the run's best so far at its step; None of one that is a copy of another step's.
+
+    A copy is known by the progress in it: the epoch that ended with its step was not the best. Older checkpoints have
+    none in them; theirs is `score`.
+    """
+    progress = _read_meta(best)[0].get("progress")
+    if not progress:
+        return score
+    is_best = not progress.get("epochs_without_better") and not progress.get("epoch_losses")
+    return progress["best"] if is_best else None
 
 
 def _put_aside(folder: pathlib.Path, damaged: pathlib.Path) -> pathlib.Path:

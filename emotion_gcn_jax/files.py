@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import pathlib
-import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -32,12 +31,16 @@ def corrected_name(path: PathLike) -> str:
     path = user_path(path)
     try:
         names = [entry.name for entry in itertools.islice(path.parent.iterdir(), _MOST_NAMES)]
-        similar = difflib.get_close_matches(path.name, names, n=3, cutoff=_SIMILAR)
+        # Another number is another picture: 0007.jpg is no slip of the pen for 0001.jpg.
+        names = [name for name in names if _digits(name) == _digits(path.name) and name != path.name]
+        closest = difflib.get_close_matches(path.name, names, n=1, cutoff=_SIMILAR)
     except (OSError, ValueError):  # ValueError: a zero byte in its folder's name
         return "check its name"
-    # 0007.jpg is no slip of the pen for 0001.jpg.
-    closest = [name for name in similar if re.sub(r"\d", "", name) != re.sub(r"\d", "", path.name)]
     return f"perhaps {str(path.with_name(closest[0]))[-_LONGEST_NAME:]} is meant" if closest else "check its name"
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
 
 
 def atomic_write(path: PathLike, data: bytes) -> None:

@@ -47,8 +47,8 @@ def model_name(checkpoint: str | None) -> str:
     return pathlib.PurePath(checkpoint).name if checkpoint else "The shipped model"
 
 
-def add_labelled(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Adds the arguments that `open_labelled` reads."""
+def add_labelled(parser: argparse.ArgumentParser, *, required: bool, held_out: bool = False) -> None:
+    """Adds the arguments that `open_labelled` reads, and with `held_out` one that `usable` does."""
     source = parser.add_mutually_exclusive_group(required=required)
     source.add_argument("--dataset", metavar="NAME", help="a folder of tfds_builders/, built")
     source.add_argument(
@@ -57,9 +57,10 @@ def add_labelled(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--config", metavar="C", help="of the dataset's builder; needed where several are built")
     parser.add_argument("--data-dir", metavar="D", help="where it was built, if not in TFDS's own place")
     parser.add_argument("--split", metavar="S", help="such as test, or fold_1+fold_2; needed where there are several")
-    parser.add_argument(
-        "--held-out", action="store_true", help="of the training split, what the model's run left out of training"
-    )
+    if held_out:
+        parser.add_argument(
+            "--held-out", action="store_true", help="of the training split, what the model's run left out of training"
+        )
 
 
 def open_labelled(arguments: argparse.Namespace) -> "Split":
@@ -86,10 +87,10 @@ def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel")
         print(f"left out, since they have no label that counts here: {lost} of {counted(len(split), 'example')}")
     if unknown := selection.unknown_labels(split, model.tasks):
         print(f"labels that the model cannot express count as none: {unknown}")
-    if not arguments.held_out:
+    if not getattr(arguments, "held_out", False):
         return chosen
     dataset = model.config.dataset
-    if not is_trained_on(arguments, model):
+    if not is_trained_on(split, model) or "+" in split.name:
         raise UserError(
             f"--held-out is what the run left out of its training split: give --dataset {dataset.name} --split "
             f"{dataset.train_split}{f' --config {dataset.config}' if dataset.config else ''} with it."
@@ -102,11 +103,14 @@ def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel")
     return selection.hold_out(chosen, dataset.held_out_share, group=group)[1]
 
 
-def is_trained_on(arguments: argparse.Namespace, model: "EmotionModel") -> bool:
-    """Whether `open_labelled` opens the split that the model was trained on, as far as the names tell."""
+def is_trained_on(split: "Split", model: "EmotionModel") -> bool:
+    """Whether a split is, or is in part, what the model was trained on, as far as the names tell."""
     dataset = model.config.dataset
-    named = (arguments.dataset, arguments.config or dataset.get("config", ""), arguments.split)
-    return named == (dataset.name, dataset.get("config", ""), dataset.get("train_split", "train"))
+    is_of_config = dataset.get("config", "") in ("", split.config or "")
+    parts = split.name.split("+")
+    of_all = split.name.startswith("all") and f"-{dataset.get('train_split', 'train')}" not in split.name
+    is_part = of_all or not {"all", *dataset.get("train_split", "train").split("+")}.isdisjoint(parts)
+    return split.dataset == dataset.name and is_of_config and is_part
 
 
 def judged(

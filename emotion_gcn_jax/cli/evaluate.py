@@ -29,7 +29,7 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.usage = "%(prog)s (--dataset NAME | --images PATH) --output OUT [OPTIONS]"
     add_checkpoint(parser)
-    add_labelled(parser, required=True)
+    add_labelled(parser, required=True, held_out=True)
     parser.add_argument(
         "--output", required=True, metavar="OUT", help="the report's folder: numbers, predictions, plots"
     )

@@ -29,7 +29,7 @@ def add(subparsers: Subparsers) -> None:
         "    --output mine.safetensors",
     )
     parser.add_argument("--checkpoint", required=True, metavar="DIR", help="a training run, or one checkpoint of it")
-    add_labelled(parser, required=False)
+    add_labelled(parser, required=False, held_out=True)
     parser.add_argument("--output", required=True, metavar="FILE", help="the file to write, NAME.safetensors")
 
 
@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
         split = open_labelled(arguments)
         if arguments.held_out:
             split = usable(arguments, split, model)
-        elif is_trained_on(arguments, model):
+        elif is_trained_on(split, model):
             print(
                 "Warning: the model was trained on this split, so what is fitted to it is too sure: name another, or "
                 "--held-out.",

@@ -167,7 +167,7 @@ class Stream:
         if found < needed:
             raise UserError(
                 f"A batch with {needed} {what} of {self.split!r} needs at least as many, found {found}: choose a "
-                f"smaller config.data.batch_size."
+                f"smaller config.data.batch_size, or count in config.dataset.streams."
             )
         return found // needed
 

@@ -53,6 +53,11 @@ class Clips:
             for number, (frames_F, rows_F) in enumerate(tracks(split))
         ]
         rows_KxT, fresh_KxT = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        if not len(rows_KxT):  # by chance, or always
+            found = [
+                _fill(frames_F, rows_F, self._starts(frames_F, 0), self.length) for frames_F, rows_F in tracks(split)
+            ]
+            rows_KxT, fresh_KxT = (np.concatenate(parts) for parts in zip(*found, strict=True))
         if not len(rows_KxT):
             raise UserError(
                 f"No clip of {self.length} frames of {split!r} has {self.min_present:.0%} of them: choose a smaller "

@@ -144,15 +144,24 @@ def fold(split: Split, number: int, count: int, *, group: str = "") -> tuple[Spl
 def without(split: Split, held_out: Split, *, group: str = "") -> Split:
     """Returns what a split of the same dataset has besides the groups of one that is held out.
 
+    Where images are their own groups, those of another split are other images, though their files have the same names.
+
     Args:
         split: a further one of the dataset.
         held_out: from `hold_out` or `fold`.
         group: as it was for that.
 
     Raises:
-        UserError: the split has no such column, or nothing is left.
+        UserError: the split has no such column, or another kind of it, or nothing is left.
     """
     by = group or next(name for name in GROUPS if name in held_out.columns)
+    if by not in split.columns or split.columns[by].dtype.kind != held_out.columns[by].dtype.kind:
+        raise UserError(
+            f"What is held out is so by {by}, which {split!r} does not have as {held_out!r} does: leave it out of the "
+            f"streams, or choose another config.dataset.group."
+        )
+    if by == "id" and split.name != held_out.name.partition(",")[0]:
+        return split
     _, held_out_groups, _ = _groups(held_out, by)
     _, groups, group_of_N = _groups(split, by)
     kept_N = ~np.isin(np.asarray(groups), np.asarray(held_out_groups))[group_of_N]

@@ -83,7 +83,7 @@ def tiff_tags(data: bytes) -> Mapping[int, Any]:
 def is_raw(data: bytes, tags: Mapping[int, Any]) -> bool:
     """Whether a TIFF is a camera's raw picture, whose first picture is but a preview: DNG, NEF, ARW, CR2 and others."""
     is_preview = bool(tags.get(ExifTags.Base.NewSubfileType, 0) & 1) and ExifTags.Base.SubIFDs in tags
-    return data[8:10] == b"CR" or ExifTags.Base.DNGVersion in tags or is_preview
+    return (data[4:8] == b"\x10\0\0\0" and data[8:11] == b"CR\2") or ExifTags.Base.DNGVersion in tags or is_preview
 
 
 def declared_bits(tags: Mapping[int, Any]) -> int | None:

@@ -44,11 +44,13 @@ class _Segment(NamedTuple):
         marker: the byte after 0xFF.
         contents: what follows the segment's length.
         place: where its 0xFF is in the file.
+        end: where what follows it is.
     """
 
     marker: int
     contents: bytes
     place: int
+    end: int
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -62,8 +64,11 @@ def with_end(data: bytes) -> bytes:
     Raises:
         UserError: the marker is missing because pixels are missing.
     """
-    scan = next((segment for segment in _segments(data) if segment.marker == _SCAN), None)
-    if scan is None or _next_picture(data, scan.place)[1] == _END:
+    if data.endswith(_END) and data.find(_START, len(_START)) < 0:
+        return data
+    segments = list(_segments(data))
+    is_scanned = any(segment.marker == _SCAN for segment in segments)
+    if not is_scanned or data[segments[-1].end :].startswith(_END):
         return data  # without any scan there is nothing to mend, and decoders say so
     if not (_has_all_scans(data) and has_all_pixels(data)):
         raise cut_short()
@@ -112,25 +117,25 @@ def _is_metadata(segment: _Segment) -> bool:
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    """The segments of a JPEG file up to its end marker, or to where it makes no sense."""
+    """The segments of a JPEG file up to its end marker, another picture, or where it makes no sense."""
     place = len(_START)
     while found := re.compile(rb"\xff+([^\x00\xff])").match(data, place):
         marker, start = found[1][0], found.end()
         length = int.from_bytes(data[start : start + 2], "big")
         end = start + length
-        if marker == _END[1] or length < 2 or end > len(data):
+        if marker in (_START[1], _END[1]) or length < 2 or end > len(data):
             return
         if marker == _SCAN:
             following = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]").search(data, end)
             end = following.start() if following else len(data)
-        yield _Segment(marker, data[start + 2 : end], place)
+        yield _Segment(marker, data[start + 2 : end], place, end)
         place = end
 
 
 def _has_all_scans(data: bytes) -> bool:
     """Whether the scans bring every coefficient of every component to its last bit, as progressive ones do in steps."""
     missing: dict[int, set[int]] = {}
-    for marker, contents, _ in _segments(data):
+    for marker, contents, _, _ in _segments(data):
         if marker in _FRAMES:
             components = contents[6 : 6 + 3 * contents[5] : 3]
             missing = {component: set(range(_COEFFICIENTS)) for component in components}
@@ -148,18 +153,11 @@ def _body(data: bytes) -> bytes:
 
     That is another picture, the half of a marker, or the zeros that fill files whose download broke off.
     """
-    scan = next(segment.place for segment in _segments(data) if segment.marker == _SCAN)
-    end, marker = _next_picture(data, scan)
-    if marker:
-        return data[:end]
+    *_, last = _segments(data)
+    if data[last.end : last.end + 2] in (_END, _START):
+        return data[: last.end]
     data = data.rstrip(b"\xff")
     return data[: len(data.rstrip(b"\0")) + _ZEROS]
-
-
-def _next_picture(data: bytes, scan: int) -> tuple[int, bytes]:
-    """Where the first marker behind a scan is that ends a picture or begins another, and which; -1 and none if none."""
-    found = re.compile(_END + b"|" + _START).search(data, scan)
-    return (found.start(), found[0]) if found else (-1, b"")
 
 
 def _pixels(data: bytes) -> np.ndarray:

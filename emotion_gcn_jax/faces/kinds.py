@@ -31,7 +31,11 @@ _KINDS = (
         "a HEIC picture",
         "convert it to JPEG, or open it with the package pillow-heif and give its array",
     ),
-    _Kind(rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|MMOR|\0MRM|II\*\0.{4}CR", "a camera's raw picture", _DEVELOP),
+    _Kind(
+        rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|MMOR|\0MRM|II\*\0\x10\0\0\0CR\x02",
+        "a camera's raw picture",
+        _DEVELOP,
+    ),
     _Kind(rb".{4}(ftyp(?!avi[fs])|moov|mdat)|\0.{3}(wide|free|skip)", "a video (MP4, MOV or a relative)", _FRAMES),
     _Kind(rb"\x1aE\xdf\xa3", "a video (MKV or WebM)", _FRAMES),
     _Kind(rb"RIFF.{4}AVI ", "a video (AVI)", _FRAMES),

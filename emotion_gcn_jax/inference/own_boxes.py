@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -37,8 +38,7 @@ def read(file: str) -> OwnBoxes:
     try:
         with user_path(file).open(newline="", encoding="utf-8-sig") as lines:
             first = lines.readline()
-            lines.seek(0)
-            rows = csv.DictReader(lines, delimiter=max(_SEPARATORS, key=first.count))
+            rows = csv.DictReader(itertools.chain([first], lines), delimiter=max(_SEPARATORS, key=first.count))
             missing = [column for column in ("file", *BOX) if column not in (rows.fieldnames or ())]
             if missing:
                 raise UserError(

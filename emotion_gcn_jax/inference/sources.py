@@ -136,10 +136,12 @@ def _named(name: str) -> Iterator[str]:
         if not files:
             raise UserError(f"{name}: A pattern of files was expected, found none that matches: check it.")
         yield from files
-    elif pathlib.PurePath(name).suffix.lower() in _ALSO_PROGRAMS:
-        yield name
     else:
-        yield from (file for file in pictures.expand([name], VIDEO_SUFFIXES) if not _is_program(file))
+        found = pictures.expand([name], VIDEO_SUFFIXES)
+        files = found if found == [name] else [file for file in found if not _is_program(file)]
+        if not files:
+            raise UserError(f"{name}: A folder of pictures or videos was expected, found programs: give their folder.")
+        yield from files
 
 
 def _is_program(file: str) -> bool:

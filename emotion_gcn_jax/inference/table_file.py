@@ -200,7 +200,7 @@ def _has_only_columns(path: pathlib.Path, columns: Mapping[str, type]) -> bool:
     try:
         with parquet.ParquetFile(path) as file:
             return file.metadata.num_rows == 0 and file.schema_arrow.names == list(columns)
-    except arrow.ArrowInvalid:  # something else
+    except (arrow.ArrowInvalid, OSError):  # something else, or damaged
         return False
 
 

@@ -234,6 +234,9 @@ def _windows(kind: str) -> Callable[..., Value]:
         if {*params["base_dilation"], *params["window_dilation"]} != {1}:
             raise Unknown("with gaps")
         (top, bottom), (left, right) = margins[1:3]
+        sides = zip(margins[1:3], window[1:3], strict=True)
+        if any(margin < 0 or margin >= side for both, side in sides for margin in both):
+            raise Unknown("with margins that are negative or as large as its window")
         options: dict[str, Any] = {"kernel_shape": window[1:3], "strides": strides[1:3]}
         options["pads"] = [top, left, bottom, right]
         if kind == "MaxPool":

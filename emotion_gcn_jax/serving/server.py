@@ -83,8 +83,8 @@ class Server(http.server.ThreadingHTTPServer):
     def address(self) -> str:
         """What to open in a browser."""
         host = f"[{self.door.host}]" if ":" in self.door.host else self.door.host
-        if self.door.host in _EVERY_ADDRESS:  # which is none that another machine could open
-            host = socket.gethostname()
+        if self.door.host in _EVERY_ADDRESS:  # which is no address to open; other machines know this one's name
+            host = "127.0.0.1"
         token = f"?token={self.door.token}" if self.door.token else ""
         return f"http://{host}:{self.door.port}/{token}"
 

@@ -30,7 +30,7 @@ class Flags(Task):
         loss_name: "bce", binary cross-entropy.
         positive_weights: how much a true flag counts in the loss: "none" (1, as a false one), "balanced", or F positive
             numbers. Balanced, a flag's N training labels count N in all, the true ones as much as the false ones
-            together, but one no more than 10 times as much as a false one: so N / (2 true) and N / (2 false), as
+            together, but neither more than 10 times as much as the other: so N / (2 true) and N / (2 false), as
             scikit-learn's class weights of this name.
         negative_weights: how much a false flag counts; balanced weights set it, without them it is 1.
         thresholds: F probabilities, from which on a flag counts as true; one half if there are none. emotion-gcn pack
@@ -105,7 +105,7 @@ class Flags(Task):
         if self.positive_weights != "balanced":
             return self
         true_F, false_F = (labels == 1).sum(0), (labels == 0).sum(0)
-        ratio_F = np.minimum(false_F / np.maximum(true_F, 1), LARGEST_RATIO)
+        ratio_F = np.clip(false_F / np.maximum(true_F, 1), 1 / LARGEST_RATIO, LARGEST_RATIO)
         negative_F = (true_F + false_F) / np.maximum(false_F + ratio_F * true_F, 1)
         varies_F = (true_F > 0) & (false_F > 0)
         return dataclasses.replace(

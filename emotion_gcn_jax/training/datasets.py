@@ -89,7 +89,10 @@ def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str, held_out
         )
     split = _opened(config, tasks, match["name"], match["config"] or "", match["split"] or config.dataset.train_split)
     if held_out is not None and match["name"] == config.dataset.name:
-        split = selection.without(split, held_out, group=config.dataset.group)
+        kept = selection.without(split, held_out, group=config.dataset.group)
+        if len(kept) < len(split):
+            print(f"{split!r}: left out, since held out: {counted(len(split) - len(kept), 'example')}")
+        split = kept
     return _as_stream(config, tasks, split, int(match["count"]))
 
 

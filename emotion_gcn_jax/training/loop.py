@@ -21,6 +21,7 @@ from emotion_gcn_jax.evaluation.predictions import Predictions, metrics_by_task,
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
 from emotion_gcn_jax.parallel import prefetch, replicate, unreplicate
 from emotion_gcn_jax.processes import everywhere, from_first, on_first
+from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.training import checks, interruption, workdir
 from emotion_gcn_jax.training.interruption import Preempted
 from emotion_gcn_jax.training.run import Run, describe, prepare
@@ -222,8 +223,24 @@ def _restore(run: Run, saved: Checkpoints) -> tuple[TrainState, Progress]:
     fresh = run.initial_state
     variables, training, meta = saved.restore_last(fresh.evaluated_variables(), fresh.remainder())
     progress = Progress(**meta["progress"])
+    _check_same_data(run, meta, progress)
     progress.best = saved.mended_best(progress.best)
     return TrainState.joined(variables, training), progress
+
+
+def _check_same_data(run: Run, meta: dict[str, Any], progress: Progress) -> None:
+    """Raises UserError where a run was begun with other data, or by a version that cuts or weighs them otherwise."""
+    before, now = registry.to_dicts(registry.from_dicts(meta["tasks"])), run.meta["tasks"]
+    changed = [task["name"] for task, other in zip(now, before, strict=True) if task != other]
+    rows = [row for row in progress.history if row["epoch"]]
+    steps = rows[-1]["step"] // rows[-1]["epoch"] if rows else run.steps_per_epoch
+    if steps != run.steps_per_epoch:
+        changed.append(f"{steps} steps an epoch, now {run.steps_per_epoch}")
+    if changed:
+        raise UserError(
+            f"The run was begun with other data or an older version, which differ in what is made of the same config "
+            f"({', '.join(changed)}): go on with that, or begin anew in another --workdir."
+        )
 
 
 def _write_best_report(run: Run, folder: PathLike) -> dict[str, Any]:

@@ -82,6 +82,15 @@ def test_batches_of_an_epoch_have_nearly_every_frame(length, frames_of_a_track):
     assert min(shares) > 0.97
 
 
+def test_an_epoch_whose_offsets_leave_nothing_begins_at_the_beginning():
+    """Of 1, 3, 4 and 6 by 4 the clips with three of four frames are one, two, one and none."""
+    sparse, clips = split([1, 3, 4, 6]), Clips(4)
+    assert [len(clips._starts(np.asarray([1, 3, 4, 6]), offset)) for offset in range(4)] == [1, 2, 1, 0]
+    offsets = [clips._offset(np.asarray([1, 3, 4, 6]), 0, epoch, 0) for epoch in range(40)]
+    rows, _ = clips.of_epoch(sparse, 0, offsets.index(3))
+    np.testing.assert_array_equal(sparse.columns["frame"][rows], [[1, 1, 3, 4]])
+
+
 def test_training_leaves_clips_with_too_many_holes_out():
     clips = Clips(4, min_present=0.75)
     # Of 5 to 8, and of 9 and 10, all of the track that are left.

@@ -168,7 +168,7 @@ def test_files_that_fail_cost_a_line_each(tmp_path, capsys):
         (["--images", "mine", "--no-detect"], "--no-detect is for image files alone"),
         (["--images", "mine", "--expression", "Valence"], "Valence is a value, which is neither right nor wrong"),
         (["--images", "mine", "--expression", "disgusted"], "None of 0 examples of Disgust in mine"),
-        (["--dataset", "synthetic_faces"], "--dataset needs --split"),
+        (["--dataset", "nothing_like_it"], "There is no dataset 'nothing_like_it'"),
     ],
 )
 def test_mistakes_are_sentences(words, sentence, labelled, tmp_path, monkeypatch, capsys):

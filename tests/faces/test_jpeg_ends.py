@@ -9,6 +9,7 @@ from PIL import Image
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import decode
+from tests.faces.files import LARGE, encoded
 
 END = b"\xff\xd9"
 
@@ -50,6 +51,13 @@ def test_the_files_are_what_they_are_called():
 def test_a_file_that_only_lacks_its_end_is_read(whole, tail):
     tail = whole if tail is None else tail
     np.testing.assert_array_equal(decode(whole[:-2] + tail), decode(whole))
+
+
+def test_a_marker_in_a_comment_between_scans_is_none():
+    whole = encoded(LARGE, "JPEG", progressive=True)
+    second = whole.index(b"\xff\xda", whole.index(b"\xff\xda") + 2)
+    comment = b"\xff\xfe\0\x06\xff\xd8\xff\xd9"
+    np.testing.assert_array_equal(decode(whole[:second] + comment + whole[second:]), decode(whole))
 
 
 def cut(whole, share):

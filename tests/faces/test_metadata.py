@@ -1,5 +1,6 @@
 """Damage beside the pixels of a file costs nothing, damage to them does."""
 
+import io
 import re
 import struct
 import zlib
@@ -66,6 +67,35 @@ CHECKSUMS = {"the header's": lambda png: png.index(b"IHDR") + 4 + 13, "the pixel
 CHECKSUMS |= {"the pixels' own": lambda png: -17, "the end's": lambda png: -1}
 
 
+def adam7(png):
+    """The same picture, interlaced (PNG specification, section 8): seven smaller pictures, one after the other."""
+    with Image.open(io.BytesIO(png)) as picture:
+        kind, pixels = picture.mode, np.asarray(picture)
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    rows = []
+    for x, y, dx, dy in passes:
+        for row in pixels[y::dy, x::dx]:
+            rows.append(b"\0" + (np.packbits(row) if kind == "1" else row).tobytes())
+    start, end = png.index(b"IDAT") - 4, png.index(b"IEND") - 4
+    header = png[16:28] + b"\1"
+    before = png[8 + 25 : start]  # a palette
+    return png[:8] + chunk(b"IHDR", header) + before + chunk(b"IDAT", zlib.compress(b"".join(rows))) + png[end:]
+
+
+def test_a_picture_that_is_interlaced_by_hand_is_read():
+    np.testing.assert_array_equal(decode(adam7(encoded(LARGE, "PNG"))), LARGE)
+
+
+@pytest.mark.parametrize(("place", "value"), [(25, 0), (24, 4), (19, 48)], ids=["colours", "depth", "width"])
+def test_a_header_that_has_changed_is_not_believed(place, value):
+    """Of 96 x 8 numbers of a palette: greys instead, of 4 bits, or of half as many a row."""
+    palette = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 96), np.uint8)).convert("P")
+    png = bytearray(encoded(palette, "PNG"))
+    png[place] = value
+    with pytest.raises(UserError):
+        decode(bytes(png))
+
+
 @pytest.mark.parametrize("place_in", CHECKSUMS.values(), ids=CHECKSUMS)
 @pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize("kind", ["RGB", "L", "1", "P", "RGBA", "I;16"])
@@ -73,7 +103,9 @@ def test_a_wrong_checksum_does_not_cost_a_pngs_pixels(place_in, interlaced, kind
     if kind == "I;16":
         picture = cv2.imencode(".png", LARGE.astype(np.uint16) * 257)[1].tobytes()
     else:
-        picture = encoded(Image.fromarray(LARGE).convert(kind), "PNG", interlace=int(interlaced))
+        picture = encoded(Image.fromarray(LARGE).convert(kind), "PNG")
+        picture = adam7(picture) if interlaced else picture
+        assert picture[28] == interlaced
     png = bytearray(picture)
     png[place_in(picture)] ^= 255
     np.testing.assert_array_equal(decode(bytes(png)), decode(picture))

@@ -370,6 +370,10 @@ UNKNOWN = {
         "conv_general_dilated that is",
     ),
     "cutting_conv": (lambda x: conv(x, padding=((-1, 1), (0, 0))), "conv_general_dilated that is"),
+    "margin_of_a_window": (
+        lambda x: nn.max_pool(x, (2, 2), (1, 1), padding=((2, 0), (0, 0))),
+        "reduce_window_max with",
+    ),
     "window": (
         lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 1, 1, 2), (1,) * 4, "VALID"),
         "reduce_window_max",

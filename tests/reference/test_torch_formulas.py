@@ -37,7 +37,9 @@ def test_cross_entropy_of_shares(x64, smoothing):
 
 def test_binary_cross_entropy_of_probabilities(x64):
     expected = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(WEIGHTS))(torch.tensor(LOGITS), torch.tensor(SHARES))
-    found = losses.binary_cross_entropy(jnp.array(LOGITS), jnp.array(SHARES), jnp.array(WEIGHTS))
+    found = losses.binary_cross_entropy(
+        jnp.array(LOGITS), jnp.array(SHARES), jnp.array([np.ones_like(WEIGHTS), WEIGHTS])
+    )
     np.testing.assert_allclose(found, expected.item(), rtol=1e-12)
 
 

@@ -52,6 +52,13 @@ def test_positive_weights(positive_weights, expected, negative):
     )
 
 
+def test_a_flag_that_is_hardly_ever_false_is_capped_as_well():
+    labels = np.ones((24, 1), np.int8)
+    labels[0] = 0
+    fitted = Flags(name="action_units", names=("AU1",), positive_weights="balanced").fitted(labels, "faces")
+    np.testing.assert_allclose((*fitted.positive_weights, *fitted.negative_weights), (24 / 33, 240 / 33))
+
+
 def test_the_specification_s_binary_cross_entropy():
     """Aff-Wild2 spec, section 14: log-odds 0, 2, -1 of 1, 0, 1; the third without a label; a pos_weight of 3."""
     logits, labels = np.array([[0.0, 2.0, -1.0]], np.float32), np.array([[1, 0, 1]], np.int8)

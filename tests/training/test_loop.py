@@ -319,7 +319,10 @@ def test_single_task_reports_null_for_valence_and_arousal(config_of, tmp_path):
         ({"augmentation.zoom": 0.1, "input.side": 1100}, "at most 1024 pixels a side, and config.input.side is 1100"),
         ({"optimizer.nesterov": True, "optimizer.momentum": 0.0}, "nesterov needs a momentum"),
         ({"optimizer.step_epochs": 0}, r"optimizer.step_epochs must lie in 1..inf, found 0"),
-        ({"optimizer.warmup_epochs": 3.0}, r"optimizer.warmup_epochs must lie in 0..2, found 3.0"),
+        (
+            {"optimizer.warmup_epochs": 3.0},
+            r"optimizer.warmup_epochs must lie in 0..2 \(config.training.epochs\), found 3.0",
+        ),
     ],
 )
 def test_what_does_not_do_is_answered_in_one_sentence(config, tmp_path, changes, message):
@@ -333,7 +336,7 @@ def test_what_does_not_do_is_answered_in_one_sentence(config, tmp_path, changes,
 def test_a_score_of_a_task_that_the_model_does_not_have(config_of, tmp_path):
     config = config_of("plain,single_task")
     config.training.select_by = "ccc_mean"
-    with pytest.raises(UserError, match=r"select_by 'ccc_mean': choose one of expression/accuracy, .*macro_f1\."):
+    with pytest.raises(UserError, match=r"select_by 'ccc_mean': choose one of expression/accuracy, .*macro_f1, or"):
         loop.train_and_evaluate(config, tmp_path)
 
 

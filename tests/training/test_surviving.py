@@ -17,10 +17,11 @@ from emotion_gcn_jax import checkpoints, cli
 from emotion_gcn_jax.data import batches, builds
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.models import emotion_net
-from emotion_gcn_jax.training import loop, run
+from emotion_gcn_jax.training import datasets, loop, run
 from emotion_gcn_jax.training.interruption import Preempted
 from emotion_gcn_jax.training.step_log import Scalars, StepLog
 from tests.plain_trunk import Plain
+from tests.training.conftest import killed_after
 
 
 @pytest.fixture(scope="module")
@@ -179,9 +180,11 @@ def test_a_damaged_best_checkpoint_of_an_older_step_gives_way_to_the_one_before(
     shutil.rmtree(last / "14")
     spoil_best(tmp_path, "14")
     config.training.epochs = 4
-    loop.train_and_evaluate(config, tmp_path, resume=True)
+    with killed_after("mended_best", 0.3):  # and nothing is forgotten by the next one
+        loop.train_and_evaluate(config, tmp_path, resume=True)
     assert "The best checkpoint, of step 14, is damaged (" in (said := capsys.readouterr().err)
     assert "that of step 7 takes its place" in said
+    loop.train_and_evaluate(config, tmp_path, resume=True)
     assert checkpoints.read(tmp_path).meta["progress"]["best"] == 0.25  # the fourth epoch is better than the first
 
 
@@ -194,6 +197,38 @@ def test_where_no_best_checkpoint_is_left_the_last_one_is_reported(two_lasts, tm
     loop.train_and_evaluate(config, tmp_path / "run", resume=True)
     assert "of step 6, is damaged (" in (said := capsys.readouterr().err) and "that of step 7 takes its place" in said
     assert checkpoints.read(tmp_path / "run").meta["step"] == 7
+
+
+def test_a_best_checkpoint_that_is_gone_is_made_of_the_last_one(two_lasts, tmp_path, capsys):
+    """As a kill leaves it that comes after a damaged one was put aside."""
+    config, workdir = two_lasts
+    shutil.copytree(workdir, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "best" / "7")
+    loop.train_and_evaluate(config, tmp_path / "run", resume=True)
+    assert "The best checkpoint is gone: that of step 7 takes its place." in capsys.readouterr().err
+    found, before = (checkpoints.read(folder) for folder in (tmp_path / "run", workdir))
+    assert_identical((found.variables, found.meta["progress"]), (before.variables, before.meta["progress"]))
+
+
+def test_a_run_that_was_begun_with_other_data_is_not_resumed(unbroken, tmp_path, monkeypatch):
+    config, workdir, _ = unbroken
+    shutil.copytree(workdir, tmp_path / "run")
+    opened = datasets.open_split
+
+    def fewer(name, split, **where):
+        return (
+            opened(name, split, **where).select(np.arange(70) < 60)
+            if split == "train"
+            else opened(name, split, **where)
+        )
+
+    monkeypatch.setattr(datasets, "open_split", fewer)
+    config = config.copy_and_resolve_references()
+    config.training.epochs = 2
+    with pytest.raises(
+        UserError, match=r"begun with other data or an older version, .* \(7 steps an epoch, now 6\): go"
+    ):
+        loop.train_and_evaluate(config, tmp_path / "run", resume=True)
 
 
 def test_a_flipped_bit_in_any_file_is_noticed(two_lasts, tmp_path):
