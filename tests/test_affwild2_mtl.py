@@ -56,6 +56,27 @@ def test_multi_task_networks_have_the_specified_numbers_of_parameters(model, edi
         assert any(jax.tree.leaves(parts.mask(variables["params"], part, "optimizer.rates")))
 
 
+@pytest.mark.parametrize(
+    ("trunk", "side", "options", "tasks", "count"),
+    [
+        # Aff-Wild2 spec, section 14: VGGFace2's ResNet-50, VGG-Face, and the authors' two networks for two values.
+        ("resnet50", 96, {}, {"who": {"kind": "classes", "vocabulary": 8631}}, 41_192_951),
+        ("vgg16", 224, {"hidden": (4096, 4096)}, {"who": {"kind": "classes", "vocabulary": 2622}}, 145_002_878),
+        ("vgg16", 96, {"hidden": (4096, 4096)}, {"affect": {"kind": "values", "dimensions": "v,a"}}, 50_382_658),
+        ("vgg16", 96, {"hidden": (4096, 2000)}, {"affect": {"kind": "values", "dimensions": "v,a"}}, 41_791_154),
+    ],
+)
+def test_the_trunks_have_others_numbers_of_parameters(trunk, side, options, tasks, count):
+    for fields in tasks.values():
+        if number := fields.get("vocabulary"):
+            fields["vocabulary"] = ",".join(f"w{place}" for place in range(number))
+    readout = "flatten" if trunk == "vgg16" else "average"
+    net = emotion_net.create_model(trunk, registry.from_config(tasks), readout=readout, **options)
+    images = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
+    variables = jax.eval_shape(functools.partial(net.init, train=False), jax.random.key(0), images)
+    assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == count
+
+
 @pytest.mark.parametrize("model", affwild2_mtl.MODELS)
 def test_multi_task_networks_have_their_recipe(model):
     config = affwild2_mtl.get_config(model)

@@ -22,8 +22,8 @@ def test_one_step_by_the_specification(reset, expected):
     np.testing.assert_allclose(state[0], expected, atol=1e-6)
 
 
-def by_hand(params, x_TxD, reset):
-    """One clip through one layer."""
+def by_hand(params, x_TxD, reset, np=np):
+    """One clip through one layer, in NumPy or in JAX's."""
     sigmoid = lambda v: 1 / (1 + np.exp(-v))  # noqa: E731
 
     def of(name, value):
@@ -55,6 +55,23 @@ def test_two_layers_over_two_clips(reset, bidirectional):
             ahead = [np.concatenate(both, axis=1) for both in zip(ahead, back, strict=True)]
         clips = ahead
     np.testing.assert_allclose(found, np.concatenate(clips), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reset", CELLS)
+def test_a_layer_s_answers_and_gradients_in_float64(x64, reset):
+    net, x = Recurrent((3,), reset, param_dtype=jnp.float64), RNG.normal(size=(6, 5))
+    shapes = jax.eval_shape(lambda: net.init(jax.random.key(0), x, 6))["params"]
+    params = jax.tree.map(lambda leaf: RNG.normal(size=leaf.shape), shapes)
+
+    def ours(params):
+        return jnp.sin(net.apply({"params": params}, x, 6))
+
+    def written_out(params):
+        return jnp.sin(by_hand(params["layer1"], jnp.asarray(x), reset, jnp))
+
+    np.testing.assert_allclose(ours(params), written_out(params), rtol=1e-12)
+    found, expected = (jax.grad(lambda p, f=f: f(p).sum())(params) for f in (ours, written_out))
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12), found, expected)
 
 
 def test_frame_by_frame_it_is_the_whole_clip():

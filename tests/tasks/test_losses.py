@@ -61,6 +61,11 @@ def test_an_example_without_a_class_counts_for_nothing():
     assert gradient[0].any()
 
 
+def test_ccc_by_hand():
+    """Aff-Wild2 spec, section 14: labels 0 and 1, predictions 0 and 1/2."""
+    np.testing.assert_allclose(losses.ccc(jnp.array([0.0, 1.0]), jnp.array([0.0, 0.5])), 2 / 3, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("variance", "ddof"), [("population", 0), ("unbiased", 1)])
 def test_ccc_equals_its_formula_and_skips_missing_labels(x64, variance, ddof):
     y, p = RNG.normal(size=20), RNG.normal(size=20)

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from emotion_gcn_jax.data.augmentation import Augmentation
+from emotion_gcn_jax.data.inputs import Input
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.evaluation.evaluator import evaluate_model
 from emotion_gcn_jax.inference.model import load
 from emotion_gcn_jax.labels import EXPRESSIONS
 from emotion_gcn_jax.models import emotion_net
 from emotion_gcn_jax.models.recurrent import Recurrent
+from emotion_gcn_jax.parallel import AXIS
 from emotion_gcn_jax.training import checks, datasets
+from emotion_gcn_jax.training import step as steps
 from tests.data.splits import pixels, split_of
 from tests.training import stepping
 from tests.training.conftest import trained_and_killed
@@ -49,6 +52,21 @@ def results(device_count):
 @pytest.mark.parametrize("batch", stepping.BATCHES)
 def test_eight_devices_take_the_same_step_of_clips(batch):
     assert largest_difference(results(8)[batch], results(1)[batch]) < 1e-10
+
+
+def test_the_frames_of_a_clip_are_changed_alike_and_clips_are_not():
+    """Four clips of four frames, on two devices; all frames are one picture."""
+    picture = pixels(0, (stepping.SIDE, stepping.SIDE, 3))
+    images = np.repeat(picture[None], stepping.BATCH, axis=0)
+    augmentation = Augmentation(rotation_degrees=20.0, brightness=0.2, zoom=0.2, shift=0.1, erase_probability=0.5)
+    options = steps.StepOptions(TASKS, Input(stepping.SIDE), augmentation, seed=3, clip_length=4)
+    model = emotion_net.create_model("resnet_tiny", TASKS, axis_name=AXIS)
+    devices = jax.devices()[:2]
+    prepare = jax.pmap(lambda batch, step: steps.prepare_images(batch, model, options, step), AXIS, devices=devices)
+    changed = prepare(images.reshape(2, 8, *picture.shape), np.full(2, 5, np.int32))
+    clips = np.asarray(changed).reshape(4, 4, *picture.shape)
+    np.testing.assert_array_equal(clips, np.repeat(clips[:, :1], 4, axis=1))
+    assert len({clip[0].tobytes() for clip in clips}) == 4
 
 
 @pytest.mark.parametrize("name", [task.name for task in TASKS])

@@ -117,6 +117,41 @@ def hearing_config(config_of, monkeypatch):
     return config, splits
 
 
+def tones(count, seed):
+    """Tracks whose sound is one tone each, the higher the more arousal there is; the faces and valence are noise."""
+    split = tracks(count, seed)
+    names = split.columns["video"]
+    rng = np.random.default_rng(seed + 10)
+    arousal = {name: rng.uniform(-1, 1) for name in np.unique(names)}
+
+    def sound(name):
+        spectrum = np.full((SHORT, mel.BANDS), -100, np.float16)
+        place = round((arousal[str(name).encode()] + 1) / 2 * (mel.BANDS - 1))
+        spectrum[:, max(place - 2, 0) : place + 3] = 0
+        return spectrum
+
+    columns = {
+        **split.columns,
+        "sound": names,
+        "seconds": ((split.columns["frame"] - 1) / 50).astype(np.float32),
+        "valence": rng.uniform(-1, 1, len(names)).astype(np.float32),
+        "arousal": np.asarray([arousal[name] for name in names], np.float32),
+    }
+    return dataclasses.replace(split, columns=columns, read_sound=sound)
+
+
+def test_what_is_only_in_the_tone_is_learnt(hearing_config, tmp_path, quick):
+    """Aff-Wild2 spec, section 14, test 7: mt_audio_rnn, small, hears tracks that it was not trained on."""
+    config, splits = hearing_config
+    splits |= {"train": tones(60, 0), "validation": tones(20, 1)}
+    config = config("none")
+    config.model.update(hearing="stack", hearing_width=16, recurrent=(8,))
+    config.tasks.affect.weight = 1.0
+    config.training.update(devices=1, epochs=20, select_by="affect/ccc_mean")
+    affect = loop.train_and_evaluate(config, tmp_path)["tasks"]["affect"]
+    assert affect["ccc_arousal"] > 0.8 and abs(affect["ccc_valence"]) < 0.4
+
+
 @pytest.fixture
 def quick():
     """Programs that are compiled in a third of the time."""
