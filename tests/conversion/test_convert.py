@@ -254,6 +254,16 @@ def test_imagenet_file_with_the_older_names(official, run, tmp_path):
     assert status == 2 and "holds the weights of a trunk alone" in printed
 
 
+@pytest.mark.parametrize(("trunk", "model"), [("resnet50", "multi_task"), ("vgg16", "single_task")])
+def test_other_trunks_go_there_and_back_bit_by_bit(trunk, model, run, tmp_path):
+    tensors = tiny(model, trunk=trunk)
+    writing.save(tmp_path / "w.pth", tensors)
+    status, printed = run("--weights", tmp_path / "w.pth", "--output", tmp_path / "ours")
+    assert status == 0 and trunk in printed
+    assert run("--checkpoint", tmp_path / "ours", "--to-torch", tmp_path / "back.pth")[0] == 0
+    assert identical(reading.load(tmp_path / "back.pth"), tensors)
+
+
 def test_converted_weights_judge_photographs(run, tmp_path):
     tensors = {name: np.abs(tensor) / 8 for name, tensor in tiny("multi_task").items() if "num_batches" not in name}
     writing.save(tmp_path / "w.pth", tensors)
