@@ -32,7 +32,7 @@ _KINDS = (
         "convert it to JPEG, or open it with the package pillow-heif and give its array",
     ),
     _Kind(
-        rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|MMOR|\0MRM|II\*\0\x10\0\0\0CR\x02",
+        rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIU\0|IIRO|MMOR|\0MRM",
         "a camera's raw picture",
         _DEVELOP,
     ),
