@@ -47,8 +47,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _write_web(arguments)
     if arguments.onnxruntime_web:
         raise UserError("--onnxruntime-web is for --format web alone.")
-    for path in _export(arguments, load(arguments.checkpoint)):
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    path = _export(arguments, load(arguments.checkpoint))
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
@@ -66,7 +66,7 @@ def _write_web(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _export(arguments: argparse.Namespace, model: "EmotionModel") -> "list[pathlib.Path]":
+def _export(arguments: argparse.Namespace, model: "EmotionModel") -> "pathlib.Path":
     from emotion_gcn_jax.export import exporting
 
     return exporting.export(

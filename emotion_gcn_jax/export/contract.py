@@ -1,13 +1,16 @@
 """What an exported file takes and gives, so that whoever runs it needs neither this package nor a guess."""
 
 import importlib.metadata
+import io
 import json
+import zipfile
 from typing import Any
 
 from emotion_gcn_jax.faces import detection
 from emotion_gcn_jax.inference.model import EmotionModel
 
 KEY = "emotion_gcn_jax"  # the entry of an ONNX file's metadata that holds the contract
+CONTRACT_FILE = "emotion_gcn_jax.json"  # in the archive behind other formats' bytes
 INPUT = "images"
 
 
@@ -56,3 +59,19 @@ def contract(model: EmotionModel, *, batch: int | None, is_uint8: bool) -> dict[
 def as_json(described: dict[str, Any]) -> str:
     """The contract as a text of one line."""
     return json.dumps(described, allow_nan=False)
+
+
+def behind(data: bytes, described: dict[str, Any]) -> bytes:
+    """Returns a file that is two at once: the program as before, and a ZIP archive with the contract behind it.
+
+    A reader of StableHLO or TensorFlow Lite begins at the front and knows where the program ends; one of ZIP begins at
+    the end. TensorFlow Lite's own metadata have their label files so (tensorflow.org/lite/models/convert/metadata).
+
+    Args:
+        data: the file of a format that has no place for a text.
+        described: what `contract` returns.
+    """
+    file = io.BytesIO(data)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(CONTRACT_FILE), f"{as_json(described)}\n")
+    return file.getvalue()

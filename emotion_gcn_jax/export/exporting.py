@@ -9,7 +9,6 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.export import onnx_file, stablehlo_file, tflite_file
-from emotion_gcn_jax.export.contract import as_json, contract
 from emotion_gcn_jax.export.options import QUANTIZATIONS, Options
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
@@ -24,22 +23,20 @@ class Format:
         encode: makes the file's bytes.
         suffix: what its name ends in.
         quantizations: those that it can have.
-        has_metadata: whether the contract is in the file itself; otherwise it is written beside it.
         any_batch: whether it can take any number of images at once; otherwise one, if the user does not say more.
     """
 
     encode: Callable[[EmotionModel, Options], bytes]
     suffix: str
     quantizations: tuple[str, ...]
-    has_metadata: bool
     any_batch: bool
 
 
 FORMATS: MappingProxyType[str, Format] = MappingProxyType(
     {
-        "onnx": Format(onnx_file.encode, ".onnx", QUANTIZATIONS, has_metadata=True, any_batch=True),
-        "stablehlo": Format(stablehlo_file.encode, ".stablehlo", ("float16",), has_metadata=False, any_batch=True),
-        "tflite": Format(tflite_file.encode, ".tflite", QUANTIZATIONS, has_metadata=False, any_batch=False),
+        "onnx": Format(onnx_file.encode, ".onnx", QUANTIZATIONS, any_batch=True),
+        "stablehlo": Format(stablehlo_file.encode, ".stablehlo", ("float16",), any_batch=True),
+        "tflite": Format(tflite_file.encode, ".tflite", QUANTIZATIONS, any_batch=False),
     }
 )
 
@@ -53,44 +50,39 @@ def export(
     quantize: str | None = None,
     is_uint8: bool = False,
     calibrate: Sequence[str] = (),
-) -> list[pathlib.Path]:
-    """Writes a model.
+) -> pathlib.Path:
+    """Writes a model; the file says itself what it takes and gives, see `contract.contract`.
 
     Args:
         model: from `inference.model.load`.
         kind: a key of FORMATS.
-        path: the file, which must not exist yet; a format without metadata also writes PATH.json, the contract.
+        path: the file, which must not exist yet.
         batch: how many images the file takes at once; None is any number where the format can have that.
         quantize: one of the format's, or None.
         is_uint8: whether the file takes uint8 images.
         calibrate: for int8: pictures and folders of them; see `calibration_faces`.
 
     Returns:
-        The files that were written.
+        The file.
 
     Raises:
         UserError: the format cannot be as asked, the model hears or knows time, or the file cannot be
             written; then nothing is.
     """
     form, path = FORMATS[kind], user_path(path)
-    sidecar = path.with_name(f"{path.name}.json")
     _check(kind, form, path, batch, quantize, calibrate)
     model.check_fits_a_file()
-    for taken in (path, sidecar):
-        if taken.exists():
-            raise UserError(f"There is something at {taken} already: choose a new name.")
+    if path.exists():
+        raise UserError(f"There is something at {path} already: choose a new name.")
     if batch is None and not form.any_batch:
         batch = 1
     faces = calibration_faces(model, calibrate)
     data = form.encode(model, Options(batch, quantize, is_uint8, faces))
-    described = as_json(contract(model, batch=batch, is_uint8=is_uint8))
     try:
-        if not form.has_metadata:
-            atomic_write(sidecar, f"{described}\n".encode())
         atomic_write(path, data)
     except OSError as error:
         raise UserError(f"{path} cannot be written ({error.strerror or error}): choose another place.") from None
-    return [path] if form.has_metadata else [path, sidecar]
+    return path
 
 
 def _check(

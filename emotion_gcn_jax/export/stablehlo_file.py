@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
+from emotion_gcn_jax.export.contract import behind, contract
 from emotion_gcn_jax.export.options import Options
 from emotion_gcn_jax.inference import engines
 from emotion_gcn_jax.inference.model import EmotionModel
@@ -32,4 +33,5 @@ def encode(model: EmotionModel, options: Options) -> bytes:
     images = jax.ShapeDtypeStruct(
         (batch, model.input.side, model.input.side, model.input.channels), np.uint8 if options.is_uint8 else np.float32
     )
-    return bytes(export.export(jax.jit(of_images), platforms=PLATFORMS)(images).serialize())
+    program = bytes(export.export(jax.jit(of_images), platforms=PLATFORMS)(images).serialize())
+    return behind(program, contract(model, batch=options.batch, is_uint8=options.is_uint8))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from emotion_gcn_jax.errors import extra
-from emotion_gcn_jax.export.contract import INPUT
+from emotion_gcn_jax.export.contract import INPUT, behind, contract
 from emotion_gcn_jax.export.options import Options
 from emotion_gcn_jax.inference import engines
 from emotion_gcn_jax.inference.model import EmotionModel
@@ -53,7 +53,8 @@ def encode(model: EmotionModel, options: Options) -> bytes:
             converter.target_spec.supported_types = [tf.float16]
         if options.quantize == "int8":
             converter.representative_dataset = lambda: _batches(options, dtype.as_numpy_dtype)
-        return bytes(converter.convert())
+        program = bytes(converter.convert())
+    return behind(program, contract(model, batch=options.batch, is_uint8=options.is_uint8))
 
 
 def _batches(options: Options, dtype: Any) -> Iterator[dict[str, np.ndarray]]:

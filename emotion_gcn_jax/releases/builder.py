@@ -7,7 +7,7 @@ docs/extending.md has a short example.
 import abc
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -109,6 +109,32 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
         # TFDS itself expands ~ in --manual_dir and --download_dir, but neither in --data_dir nor in $TFDS_DATA_DIR.
         folder = epath.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
         super().__init__(data_dir=folder, file_format=file_format or "array_record", **kwargs)
+
+    @tfds.core.utils.classproperty
+    @classmethod
+    def builder_config_cls(cls) -> Callable[..., tfds.core.BuilderConfig]:
+        """What `tfds build` gives the fields of --config='{...}' to; leaves with a sentence where they are wrong."""
+        made = super().builder_config_cls
+        known = {field.name: field for field in dataclasses.fields(made) if field.init}
+
+        def config(**given: Any) -> tfds.core.BuilderConfig:
+            for name, value in given.items():
+                if name not in known:
+                    raise SystemExit(
+                        f"A config of {cls.name} has no field {name!r}: choose from {', '.join(sorted(known))}."
+                    )
+                usual = known[name].default
+                kinds = (int, float) if isinstance(usual, float) else (type(usual),)
+                if isinstance(usual, bool | int | float | str) and type(value) not in kinds:
+                    raise SystemExit(
+                        f"The field {name!r} of a config of {cls.name} is a {kinds[-1].__name__} such as {usual!r}, "
+                        f"found {value!r}."
+                    )
+            if not given.get("name") or not isinstance(given["name"], str):
+                raise SystemExit(f'A config of {cls.name} needs a name, by which it is found: add "name": "mine".')
+            return made(**given)
+
+        return config
 
     def download_and_prepare(self, **options: Any) -> None:
         """TFDS's own, by one process at a time; another one leaves with a sentence."""

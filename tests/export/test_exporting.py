@@ -2,6 +2,7 @@
 
 import functools
 import json
+import zipfile
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from emotion_gcn_jax import cli
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.export import exporting
-from emotion_gcn_jax.export.contract import KEY
+from emotion_gcn_jax.export.contract import CONTRACT_FILE, KEY
 from tests.untrained import write_checkpoint
 
 
@@ -40,7 +41,7 @@ RUNTIMES = {"onnx": run_onnx, "stablehlo": run_stablehlo, "tflite": run_tflite}
 def contract_of(kind, path):
     if kind == "onnx":
         return json.loads(onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map[KEY])
-    return json.loads(path.with_name(f"{path.name}.json").read_text())
+    return json.loads(zipfile.ZipFile(path).read(CONTRACT_FILE))
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +53,7 @@ def exported(model, tmp_path_factory):
         key = kind, *sorted(options.items())
         if key not in files:
             path = tmp_path_factory.mktemp("exported") / f"model{exporting.FORMATS[kind].suffix}"
-            files[key] = exporting.export(model, kind, path, **options)[0]
+            files[key] = exporting.export(model, kind, path, **options)
         return files[key]
 
     return of

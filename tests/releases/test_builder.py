@@ -136,6 +136,25 @@ def test_a_build_of_another_folder_is_not_taken_for_this_one_s(tmp_path):
         built(tmp_path / "other", tmp_path / "data")
 
 
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"name": "mine", "max_lost_shares": 0.1}, "A config of grey_levels has no field 'max_lost_shares': choose from"),
+        ({"name": "mine", "max_lost_share": "0.1"}, "'max_lost_share' .* is a float such as 0.01, found '0.1'"),
+        ({"name": "mine", "max_lost_share": True}, "found True"),
+        ({"max_lost_share": 0.1}, 'needs a name, by which it is found: add "name": "mine"'),
+        ({"name": 3}, "needs a name"),
+    ],
+)
+def test_wrong_fields_of_a_config_in_json_are_answered_with_a_sentence(fields, sentence):
+    with pytest.raises(SystemExit, match=sentence):
+        GreyLevels.builder_config_cls(**fields)
+
+
+def test_a_config_in_json_may_have_a_whole_number_for_a_share():
+    assert GreyLevels.builder_config_cls(name="mine", max_lost_share=1).max_lost_share == 1
+
+
 def test_an_error_of_ones_own_code_names_the_example(tmp_path):
     (tmp_path / "levels.txt").write_text("1\n999")  # no number of 8 bits
     with pytest.raises(OverflowError) as caught:
