@@ -13,7 +13,9 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 if "PYTEST_XDIST_WORKER" not in os.environ:  # whose environment is that of the process that started it
     _CACHE = tempfile.TemporaryDirectory(prefix="emotion_gcn_jax_tests_")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name  # for this run's processes only, and for all of them
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = (
+    "0"  # small ones, too: many tests and processes compile the same
+)
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import jax

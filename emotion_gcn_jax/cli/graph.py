@@ -18,6 +18,7 @@ def add(subparsers: Subparsers) -> None:
         "compute the graph's edges from the annotations of a dataset",
         "emotion-gcn graph --dataset affwild2 --config expr_va --output adjacency.csv --plot graph.png",
     )
+    parser.usage = "%(prog)s --dataset NAME --output FILE [OPTIONS]"
     parser.add_argument("--dataset", required=True, help="a dataset that `tfds build` has made")
     parser.add_argument("--config", help="the dataset's config; needed where several are built")
     parser.add_argument("--data-dir", help="where it was built; by default where TFDS builds")

@@ -4,11 +4,12 @@ A build is read from its files alone, without the builder's code and without Ten
 decoding an image, and kept beside the build (label_index.py).
 """
 
+import contextlib
 import functools
 import itertools
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -43,16 +44,19 @@ def open_split(name: str, split: str | None, *, config: str | None = None, data_
     """
     root = user_path(data_dir or tfds.core.constants.get_default_data_dir())
     config, build = _find_build(root, name, config)
-    builder = tfds.builder_from_directory(build)
     rebuild = _build_command(name, config, "--overwrite", "--file_format=array_record")
-    parts, known = [], list(builder.info.splits)
+    with _naming(build, rebuild):
+        builder = tfds.builder_from_directory(build)
+        parts, known = [], list(builder.info.splits)
+        metadata = _read_metadata(build)
     if not split:
         if len(known) > 1:
             raise UserError(f"The dataset {name} has the splits {', '.join(known)}: name one of them by --split.")
         split = known[0]
     for part in _split_names(split, known):
         _check(builder, part, f"the build in {build}", rebuild)
-        records = builder.as_data_source(part, decoders={"image": tfds.decode.SkipDecoding()})
+        with _naming(build, rebuild):
+            records = builder.as_data_source(part, decoders={"image": tfds.decode.SkipDecoding()})
         broken = functools.partial(_broken, builder, part, build)
         columns = indexed_columns(builder, part, build, records, broken)
         parts.append(
@@ -60,7 +64,7 @@ def open_split(name: str, split: str | None, *, config: str | None = None, data_
                 dataset=name,
                 config=config,
                 name=part,
-                metadata=_read_metadata(build),
+                metadata=metadata,
                 columns=columns,
                 read_image=functools.partial(_read_image, records, columns["id"], broken),
                 rows=np.arange(len(records)),
@@ -68,6 +72,19 @@ def open_split(name: str, split: str | None, *, config: str | None = None, data_
             )
         )
     return join(parts, split)
+
+
+@contextlib.contextmanager
+def _naming(build: pathlib.Path, rebuild: str) -> Iterator[None]:
+    """Around TFDS's reading of a build's own description: damage to it is said in a sentence."""
+    try:
+        yield
+    except MemoryError:  # which says nothing of the build
+        raise
+    except Exception as error:  # at damaged bytes the parsers of JSON and of protocol buffers raise almost anything
+        raise UserError(
+            f"The build in {build} is damaged ({shown(str(error))}): copy it again, or build it again with {rebuild}."
+        ) from error
 
 
 def _split_names(text: str, known: Sequence[str]) -> list[str]:
@@ -166,14 +183,18 @@ def _not_built(name: str, config: str | None, root: pathlib.Path) -> UserError:
 
 
 def _build_command(name: str, config: str | None, *options: str) -> str:
-    words = ["tfds build", f"tfds_builders/{name}", *([f"--config={config}"] if config else []), *options]
+    words = ["tfds build", f"tfds_builders/{name}", *([f"--config={shown(config)}"] if config else []), *options]
     has_more = (_BUILDERS / name / "README.md").is_file()
     return f"`{' '.join(words)}`{f' (more in tfds_builders/{name}/README.md)' if has_more else ''}"
 
 
 def _read_metadata(build: pathlib.Path) -> Mapping[str, Any]:
     path = build / tfds.core.constants.METADATA_FILENAME
-    return json.loads(path.read_text()) if path.exists() else {}
+    metadata = json.loads(path.read_text()) if path.exists() else {}
+    for name, value in metadata.items():
+        if name.endswith("_names") and not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
+            raise ValueError(f"{path.name} has {name} that are no words")
+    return metadata
 
 
 def _check(builder: tfds.core.DatasetBuilder, split: str, where: str, rebuild: str) -> None:

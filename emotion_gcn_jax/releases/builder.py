@@ -132,6 +132,8 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
                     )
             if not given.get("name") or not isinstance(given["name"], str):
                 raise SystemExit(f'A config of {cls.name} needs a name, by which it is found: add "name": "mine".')
+            if given["name"] in cls.builder_configs:
+                raise SystemExit(f"{cls.name} has a config {given['name']!r} of its own: choose another name.")
             return made(**given)
 
         return config

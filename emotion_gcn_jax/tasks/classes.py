@@ -285,7 +285,13 @@ class Classes(Task):
     def _stored(self, columns: Columns, metadata: Metadata) -> tuple[np.ndarray, tuple[str, ...]]:
         words = self._words(metadata)
         missing_N = np.full(len(columns["id"]), NO_CLASS)
-        return (columns.get(self.name, missing_N) if words else missing_N), words
+        stored_N = columns.get(self.name, missing_N) if words else missing_N
+        if len(stored_N) and stored_N.max() >= len(words) > 0:
+            raise UserError(
+                f"A label of {self.name} is {stored_N.max()}, and the dataset names {len(words)} classes, of which the "
+                f"first is 0: build it again."
+            )
+        return stored_N, words
 
     def _metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> ClassMetrics:
         return ClassMetrics.of(labels, answers_NxW.argmax(1), len(self.vocabulary))

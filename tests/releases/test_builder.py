@@ -139,11 +139,12 @@ def test_a_build_of_another_folder_is_not_taken_for_this_one_s(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"name": "mine", "max_lost_shares": 0.1}, "A config of grey_levels has no field 'max_lost_shares': choose from"),
+        ({"name": "mine", "max_lost_shares": 0.1}, "grey_levels has no field 'max_lost_shares': choose from"),
         ({"name": "mine", "max_lost_share": "0.1"}, "'max_lost_share' .* is a float such as 0.01, found '0.1'"),
         ({"name": "mine", "max_lost_share": True}, "found True"),
         ({"max_lost_share": 0.1}, 'needs a name, by which it is found: add "name": "mine"'),
         ({"name": 3}, "needs a name"),
+        ({"name": "all", "max_lost_share": 0.1}, "grey_levels has a config 'all' of its own: choose another name"),
     ],
 )
 def test_wrong_fields_of_a_config_in_json_are_answered_with_a_sentence(fields, sentence):

@@ -23,6 +23,13 @@ def test_labels_are_read_by_their_words():
     np.testing.assert_array_equal(TASK.targets(labels), [[1, 0, 0], [0, 1, 0], [np.nan] * 3, [np.nan] * 3, [0, 0, 1]])
 
 
+def test_a_label_beyond_the_dataset_s_words_is_refused():
+    with pytest.raises(
+        UserError, match="A label of expression is 3, and the dataset names 3 classes, of which the first"
+    ):
+        TASK.read({"id": np.array([b"a", b"b"]), "expression": np.array([3, 0])}, {"label_names": ["A", "B", "C"]})
+
+
 def test_a_task_of_another_name_has_words_of_its_own():
     mood = Classes(name="mood", vocabulary=("Bad", "Good"))
     columns = COLUMNS | {"mood": np.array([0, 1, 1, -1, 0])}

@@ -1,0 +1,88 @@
+"""Two real commands at once: the second is told, and the first ends as if it had been alone.
+
+The first one is stopped once it holds its lock, so that the second always meets it.
+"""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from emotion_gcn_jax import checkpoints
+from tests.labelled_folders import write_class_folders
+from tests.training.test_command_line import REPOSITORY
+
+pytestmark = pytest.mark.once
+LONGEST = 120  # seconds
+
+
+def start(*words):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, *words], text=True, cwd=REPOSITORY, **pipes)
+
+
+@contextlib.contextmanager
+def stopped_at(sign, *words):
+    """A command that is stopped once a file is there, and goes on afterwards."""
+    process = start(*words)
+    try:
+        until = time.monotonic() + LONGEST
+        while not sign.exists():
+            assert process.poll() is None and time.monotonic() < until, process.communicate()
+            time.sleep(0.01)
+        time.sleep(0.05)  # a lock's file is locked at once, but after it is made
+        process.send_signal(signal.SIGSTOP)
+        yield process
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=LONGEST)
+        assert process.returncode == 0, errors
+    finally:
+        process.kill()
+
+
+def told(*words):
+    """What a command says that ends without success: its last line."""
+    process = start(*words)
+    _, errors = process.communicate(timeout=LONGEST)
+    assert process.returncode != 0 and "Traceback" not in errors, errors
+    return errors.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Where a dataset was built by one of two processes; beside it what the other said."""
+    folder = tmp_path_factory.mktemp("at_once")
+    write_class_folders(folder / "faces", ["Happy", "Sad"], count=8)
+    words = ["-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/folders", f"--manual_dir={folder / 'faces'}"]
+    words.append(f"--data_dir={folder / 'data'}")
+    with stopped_at(folder / "data" / ".folders_images.lock", *words):
+        said = told(*words)
+    return folder / "data", said
+
+
+def test_of_two_builds_the_second_is_told_and_the_first_is_whole(built):
+    data_dir, said = built
+    assert said.startswith("Another process builds folders in")
+    (build,) = (data_dir / "folders" / "images").iterdir()  # and no unfinished one
+    assert (build / "dataset_info.json").exists() and len(list(build.glob("*.array_record*"))) == 1
+
+
+def test_of_two_trainings_the_second_is_told_and_the_first_ends(built, tmp_path):
+    words = ["train.py", "--config=configs/folders.py:resnet_tiny,single_task", f"--workdir={tmp_path}"]
+    words += [f"--config.dataset.data_dir={built[0]}", "--config.tasks.expression.vocabulary=Happy,Sad"]
+    words += [
+        "--config.dataset.held_out_share=0.5",
+        "--config.input.side=32",
+        "--config.data.batch_size=4",
+        "--config.training.epochs=2",
+        "--config.training.devices=1",
+    ]
+    with stopped_at(tmp_path / "config.json", *words):
+        before = sorted(tmp_path.rglob("*"))
+        assert "Another process trains in the working directory" in told(*words, "--resume")
+        assert sorted(tmp_path.rglob("*")) == before
+    assert [row["epoch"] for row in checkpoints.read_last_meta(tmp_path)["progress"]["history"]] == [1, 2]
+    assert (tmp_path / "report" / "metrics.json").exists()
