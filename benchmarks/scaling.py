@@ -3,7 +3,7 @@
 python benchmarks/scaling.py --output docs/scaling.png
 
 Every point is a process of its own (train_step.py). Prints one line of JSON a point, and one of the fitted slopes: the
-exponent p of seconds ~ x^p, by least squares on logarithms over the larger half of the points.
+exponents p of seconds ~ x^p and of memory ~ x^p, by least squares on logarithms over the larger half of the points.
 """
 
 import argparse
@@ -23,6 +23,7 @@ POINTS = {
     "devices": (1, 2, 4, 8),
 }
 FIXED = {"batch": {"size": 64}, "size": {"batch": 8}, "devices": {"size": 64, "batch": 16}}
+MEASURED = {"step_seconds": "s a step", "peak_memory_gb": "GB of the process"}
 TITLES = {"batch": "images in a batch (64 pixels)", "size": "side in pixels (batch of 8)"}
 TITLES["devices"] = "simulated devices (batch of 16, 64 pixels)"
 
@@ -44,19 +45,23 @@ def main() -> None:
             point = {axis: value, **json.loads(done.stdout)}
             found.setdefault(axis, []).append(point)
             print(json.dumps(point), flush=True)
-    slopes = {axis: slope(axis, points) for axis, points in found.items() if axis != "devices"}
+    slopes = {
+        axis: {name: slope(axis, name, points) for name in MEASURED}
+        for axis, points in found.items()
+        if axis != "devices"
+    }
     print(json.dumps({"slopes": slopes}))
     draw(found, slopes, args)
 
 
-def slope(axis: str, points: list[dict[str, Any]]) -> float:
-    """The exponent p of seconds ~ x^p over the larger half of the points."""
+def slope(axis: str, name: str, points: list[dict[str, Any]]) -> float:
+    """The exponent p of a measured number ~ x^p over the larger half of the points."""
     half = points[len(points) // 2 :]
-    x, y = ([point[name] for point in half] for name in (axis, "step_seconds"))
+    x, y = ([point[key] for point in half] for key in (axis, name))
     return round(float(np.polyfit(np.log(x), np.log(y), 1)[0]), 2)
 
 
-def draw(found: dict[str, list[dict[str, Any]]], slopes: dict[str, float], args: argparse.Namespace) -> None:
+def draw(found: dict[str, list[dict[str, Any]]], slopes: dict[str, dict[str, float]], args: argparse.Namespace) -> None:
     """A column for each axis: seconds above, memory below."""
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
@@ -64,7 +69,7 @@ def draw(found: dict[str, list[dict[str, Any]]], slopes: dict[str, float], args:
     figure, axes = plt.subplots(2, len(found), figsize=(4 * len(found), 5.5), squeeze=False, layout="constrained")
     for column, (axis, points) in enumerate(found.items()):
         x = [point[axis] for point in points]
-        for row, (name, label) in enumerate((("step_seconds", "s a step"), ("peak_memory_gb", "GB of the process"))):
+        for row, (name, label) in enumerate(MEASURED.items()):
             panel = axes[row, column]
             panel.plot(x, [point[name] for point in points], "o-", color="#30638e")
             panel.set_xscale("log", base=2)
@@ -75,8 +80,8 @@ def draw(found: dict[str, list[dict[str, Any]]], slopes: dict[str, float], args:
                 panel.set_yscale("log")
             panel.grid(alpha=0.3)
             panel.set_ylabel(label)
-        if axis in slopes:
-            axes[0, column].set_title(f"seconds grow as {axis}^{slopes[axis]:.2f}", fontsize=10)
+            if axis in slopes:
+                panel.set_title(f"grows as {axis}^{slopes[axis][name]:.2f}", fontsize=10)
         axes[1, column].set_xlabel(TITLES[axis])
     figure.suptitle(f"A training step of {args.trunk} with rematerialisation")
     figure.savefig(args.output, dpi=110)

@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds
 from hypothesis import strategies as st
 
 import emotion_gcn_jax as eg
+from emotion_gcn_jax import cli
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.inference import model as inference_model
 from emotion_gcn_jax.labels import EXPRESSIONS
@@ -66,6 +67,15 @@ def folder(tmp_path_factory):
         assert tf.__version__  # loaded here, since TFDS does so when it meets an unknown type, which takes seconds
         with captured():
             build(root / "set", root / "built")
+        for name in ("evaluate", "explain"):  # whatever is loaded or compiled but once, outside of the bounds
+            with captured():
+                cli.main(
+                    [
+                        name,
+                        *["--checkpoint", "run", "--images", "set/labels.csv", "--split", "train", "--output", "out"],
+                    ]
+                )
+            shutil.rmtree(root / "out")
         yield root
 
 

@@ -24,22 +24,32 @@ def assert_close(found, expected, tolerance):
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * float(jnp.abs(expected).max()))
 
 
+SHAPES = {
+    "chunks of 7 images": (35, 14, 14, 24),
+    "an image has more rows than a chunk should": (3, 70, 71, 4),
+    "a prime number of images, chunks of one": (37, 15, 15, 4),
+    "one chunk": (5, 7, 9, 3),
+    "the margin is most of it": (2, 1, 1, 4),
+}
+
+
 @pytest.mark.parametrize(
-    ("shape", "dtype"),
+    ("shape", "size", "stride", "features"),
     [
-        ((35, 14, 14, 24), "float32"),
-        ((35, 14, 14, 24), "float64"),  # chunks of 7 images
-        ((3, 70, 71, 4), "float64"),  # an image has more rows than a chunk should
-        ((37, 15, 15, 4), "float64"),  # a prime number of images: chunks of one
-        ((5, 7, 9, 3), "float64"),  # one chunk
-        ((5, 7, 9, 3), "float32"),
-        ((2, 1, 1, 4), "float64"),  # the margin is most of it
+        *(("chunks of 7 images", 3, 1, 2), ("chunks of 7 images", 3, 1, 40), ("chunks of 7 images", 5, 3, 2)),
+        *(
+            ("an image has more rows than a chunk should", 3, 2, 6),
+            ("an image has more rows than a chunk should", 7, 2, 6),
+        ),
+        *(("a prime number of images, chunks of one", 3, 1, 40), ("a prime number of images, chunks of one", 5, 3, 2)),
+        *(("one chunk", 3, 1, 2), ("one chunk", 7, 2, 6)),
+        *(("the margin is most of it", 3, 2, 6), ("the margin is most of it", 7, 2, 6)),
     ],
-    ids=str,
 )
-@pytest.mark.parametrize(("size", "stride", "features"), [(3, 1, 2), (3, 1, 40), (3, 2, 6), (7, 2, 6), (5, 3, 2)])
+@pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.usefixtures("x64")
 def test_a_convolution_equals_the_plain_one_with_both_gradients(shape, dtype, size, stride, features):
+    shape = SHAPES[shape]
     x, kernel = draw(shape, dtype, 0), draw((size, size, shape[-1], features), dtype, 1)
     found, gradients = jax.vjp(lambda x, kernel: products.conv(x, kernel, stride), x, kernel)
     expected, expected_gradients = jax.vjp(lambda x, kernel: plain_conv(x, kernel, stride), x, kernel)

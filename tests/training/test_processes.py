@@ -101,13 +101,14 @@ def test_two_processes_that_are_asked_to_end_while_they_prepare_end_with_their_f
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("gone", [0, 1])
-def test_a_process_whose_machine_vanishes_ends_the_other_within_a_minute_and_a_sentence_says_so(pair, gone):
-    """A stopped process answers nothing and closes nothing, as one behind a cable that is cut."""
-    pair[gone].send_signal(signal.SIGSTOP)
-    _, errors = pair[1 - gone].communicate(timeout=60)
-    assert pair[1 - gone].returncode, errors
-    assert errors.splitlines()[-1].endswith("Start all of them again with --resume."), errors
+def test_a_process_whose_machine_vanishes_ends_the_other_within_a_minute_and_a_sentence_says_so(tmp_path):
+    command = [sys.executable, "-m", "tests.training.two_machines", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [run["gone"] for run in found] == [0, 1]
+    for run in found:
+        assert run["status"] and run["seconds"] < 60, done.stderr
+        assert run["said"].endswith("Start all of them again with --resume."), run["said"]
 
 
 @pytest.mark.parametrize(
