@@ -3,6 +3,7 @@
 python -m emotion_gcn_jax.tfds build tfds_builders/synthetic_faces --config=demo
 """
 
+import json
 import logging
 import sys
 
@@ -26,6 +27,9 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
+    except json.JSONDecodeError as error:  # TFDS reads none but that of its options
+        print(f"tfds: A config in JSON is damaged ({error}): correct --config='{{...}}'.", file=sys.stderr)
+        sys.exit(2)
     except UserError as error:
         print(f"tfds: {error}", file=sys.stderr)
         sys.exit(2)

@@ -79,7 +79,7 @@ def _naming(build: pathlib.Path, rebuild: str) -> Iterator[None]:
     """Around TFDS's reading of a build's own description: damage to it is said in a sentence."""
     try:
         yield
-    except MemoryError:  # which says nothing of the build
+    except (OSError, MemoryError):  # these say nothing of the build
         raise
     except Exception as error:  # at damaged bytes the parsers of JSON and of protocol buffers raise almost anything
         raise UserError(
@@ -192,8 +192,10 @@ def _read_metadata(build: pathlib.Path) -> Mapping[str, Any]:
     path = build / tfds.core.constants.METADATA_FILENAME
     metadata = json.loads(path.read_text()) if path.exists() else {}
     for name, value in metadata.items():
-        if name.endswith("_names") and not (isinstance(value, list) and all(isinstance(word, str) for word in value)):
-            raise ValueError(f"{path.name} has {name} that are no words")
+        if name.endswith(("_names", "_votes")):
+            is_list = isinstance(value, list) and all(isinstance(word, str) for word in value)
+            if not is_list or not 0 < len(value) == len(set(value)):
+                raise ValueError(f"{path.name} has {name} that are no different words")
     return metadata
 
 

@@ -7,6 +7,7 @@ docs/extending.md has a short example.
 import abc
 import dataclasses
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -15,7 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from emotion_gcn_jax.errors import UserError, cannot_write
+from emotion_gcn_jax.errors import UserError, cannot_write, shown
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.files import locked
 from emotion_gcn_jax.releases.building import Building, Example, ReleaseSplit
@@ -112,28 +113,35 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
 
     @tfds.core.utils.classproperty
     @classmethod
-    def builder_config_cls(cls) -> Callable[..., tfds.core.BuilderConfig]:
+    def builder_config_cls(cls) -> Callable[..., tfds.core.BuilderConfig] | None:
         """What `tfds build` gives the fields of --config='{...}' to; leaves with a sentence where they are wrong."""
         made = super().builder_config_cls
-        known = {field.name: field for field in dataclasses.fields(made) if field.init}
+        if made is None:
+            return None
+        of_tfds = {field.name for field in dataclasses.fields(tfds.core.BuilderConfig)}
+        own = {field.name: field.default for field in dataclasses.fields(made) if field.name not in of_tfds}
+        known = {"name": "mine", "description": "My faces.", **own}
 
         def config(**given: Any) -> tfds.core.BuilderConfig:
             for name, value in given.items():
                 if name not in known:
                     raise SystemExit(
-                        f"A config of {cls.name} has no field {name!r}: choose from {', '.join(sorted(known))}."
+                        f"A config of {cls.name} has no field {shown(repr(name))}: choose from {', '.join(known)}."
                     )
-                usual = known[name].default
+                usual = known[name]
                 kinds = (int, float) if isinstance(usual, float) else (type(usual),)
-                if isinstance(usual, bool | int | float | str) and type(value) not in kinds:
+                if type(value) not in kinds:
                     raise SystemExit(
                         f"The field {name!r} of a config of {cls.name} is a {kinds[-1].__name__} such as {usual!r}, "
-                        f"found {value!r}."
+                        f"found {shown(repr(value))}: correct it."
                     )
-            if not given.get("name") or not isinstance(given["name"], str):
-                raise SystemExit(f'A config of {cls.name} needs a name, by which it is found: add "name": "mine".')
-            if given["name"] in cls.builder_configs:
-                raise SystemExit(f"{cls.name} has a config {given['name']!r} of its own: choose another name.")
+            if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}", name := given.get("name", "")):
+                raise SystemExit(
+                    f"A config of {cls.name} needs a name of letters, digits, _, - and ., by which it is found, found "
+                    f'{shown(repr(name))}: add "name": "mine".'
+                )
+            if name in cls.builder_configs:
+                raise SystemExit(f"{cls.name} has a config {name!r} of its own: choose another name.")
             return made(**given)
 
         return config

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.labels import NO_CLASS, class_word
 from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.tasks.metrics import ClassMetrics, calibration_error
@@ -286,10 +286,10 @@ class Classes(Task):
         words = self._words(metadata)
         missing_N = np.full(len(columns["id"]), NO_CLASS)
         stored_N = columns.get(self.name, missing_N) if words else missing_N
-        if len(stored_N) and stored_N.max() >= len(words) > 0:
+        if stored_N.dtype.kind not in "iu" or (words and stored_N.max(initial=NO_CLASS) >= len(words)):
             raise UserError(
-                f"A label of {self.name} is {stored_N.max()}, and the dataset names {len(words)} classes, of which the "
-                f"first is 0: build it again."
+                f"A label of {self.name} is {stored_N.max()}, and the dataset's own classes are 0 to {len(words) - 1} "
+                f"({listed(words)}): build it again."
             )
         return stored_N, words
 

@@ -141,9 +141,10 @@ def _stopped_by(
     if saved.last_step() != error.step - 1:
         _save_last(run, saved, unreplicate(state), progress, {})
     examples = examples_at(run.data.streams, error.step - 1, seed=run.config.training.seed)
+    rows = [{"row": row, "example": example} for row, example in enumerate(examples)]
     found = {name: str(value) for name, value in error.values.items()}
     path = saved.workdir / NOT_FINITE_FILE
-    atomic_write(path, json.dumps({"step": error.step, "scalars": found, "examples": examples}, indent=1).encode())
+    atomic_write(path, json.dumps({"step": error.step, "scalars": found, "batch": rows}, indent=1).encode())
     what = str(error)
     return UserError(
         f"{what[0].upper()}{what[1:]}: lower config.optimizer.learning_rate or set config.optimizer.clip_norm, or "

@@ -40,6 +40,12 @@ def test_two_processes_of_which_one_is_killed_lose_nothing_either():
     assert found["others_ended_within_seconds"] < 60
 
 
+@pytest.mark.once
+def test_twenty_steps_with_streams_and_clips_are_the_same_in_every_layout():
+    found = measured("benchmarks.same_steps", "--layouts=1x1,2x2,4x1", "--clip=2")
+    assert found["steps"] >= 20 and max(found["differences"].values()) < 1e-10
+
+
 @pytest.fixture
 def pair(shades, tmp_path):
     """Two processes of the command that train together, and have saved a checkpoint; no epoch is their last."""
