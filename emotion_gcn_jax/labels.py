@@ -219,14 +219,16 @@ def class_order(text: str, count: int) -> tuple[str, ...]:
 
     Args:
         text: a key of CLASS_ORDERS, without its last classes if those are Contempt or Other; or `count` class names
-            with commas between them, in any case, such as "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise".
+            with commas or semicolons between them, in any case, such as
+            "Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise", also with brackets and quotes.
         count: the number of outputs.
 
     Raises:
         UserError: the text is neither, or names another number of classes.
     """
     names = {name.replace("_", ""): name for name in CLASS_ORDERS}
-    order = names.get(re.sub(r"[\s_-]", "", text.lower()))  # AffectNet, RAF-DB
+    name = re.sub(r"[\s_-]", "", text.lower().replace("+", "plus"))  # AffectNet, RAF-DB, CK+
+    order = names.get(name, names.get(name.removesuffix(str(count))))  # AffectNet-8
     if order is not None:
         known = CLASS_ORDERS[order].vocabulary
         if len(known) < count or set(known[count:]) & set(EXPRESSIONS):
@@ -235,7 +237,8 @@ def class_order(text: str, count: int) -> tuple[str, ...]:
                 f"between them."
             )
         return known[:count]
-    words = tuple(class_word(name) for name in text.split(","))
+    given = [name.strip(" '\"") for name in re.split("[,;]", text.strip().strip("[]()"))]  # a list of Python's, too
+    words = tuple(class_word(name) for name in given)
     if not all(words) or len(words) != count or len(set(words)) != count:
         raise UserError(
             f"A class order is one of {', '.join(CLASS_ORDERS)}, or {count} different class names with commas between "

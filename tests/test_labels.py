@@ -113,6 +113,13 @@ def test_places_of_a_datasets_codes_in_a_vocabulary(dataset, vocabulary, expecte
         ("Anger,Disgust,Fear,Happy,Neutral,Sad,Surprise", 7, BY_ALPHABET),
         (" angry , DISGUSTED,fearful,happiness,neutral,sadness,surprised", 7, BY_ALPHABET),
         ("Calm,Tired,joy", 3, "Calm Tired Happy"),
+        ("['Calm', 'Tired', 'joy']", 3, "Calm Tired Happy"),
+        ('("Calm","Tired","joy")', 3, "Calm Tired Happy"),
+        ("[Calm;Tired;joy]", 3, "Calm Tired Happy"),
+        ("CK+", 8, "Neutral Anger Contempt Disgust Fear Happy Sad Surprise"),
+        ("FER+", 8, "Neutral Happy Surprise Sad Anger Disgust Fear Contempt"),
+        ("AffectNet-7", 7, "Neutral Happy Sad Surprise Fear Disgust Anger"),
+        ("affectnet8", 8, "Neutral Happy Sad Surprise Fear Disgust Anger Contempt"),
     ],
 )
 def test_class_order(text, count, expected):

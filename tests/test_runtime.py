@@ -65,5 +65,8 @@ def test_the_dataset_command_builds_by_json_config_without_chatter(tmp_path):
     result = run("-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/synthetic_faces", *options)
     assert result.returncode == 0
     assert (tmp_path / "synthetic_faces" / "small" / "1.2.0" / "dataset_info.json").exists()
+    damaged = run("-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/synthetic_faces", f"--config={config[:-1]}")
+    assert damaged.returncode == 2
+    assert damaged.stderr.splitlines()[-1].startswith("tfds: A config in JSON is damaged (Expecting ',' delimiter")
     for chatter in ("oneDNN", "absl::InitializeLog", "cpu_feature_guard", "apitools"):
         assert chatter not in result.stderr

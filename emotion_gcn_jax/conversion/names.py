@@ -238,7 +238,8 @@ def word_vector_width(tensors: Arrays) -> int:
 def problems(tensors: Mapping[str, Any], expected: Sequence[TorchTensor]) -> list[str]:
     """What keeps a state dict from being that of a model: what is missing, unexpected or not sound.
 
-    Counters may be missing. Numbers of another precision are sound, if they are finite in the expected one.
+    Counters may be missing, or of any kind. Numbers of another precision are sound where they are finite in the
+    expected one.
     """
     names = {tensor.name for tensor in expected}
     missing = [tensor.name for tensor in expected if tensor.name not in tensors and not _is_counter(tensor)]
@@ -263,7 +264,8 @@ def to_variables(tensors: Arrays, expected: Sequence[TorchTensor]) -> tuple[dict
     flat, extras = {}, {}
     for tensor in expected:
         if tensor.path is None:
-            extras[tensor.name] = tensors.get(tensor.name, np.zeros(tensor.shape, tensor.dtype))
+            extra = tensors.get(tensor.name, np.zeros(tensor.shape, tensor.dtype))
+            extras[tensor.name] = _count(extra) if _is_counter(tensor) else extra
         else:
             flat[tensor.path] = np.ascontiguousarray(tensor.layout.to_ours(tensors[tensor.name]))
     return {"batch_stats": {}, "constants": {}, **traverse_util.unflatten_dict(flat)}, extras
@@ -349,10 +351,20 @@ def _is_counter(tensor: TorchTensor) -> bool:
     return tensor.name.endswith(_COUNTER)
 
 
+def _count(counter: np.ndarray) -> np.ndarray:
+    """A counter as PyTorch has it, a whole number, where another tool keeps a real one or an array of one."""
+    if counter.shape == () and counter.dtype.kind in "iu":
+        return counter
+    is_one = counter.size == 1 and counter.dtype.kind in "iuf" and bool(np.isfinite(counter).all())
+    return np.asarray(counter.ravel()[0] if is_one else 0, np.int64)
+
+
 def _problem(tensor: TorchTensor, array: Any) -> str | None:
     """What is not sound about a tensor of the file, if anything is."""
     if not isinstance(array, np.ndarray):
         return f"{tensor.name} is no tensor"
+    if _is_counter(tensor):  # how many batches there were says nothing of the model, and other tools keep it otherwise
+        return None
     if array.shape != tensor.shape:
         return f"{tensor.name} has shape {_times(array.shape)} instead of {_times(tensor.shape)}"
     if not convertible(array.dtype, np.dtype(tensor.dtype)):

@@ -21,7 +21,9 @@ USUAL_KEYS = ("model_state_dict", "state_dict", "model", "net")
 
 Keys = tuple[str, ...]
 
-_DEPTH = 2  # keys from the file's own dict to a state dict, as in {"checkpoint": {"model": state dict}}
+_DEPTH = (
+    4  # keys or places from the file's own dict, list or tuple to a state dict: {"checkpoint": {"model": state dict}}
+)
 _NUMBER_KINDS = "biufc"  # of NumPy: booleans, whole and real and complex numbers
 
 # What PyTorch's wrappers of a module, or of a part of it, add to its names: DataParallel and AveragedModel, compile,
@@ -29,8 +31,9 @@ _NUMBER_KINDS = "biufc"  # of NumPy: booleans, whole and real and complex number
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 _MOST_INNER_WRAPPERS = 8  # of one tensor's name, inside the model; more are no training tool's
 
-# What training keeps in the same module: AveragedModel's counter and the weights of losses.
-_TRAINING_PARTS = re.compile(r"n_averaged|(criterion|loss)\w*|\w+_(criterion|loss)")
+# What training keeps in the same module: AveragedModel's counter, the weights of losses and classes, and thop's counts.
+_TRAINING_PARTS = re.compile(r"n_averaged|(criterion|loss)\w*|\w+_(criterion|loss)|(class|loss)_weights?")
+_COUNTS = ("total_ops", "total_params")  # thop's, in every module
 
 # The names in torchvision's published files: norm.1 for norm1.
 _OLD_TORCHVISION = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
@@ -51,7 +54,7 @@ class Matched(NamedTuple):
 def read(path: PathLike) -> dict[str, np.ndarray]:
     """Reads the state dict in a weight file, with the names that it has there.
 
-    It is the file's own dict, or a dict under a key of it, or one below that. Of several dicts of tensors the one under
+    It is the file's own dict, or a dict some keys or places of lists below it. Of several dicts of tensors the one under
     a usual key counts, then the only one that has at least half as many tensors as the largest.
 
     Args:
@@ -143,11 +146,13 @@ def _dicts_of_tensors(loaded: Any) -> dict[Keys, dict[str, np.ndarray]]:
     for _ in range(_DEPTH + 1):
         deeper: list[tuple[Keys, Any]] = []
         for keys, value in level:
-            if not isinstance(value, dict) or id(value) in seen:
+            if not isinstance(value, dict | list | tuple) or id(value) in seen:
                 continue
             seen.add(id(value))
-            entries = {name: entry for name, entry in value.items() if isinstance(name, str)}
-            if tensors := {name: entry for name, entry in entries.items() if _is_tensor(entry)}:
+            items = value.items() if isinstance(value, dict) else ((str(place), v) for place, v in enumerate(value))
+            entries = {name: entry for name, entry in items if isinstance(name, str)}
+            tensors = {name: entry for name, entry in entries.items() if _is_tensor(entry)}
+            if tensors and isinstance(value, dict):
                 found[keys] = tensors
             usual_first = sorted(entries, key=lambda name: name not in USUAL_KEYS)
             deeper += [((*keys, name), entries[name]) for name in usual_first]
@@ -216,5 +221,7 @@ class _Naming:
 
     def is_of_training(self, name: str) -> bool:
         """Whether a plain name is that of a loss or a counter which the model does not have."""
-        first = name.partition(".")[0]
+        first, last = name.partition(".")[0], name.rpartition(".")[2]
+        if name not in self.expected and last in _COUNTS:
+            return True
         return first not in self.first_parts and _TRAINING_PARTS.fullmatch(first) is not None

@@ -4,6 +4,7 @@ A file either names its rows by words or holds bare rows of numbers; `read` retu
 official implementation's array file is a pickle: it is read by torch_files, which runs nothing of it.
 """
 
+import csv
 import gzip
 import itertools
 import zlib
@@ -74,6 +75,12 @@ def _reader(path: Path) -> Callable[[Path, Collection[str]], Vectors]:
 
 
 def _read_csv(path: Path, words: Collection[str]) -> Vectors:
+    with path.open("rb") as file:
+        _, first = next(_lines(file, path), (0, b""))
+    if b"," not in first and b";" not in first:  # GloVe's own text under another name
+        return _read_text(path, words)
+    if rows_by_word := _rows_by_word(path, words, ";" if b";" in first else ","):
+        return rows_by_word
     table = read_table(path)
     if table.row_names is None:
         return table.numbers_RxC
@@ -81,6 +88,26 @@ def _read_csv(path: Path, words: Collection[str]) -> Vectors:
     for name, row in zip(table.row_names, table.numbers_RxC, strict=True):
         rows.setdefault(name.lower(), row)
     return {word: rows[word] for word in words if word in rows}
+
+
+def _rows_by_word(path: Path, words: Collection[str], separator: str) -> dict[str, np.ndarray]:
+    """The wanted rows of a table with a word in the first cell, or in the second behind a row number.
+
+    Its header does not matter. None where a wanted row is not of numbers alone, or not as wide as the others.
+    """
+    found: dict[str, np.ndarray] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for cells in csv.reader(file, delimiter=separator):
+                place = int(len(cells) > 1 and cells[0].strip().isdigit())
+                word = cells[place].strip().lower() if cells else ""
+                if word in words and word not in found:
+                    numbers = cells[place + 1 : -1] if not cells[-1].strip() else cells[place + 1 :]
+                    found[word] = np.asarray([float(cell) for cell in numbers])
+    except (UnicodeDecodeError, csv.Error, ValueError):
+        return {}
+    is_sound = len({len(row) for row in found.values()}) == 1 and all(np.isfinite(row).all() for row in found.values())
+    return found if is_sound else {}
 
 
 def _read_npy(path: Path, _: Collection[str]) -> np.ndarray:
@@ -152,6 +179,8 @@ def _bare_rows(lines: Sequence[bytes], path: Path) -> np.ndarray:
 def _named_rows(lines: Iterator[Line], path: Path, words: Collection[str]) -> dict[str, np.ndarray]:
     """Looks for the lines of some words, until all are found; only these are parsed. Of a word twice the first counts.
 
+    A word that only stands there in capitals is taken so.
+
     The first line tells how many numbers a vector has; its word has no space in any published file.
     """
     first_number, first = next(lines)
@@ -163,16 +192,19 @@ def _named_rows(lines: Iterator[Line], path: Path, words: Collection[str]) -> di
         )
     wanted = {word.encode(): word for word in words}
     found: dict[str, np.ndarray] = {}
+    in_capitals: dict[str, np.ndarray] = {}
     for number, line in lines if is_header else itertools.chain([(first_number, first)], lines):
-        word = wanted.get(line.split(maxsplit=1)[0])
-        if word is None or word in found:
+        token = line.split(maxsplit=1)[0]
+        word = wanted.get(token.lower())
+        rows = found if token in wanted else in_capitals
+        if word is None or word in rows:
             continue
         vector = _vector(line.split()[1:], width, f"line {number} of {path} ({word})", first_number)
         if vector is not None:
-            found[word] = vector
+            rows[word] = vector
             if len(found) == len(wanted):
                 break
-    return found
+    return in_capitals | found
 
 
 def _header_and_width(first: bytes) -> tuple[bool, int]:

@@ -8,20 +8,22 @@ import numpy as np
 from emotion_gcn_jax.errors import UserError, listed
 from emotion_gcn_jax.files import PathLike, user_path
 from emotion_gcn_jax.graph import vector_files
+from emotion_gcn_jax.labels import EXPRESSIONS
 
 _EMBEDDED_FILE = Path(__file__).with_name("glove_100d_words.csv")
+_PAPERS_NODES = (*map(str.lower, EXPRESSIONS), "valence", "arousal")
 
 
-def load_word_vectors(path: PathLike | None, words: Sequence[str]) -> np.ndarray:
+def load_word_vectors(path: PathLike | None, words: Sequence[str] = _PAPERS_NODES) -> np.ndarray:
     """Returns one vector per word, float32 len(words) x F, in the order of `words`.
 
     Args:
         path: None for the embedded 100-dimensional GloVe vectors, which know the words of expressions and action units.
             Otherwise a file, with `~` for the user's home. It may name its rows by words: a text file in the format of
-            GloVe or word2vec, of any width, also compressed by gzip, or a .csv table with a header line. Or it holds
+            GloVe or word2vec, of any width, also compressed by gzip, or a .csv table. Or it holds
             bare rows, one for each word, in their order: an array file (.npy, .npz, or a file of torch.save or pickle
             such as the official emb.pkl, see `vector_files.read`), or a text file or table of numbers alone.
-        words: at least one, without spaces; GloVe has them in lower case.
+        words: at least one, without spaces; GloVe has them in lower case. By default the paper's nine nodes.
 
     Raises:
         UserError: the file is missing, of another kind, lacks a word, or is not a table of finite numbers with a row

@@ -100,6 +100,19 @@ def test_what_a_file_lacks_of_the_extras_is_zero(official):
     assert not without_fc0["model._fc0.weight"].any() and without_fc0["model._fc0.weight"].shape == (7, 128)
 
 
+@pytest.mark.parametrize(
+    ("kept_as", "count"),
+    [(np.int32(5), 5), (np.float32(5), 5), (np.array([5]), 5), (np.array([[5.0]]), 5), (np.float32("nan"), 0)],
+)
+def test_counters_of_other_kinds_become_whole_numbers(kept_as, count, official):
+    layout, tensors = names.official_tensors("bregnext50", "single_task"), dict(official("bregnext50", "single_task"))
+    counters = [name for name in tensors if name.endswith("num_batches_tracked")]
+    tensors.update(dict.fromkeys(counters, np.asarray(kept_as)))
+    assert names.problems(tensors, layout) == []
+    back = names.to_state_dict(*names.to_variables(tensors, layout), layout)
+    assert {(back[name].shape, back[name].dtype.kind, int(back[name])) for name in counters} == {((), "i", count)}
+
+
 def test_every_problem_is_named():
     layout = names.official_tensors("bregnext50", "emotion_gcn")
     tensors = random_tensors(listed("bregnext50", "emotion_gcn"))

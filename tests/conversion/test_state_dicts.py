@@ -44,6 +44,10 @@ PLACES = {
     "a usual key beside an average": {"state_dict_ema": OTHER, "state_dict": model()},
     "a usual key beside a larger model": {"teacher": model(40), "net": model()},
     "an optimiser with names": {"weights": model(), "optimizer": {"state": {0: {"exp_avg": ONE}}, "lr": ONE}},
+    "three keys deep": {"a": {"b": {"c": model()}}},
+    "a list": [model()],
+    "a tuple with what else there is": (model(), 3, {"lr": 0.1}),
+    "a list of models with one": {"models": [model()], "epoch": 3},
     "one dict under two keys": dict.fromkeys(("last", "model"), model()),
 }
 
@@ -61,7 +65,7 @@ def test_files_of_both_kinds(suffix, tmp_path):
 
 NO_STATE_DICT = {
     "nothing": ({}, "found an empty dict"),
-    "a list": ([model()], "found a list"),
+    "a list": ([ONE, 3], "found a list"),
     "an array": (ONE, "found a single array"),
     "no tensors": ({"state": {}, "lr": 0.1}, "found a dict with the keys state, lr"),
     "objects": ({"model": {pickled}}, "where model is an object of builtins.set; objects are not opened"),
@@ -160,6 +164,8 @@ def test_names_that_look_like_wrappers_stay_where_they_are_expected(expected):
 
 LEFT_OUT = {
     "AveragedModel's counter": ("module.", ["n_averaged"]),
+    "weights of classes": ("", ["class_weights", "loss_weights"]),
+    "thop's counts": ("", ["total_ops", "total_params", "conv.total_ops", "conv.total_params"]),
     "weights of a loss": ("", ["criterion.weight", "loss_fn.pos_weight", "ce_loss.weight"]),
     "a loss inside the wrapper": ("module.", ["module.criterion.weight"]),
     "another model": ("model.", ["teacher.conv.weight", "metric.total"]),

@@ -130,6 +130,26 @@ def test_a_record_that_is_damaged_after_its_labels_were_read_is_named_by_its_id(
     )
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("dataset_info.json", "no JSON"),
+        ("features.json", "{}"),
+        ("features.json", '{"pythonClassName": 3}'),
+        ("metadata.json", "[" * 5),
+        ("metadata.json", '{"label_names": 3}'),
+        ("metadata.json", '{"label_names": ["Happy", "Happy"]}'),
+        ("metadata.json", '{"label_names": []}'),
+        ("metadata.json", '{"expression_votes": [["Happy"]]}'),
+    ],
+)
+def test_a_build_whose_description_is_damaged_is_named(own_copy, file, content):
+    (build,) = (own_copy / "tiny_faces").iterdir()
+    (build / file).write_text(content)
+    with pytest.raises(UserError, match=rf"The build in {build} is damaged \(.*\): copy it again, or build it again"):
+        open_split("tiny_faces", "train", data_dir=str(own_copy))
+
+
 def test_newest_version_is_opened(own_copy):
     dataset = own_copy / "tiny_faces"
     for version in ("0.9.0", "10.0.0", "2.0.0", "incomplete.ABC_11.0.0"):

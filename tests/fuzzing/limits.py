@@ -50,8 +50,8 @@ def answered(function, *arguments, **options):
 def command(*words, several=False):
     """Runs `emotion-gcn` in this process: returns its status, and what it wrote to standard output.
 
-    With 0 it may say nothing on standard error, with 1 a sentence for each input that failed, with 2 one sentence, before
-    which, where it judges several pictures, those may come that cannot be read.
+    With 0 it may say nothing on standard error, with 1 a sentence for each input that failed, with 2 one sentence;
+    before it, where it judges several pictures, those may come that cannot be read.
     """
     with bounds(), captured() as (out, err):
         try:

@@ -84,6 +84,29 @@ def test_compressed_text(name: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_word_vectors(tmp_path / name, WORDS), EXPECTED_9x3)
 
 
+TABLES = {
+    "GloVe's own text": _glove_lines(),
+    "GloVe's own text with tabs": _glove_lines(between="\t"),
+    "columns with numbers for names": ["word,0,1,2", *_glove_lines(between=",")],
+    "a column without a name": [",0,1,2", *_glove_lines(between=",")],
+    "row numbers, too": [",word,0,1,2", *(f"{i},{line}" for i, line in enumerate(_glove_lines(between=",")))],
+    "no header": _glove_lines(between=","),
+    "a comma at the end": [f"{line}," for line in ("word,a,b,c", *_glove_lines(between=","))],
+    "semicolons": ["\ufeffword;a;b;c", *_glove_lines(between=";")],
+    "words in capitals": ["word,a,b,c", *(line.capitalize() for line in _glove_lines(between=","))],
+}
+
+
+@pytest.mark.parametrize("text", TABLES)
+def test_table_with_or_without_a_header(text: str, tmp_path: Path) -> None:
+    np.testing.assert_array_equal(load_word_vectors(_write(tmp_path / "glove.csv", TABLES[text])), EXPECTED_9x3)
+
+
+def test_a_word_in_capitals_stands_for_it_only_where_it_is_alone(tmp_path: Path) -> None:
+    lines = ["Happy 7 7 7", *(line if line.startswith("happy") else line.capitalize() for line in _glove_lines())]
+    np.testing.assert_array_equal(load_word_vectors(_write(tmp_path / "glove.txt", lines)), EXPECTED_9x3)
+
+
 def test_home_is_written_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     _write(tmp_path / "glove.txt", _glove_lines())

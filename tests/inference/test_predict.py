@@ -187,6 +187,20 @@ def test_a_reader_that_has_read_enough(workdir, tmp_path, options):
         assert process.returncode == 1
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_the_progress_says_how_far_and_how_fast(workdir, tmp_path, monkeypatch):
+    seen = Terminal()
+    monkeypatch.setattr(sys, "stderr", seen)
+    words = ["predict", "--checkpoint", str(workdir), "--output", str(tmp_path / "faces.csv")]
+    assert cli.main([*words, str(ASTRONAUT), str(GRACE_HOPPER)]) == 0
+    last = seen.getvalue().split("\r")[-1]
+    assert last.startswith("100%") and " 2/2 [" in last and "faces/s" in last
+
+
 def test_a_mistake_leaves_nothing_behind(tmp_path):
     results = ["--json", str(tmp_path / "new.json"), "--overlay", str(tmp_path / "new")]
     assert cli.main(["predict", "--checkpoint", str(tmp_path / "nowhere"), *results, str(ASTRONAUT)]) == 2

@@ -1,9 +1,10 @@
 """Two real commands at once: the second is told, and the first ends as if it had been alone.
 
-The first one is stopped once it holds its lock, so that the second always meets it.
+The first one is stopped once it holds its lock, so that the second always meets it. It may open no connection.
 """
 
 import contextlib
+import os
 import pathlib
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from emotion_gcn_jax import checkpoints
 from tests.labelled_folders import write_class_folders
+from tests.test_no_network import FORBIDDEN
 from tests.training.test_command_line import REPOSITORY
 
 pytestmark = [
@@ -23,15 +25,19 @@ pytestmark = [
 LONGEST = 120  # seconds
 
 
-def start(*words):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, *words], text=True, cwd=REPOSITORY, **pipes)
+@pytest.fixture(scope="module")
+def no_network(tmp_path_factory):
+    """The environment of a process that may open no connection."""
+    folder = tmp_path_factory.mktemp("no_network")
+    (folder / "sitecustomize.py").write_text(FORBIDDEN)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 @contextlib.contextmanager
-def stopped_at(sign, *words):
+def stopped_at(sign, environment, *words):
     """A command that is stopped once it has a lock and a file is there, and goes on afterwards."""
-    process = start(*words)
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": REPOSITORY}
+    process = subprocess.Popen([sys.executable, *words], env=environment, **options)
     try:
         until = time.monotonic() + LONGEST
         while not (sign.exists() and has_a_lock(process.pid)):
@@ -67,13 +73,13 @@ def contents(folder):
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(no_network, tmp_path_factory):
     """Where a dataset was built by one of two processes; beside it what the other said."""
     folder = tmp_path_factory.mktemp("at_once")
     write_class_folders(folder / "faces", ["Happy", "Sad"], count=8)
     words = ["-m", "emotion_gcn_jax.tfds", "build", "tfds_builders/folders", f"--manual_dir={folder / 'faces'}"]
     words.append(f"--data_dir={folder / 'data'}")
-    with stopped_at(folder / "data" / ".folders_images.lock", *words):
+    with stopped_at(folder / "data" / ".folders_images.lock", no_network, *words):
         said = told(*words)
     return folder / "data", said
 
@@ -85,7 +91,7 @@ def test_of_two_builds_the_second_is_told_and_the_first_is_whole(built):
     assert (build / "dataset_info.json").exists() and len(list(build.glob("*.array_record*"))) == 1
 
 
-def test_of_two_trainings_the_second_is_told_and_the_first_ends(built, tmp_path):
+def test_of_two_trainings_the_second_is_told_and_the_first_ends(built, no_network, tmp_path):
     words = ["train.py", "--config=configs/folders.py:resnet_tiny,single_task", f"--workdir={tmp_path}"]
     words += [f"--config.dataset.data_dir={built[0]}", "--config.tasks.expression.vocabulary=Happy,Sad"]
     words += [
@@ -95,7 +101,7 @@ def test_of_two_trainings_the_second_is_told_and_the_first_ends(built, tmp_path)
         "--config.training.epochs=2",
         "--config.training.devices=1",
     ]
-    with stopped_at(tmp_path / "config.json", *words):
+    with stopped_at(tmp_path / "config.json", no_network, *words):
         before = contents(tmp_path)
         assert "Another process trains in the working directory" in told(*words, "--resume")
         assert contents(tmp_path) == before
