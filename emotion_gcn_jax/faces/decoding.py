@@ -136,13 +136,11 @@ def _png_orientation(data: bytes) -> int:
 
 
 def _eight_bit_rgb(picture: Image.Image) -> np.ndarray:
-    if picture.mode in _DEEP_MODES:
-        tags = getattr(picture, "tag_v2", {})
+    tags = getattr(picture, "tag_v2", {})
+    if picture.mode in _DEEP_MODES or (picture.mode == "L" and deep_files.is_signed_byte(tags)):
         bits = 16 if picture.format in _SCALED_TO_16 else deep_files.declared_bits(tags)
         is_inverted = deep_files.white_is_zero(tags)
-        samples_HxW = np.asarray(picture)
-        if samples_HxW.dtype == np.int32 and tags and deep_files.is_unsigned(tags):  # Pillow has no mode for them
-            samples_HxW = samples_HxW.view(np.uint32)
+        samples_HxW = deep_files.as_stored(np.asarray(picture), tags) if tags else np.asarray(picture)
         return repeated(to_eight_bits(samples_HxW, declared_bits=bits, white_is_zero=is_inverted)[..., None])
     if picture.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")

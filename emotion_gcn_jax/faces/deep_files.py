@@ -64,6 +64,8 @@ def read(data: bytes) -> np.ndarray:
         )
     samples = stored[..., None] if stored.ndim == 2 else stored[..., 2::-1]  # OpenCV's order is BGR or BGRA
     is_inverted = white_is_zero(tags) and samples.dtype != np.uint8  # OpenCV inverts 8 bits itself
+    if is_inverted and samples.dtype == np.int8:  # signed ones as if they were not
+        samples = ~samples
     image = to_eight_bits(samples, declared_bits=declared_bits(tags), white_is_zero=is_inverted)
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
@@ -87,28 +89,40 @@ def is_raw(data: bytes, tags: Mapping[int, Any]) -> bool:
 
 
 def declared_bits(tags: Mapping[int, Any]) -> int | None:
-    """How many bits a TIFF's tags say that its samples fill, at least 8; None if they only name 16 or 32 unsigned ones.
+    """How many bits a TIFF's tags say that its samples fill, at least 8; None if they only name 16 or 32, or signed ones.
 
     BitsPerSample says so when it is another number. MaxSampleValue does too: writers store the depth's largest number
-    there, or the picture's.
+    there, or the picture's. Signed samples are those of programs that calculate, and fill what they happen to.
     """
     highest = tags.get(ExifTags.Base.MaxSampleValue)
     if highest:
         return max(8, int(np.max(highest)).bit_length())
     bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (0,)))
-    if bits == 16 and max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))) == _SIGNED:
-        return 15
-    return max(8, bits) if 0 < bits < 16 else None
+    return max(8, bits) if 0 < bits < 16 and _sample_format(tags) != _SIGNED else None
 
 
-def is_unsigned(tags: Mapping[int, Any]) -> bool:
-    """Whether a TIFF's tags say that its samples, whole numbers, are not negative."""
-    return max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (_UNSIGNED,))) == _UNSIGNED
+def as_stored(samples: np.ndarray, tags: Mapping[int, Any]) -> np.ndarray:
+    """Gives Pillow's samples of a TIFF the type that they have in the file, where Pillow has no mode of that type."""
+    form, bits = _sample_format(tags), max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,)))
+    if samples.dtype == np.int32 and form == _UNSIGNED:
+        return samples.view(np.uint32)
+    if samples.dtype == np.int32 and form == _SIGNED and bits == 16:
+        return samples.astype(np.int16)
+    return samples.view(np.int8) if is_signed_byte(tags) else samples
+
+
+def is_signed_byte(tags: Mapping[int, Any]) -> bool:
+    """Whether a TIFF's tags say that its samples are signed and of 8 bits, which Pillow takes for unsigned ones."""
+    return _sample_format(tags) == _SIGNED and max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) == 8
 
 
 def white_is_zero(tags: Mapping[int, Any]) -> bool:
     """Whether a TIFF's tags say that a sample of 0 is white."""
     return tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
+
+
+def _sample_format(tags: Mapping[int, Any]) -> int:
+    return max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (_UNSIGNED,)))
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

@@ -26,6 +26,24 @@ def test_a_tiff_whose_white_is_zero_is_inverted(samples, order):
     np.testing.assert_array_equal(decode(tiff(samples[..., 0], (262, 0), order=order)), rgb(255 - FULL[..., 0]))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("tags", [(), ((281, 127),)], ids=["nothing declared", "127 declared"])
+@pytest.mark.parametrize("white", [0, 255])
+def test_a_tiff_of_signed_bytes_is_scaled_as_an_array_of_them(channels, tags, white):
+    samples = (FULL >> 1).astype(np.int8)[..., :channels]
+    inversion = () if white else ((262, 0),)
+    expected = rgb(FULL[..., 0] & 254) if channels == 1 else FULL & 254
+    if white == 0 and channels == 1:
+        expected = 255 - expected
+    np.testing.assert_array_equal(decode(tiff(samples, *tags, *(inversion if channels == 1 else ()))), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_negative_samples_of_a_tiff_are_refused_rather_than_wrapped(dtype):
+    with pytest.raises(UserError, match="must not be negative, found -100 to 100"):
+        decode(tiff(np.array([[-100, 100]], dtype)))
+
+
 @pytest.mark.parametrize(("highest", "shift"), [(255, 0), (1023, 2), (4095, 4), (3900, 4), (16383, 6), (65535, 8)])
 def test_a_tiffs_declared_depth_is_believed(highest, shift):
     dark = np.minimum(FULL, 60)[..., 0]
