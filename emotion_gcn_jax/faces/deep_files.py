@@ -12,7 +12,6 @@ from PIL import ExifTags, TiffImagePlugin
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.metadata import has_whole_chunks, is_png, without_metadata
 from emotion_gcn_jax.faces.samples import to_eight_bits
-from emotion_gcn_jax.faces.sizes import check_size
 
 # TIFF 6.0, section 8 (baseline tags), and BigTIFF's header with 43 in place of 42.
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -43,19 +42,18 @@ def is_deep_colour(data: bytes) -> bool:
 
 
 def read(data: bytes) -> np.ndarray:
-    """Reads a deep PNG or any TIFF by OpenCV.
+    """Reads a deep PNG or any TIFF by OpenCV; how large it is must have been checked by `size`.
 
     Returns:
         uint8 [height, width, 3], RGB. A TIFF is upright; a PNG is as it is stored.
 
     Raises:
-        UserError: OpenCV does not read it, because it is damaged or stored plane by plane or in half floats; or it
-            has too many pixels, or its samples fit no range.
+        UserError: OpenCV does not read it, because it is damaged or stored plane by plane or in half floats; or its
+            samples fit no range.
     """
     tags = tiff_tags(data) if is_tiff(data) else {}
-    check_size(*(_png_size(data) if is_png(data) else (tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0))))
-    # OpenCV makes room for what a chunk of a PNG says it has, up to 4 GB.
-    is_readable = has_whole_chunks(data) if is_png(data) else tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) != _PLANES
+    # OpenCV makes room for what a chunk of a PNG says it has, up to 4 GB, and for a TIFF whose size is not known here.
+    is_readable = has_whole_chunks(data) if is_png(data) else _is_readable_tiff(tags)
     stored = _opencv(without_metadata(data)) if is_readable else None
     if stored is None:
         raise UserError(
@@ -68,6 +66,14 @@ def read(data: bytes) -> np.ndarray:
         samples = ~samples
     image = to_eight_bits(samples, declared_bits=declared_bits(tags), white_is_zero=is_inverted)
     return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """The width and height that a PNG or a TIFF says it has, in pixels; 0 where it does not say, or is no such file."""
+    if is_png(data):
+        return int.from_bytes(data[_PNG_WIDTH:_PNG_HEIGHT], "big"), int.from_bytes(data[_PNG_HEIGHT:_PNG_DEPTH], "big")
+    tags = tiff_tags(data) if is_tiff(data) else {}
+    return tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
 
 
 def tiff_tags(data: bytes) -> Mapping[int, Any]:
@@ -89,7 +95,7 @@ def is_raw(data: bytes, tags: Mapping[int, Any]) -> bool:
 
 
 def declared_bits(tags: Mapping[int, Any]) -> int | None:
-    """How many bits a TIFF's tags say that its samples fill, at least 8; None if they only name 16 or 32, or signed ones.
+    """How many bits a TIFF's tags say that its samples fill, at least 8; None if they name 16, 32 or signed ones.
 
     BitsPerSample says so when it is another number. MaxSampleValue does too: writers store the depth's largest number
     there, or the picture's. Signed samples are those of programs that calculate, and fill what they happen to.
@@ -125,8 +131,9 @@ def _sample_format(tags: Mapping[int, Any]) -> int:
     return max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (_UNSIGNED,)))
 
 
-def _png_size(data: bytes) -> tuple[int, int]:
-    return int.from_bytes(data[_PNG_WIDTH:_PNG_HEIGHT], "big"), int.from_bytes(data[_PNG_HEIGHT:_PNG_DEPTH], "big")
+def _is_readable_tiff(tags: Mapping[int, Any]) -> bool:
+    is_by_planes = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _PLANES
+    return _WIDTH in tags and _HEIGHT in tags and not is_by_planes
 
 
 def _opencv(data: bytes) -> np.ndarray | None:

@@ -59,7 +59,7 @@ def read(picture: Picture) -> np.ndarray:
     return _read_array(picture)
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, most_pixels: int | None = None) -> np.ndarray:
     """Decodes an image file as it is meant to be seen: turned as its EXIF orientation says, its alpha dropped.
 
     Metadata that is damaged does not cost the picture; pixels that are missing do.
@@ -67,6 +67,7 @@ def decode(data: bytes) -> np.ndarray:
     Args:
         data: the file's bytes, of any of these formats: JPEG, JPEG 2000, PNG, BMP, TIFF, WebP, AVIF, GIF, PPM (and PGM,
             PBM), TGA; of several pictures in a file the first is taken.
+        most_pixels: a picture of more is refused before it is decoded; None is the usual limit, 268 million.
 
     Returns:
         uint8 RGB [height, width, 3]; grey is repeated, and samples that are not 8 bits are scaled by the depth that the
@@ -80,7 +81,7 @@ def decode(data: bytes) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which is passed over
-            return decoded(data)
+            return decoded(data, most_pixels)
     except UserError:
         raise
     except UnidentifiedImageError:
