@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, locks between processes, and paths as a user writes them."""
 
+import codecs
 import contextlib
 import difflib
 import itertools
@@ -62,6 +63,18 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def read_text(path: PathLike) -> str:
+    """What a text says that any program may have written: in UTF-8, or UTF-16 with a byte-order mark, as on Windows.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is in neither.
+    """
+    data = user_path(path).read_bytes()
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_utf16 else "utf-8-sig")
 
 
 def read_json(path: PathLike) -> Any:

@@ -208,10 +208,9 @@ class _Run:
             name = self._inputs[self._tally["source"]].name
             self.failed += 1
             frames = counted(self._tally["frames"], "frame")
-            terminal.complain(
-                f"{name}: {no_face(self._settings)} in {frames}; if they are small, --tiles "
-                f"{self._settings.tiles + 1} sees smaller ones."
-            )
+            found_nowhere = f"{name}: {no_face(self._settings)} in {frames}"
+            more_tiles = f"; if they are small, --tiles {self._settings.tiles + 1} sees smaller ones"
+            terminal.complain(f"{found_nowhere}{'' if self._settings.boxes is not None else more_tiles}.")
 
 
 def _check_sources(model: EmotionModel, inputs: Sequence[Source], checkpoint: str | None) -> None:
