@@ -1,6 +1,7 @@
-"""Reads PNG and TIFF files whose samples are deeper than 8 bits and that Pillow cuts to 8 or does not read."""
+"""Reads PNG, TIFF and PFM files whose samples are deeper than 8 bits and that Pillow cuts to 8 or does not read."""
 
 import io
+import re
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,9 @@ _WIDTH, _HEIGHT = TiffImagePlugin.IMAGEWIDTH, TiffImagePlugin.IMAGELENGTH
 _PNG_WIDTH, _PNG_HEIGHT, _PNG_DEPTH, _PNG_COLOUR = 16, 20, 24, 25
 _PNG_COLOURS = (2, 4, 6)  # RGB, grey with alpha, RGBA; Pillow has modes of 16 bits for grey only
 
+# https://www.pauldebevec.com/Research/HDR/PFM: width, height and a scale, negative where the low byte comes first.
+_COLOUR_PFM = re.compile(rb"PF\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,9})\s+(-?)[\d.eE+-]{1,40}\s")
+
 _LOG_LEVEL = threading.Lock()
 
 
@@ -33,7 +37,9 @@ def is_tiff(data: bytes) -> bool:
 
 
 def is_deep_colour(data: bytes) -> bool:
-    """Whether a file holds several deep samples a pixel: PNG with 16 bits, TIFF RGB with more than 8 bits or floats."""
+    """Whether a file holds several deep samples a pixel: PNG of 16 bits, TIFF RGB of more than 8 or floats, PFM."""
+    if _COLOUR_PFM.match(data):
+        return True
     if is_png(data):
         return len(data) > _PNG_COLOUR and data[_PNG_DEPTH] == 16 and data[_PNG_COLOUR] in _PNG_COLOURS
     tags = tiff_tags(data) if is_tiff(data) else {}
@@ -42,15 +48,17 @@ def is_deep_colour(data: bytes) -> bool:
 
 
 def read(data: bytes) -> np.ndarray:
-    """Reads a deep PNG or any TIFF by OpenCV; how large it is must have been checked by `size`.
+    """Reads a colour PFM, or by OpenCV a deep PNG or any TIFF; how large it is must have been checked by `size`.
 
     Returns:
-        uint8 [height, width, 3], RGB. A TIFF is upright; a PNG is as it is stored.
+        uint8 [height, width, 3], RGB. A TIFF and a PFM are upright; a PNG is as it is stored.
 
     Raises:
-        UserError: OpenCV does not read it, because it is damaged or stored plane by plane or in half floats; or its
-            samples fit no range.
+        UserError: it is not read, because it is damaged or stored plane by plane or in half floats; or its samples fit
+            no range.
     """
+    if header := _COLOUR_PFM.match(data):
+        return _read_pfm(data, header)
     tags = tiff_tags(data) if is_tiff(data) else {}
     # OpenCV makes room for what a chunk of a PNG says it has, up to 4 GB, and for a TIFF whose size is not known here.
     is_readable = has_whole_chunks(data) if is_png(data) else _is_readable_tiff(tags)
@@ -69,7 +77,9 @@ def read(data: bytes) -> np.ndarray:
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """The width and height that a PNG or a TIFF says it has, in pixels; 0 where it does not say, or is no such file."""
+    """The width and height that a file of one of the kinds of this module says it has, in pixels; 0 for another."""
+    if header := _COLOUR_PFM.match(data):
+        return int(header[1]), int(header[2])
     if is_png(data):
         return int.from_bytes(data[_PNG_WIDTH:_PNG_HEIGHT], "big"), int.from_bytes(data[_PNG_HEIGHT:_PNG_DEPTH], "big")
     tags = tiff_tags(data) if is_tiff(data) else {}
@@ -129,6 +139,19 @@ def white_is_zero(tags: Mapping[int, Any]) -> bool:
 
 def _sample_format(tags: Mapping[int, Any]) -> int:
     return max(tags.get(TiffImagePlugin.SAMPLEFORMAT, (_UNSIGNED,)))
+
+
+def _read_pfm(data: bytes, header: re.Match[bytes]) -> np.ndarray:
+    """Reads floats from the lowest row to the highest; their scale, one of light, is passed over, as Pillow's is."""
+    width, height = size(data)
+    kind = np.dtype("<f4" if header[3] else ">f4")
+    if not width * height or len(data) - header.end() < 3 * width * height * kind.itemsize:
+        raise UserError(
+            f"An image file was expected, found a PFM that says it has {width} x {height} pixels and does not have "
+            "them: copy or download it again."
+        )
+    samples = np.frombuffer(data, kind, 3 * width * height, header.end()).reshape(height, width, 3)[::-1]
+    return np.ascontiguousarray(to_eight_bits(samples))
 
 
 def _is_readable_tiff(tags: Mapping[int, Any]) -> bool:

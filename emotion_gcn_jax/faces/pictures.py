@@ -66,7 +66,7 @@ def decode(data: bytes, most_pixels: int | None = None) -> np.ndarray:
 
     Args:
         data: the file's bytes, of any of these formats: JPEG, JPEG 2000, PNG, BMP, TIFF, WebP, AVIF, GIF, PPM (and PGM,
-            PBM), TGA; of several pictures in a file the first is taken.
+            PBM, PFM), TGA; of several pictures in a file the first is taken.
         most_pixels: a picture of more is refused before it is decoded; None is the usual limit, 268 million.
 
     Returns:

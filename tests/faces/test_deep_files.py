@@ -91,6 +91,40 @@ def test_a_pgm_says_its_depth_itself(maximum, brightest):
     np.testing.assert_allclose(decode(data).astype(int), rgb(grey), atol=1)
 
 
+def pfm(samples, order="<"):
+    height, width = samples.shape[:2]
+    kind, scale = b"PF" if samples.ndim == 3 else b"Pf", b"-1.0" if order == "<" else b"1.0"
+    header = b"%s\n%d %d\n%s\n" % (kind, width, height, scale)
+    return header + samples[::-1].astype(f"{order}f4").tobytes()
+
+
+@pytest.mark.parametrize("kind", ["0 to 1", "0 to 255", "12 in 16", "16 bits"])
+@pytest.mark.parametrize("order", "<>")
+def test_a_pfm_is_read_in_colour_and_in_grey_as_a_tiff_of_floats(kind, order):
+    np.testing.assert_array_equal(decode(pfm(DEEP[kind], order)), FULL)
+    np.testing.assert_array_equal(decode(pfm(DEEP[kind][..., 0], order)), rgb(FULL[..., 0]))
+
+
+def test_a_comment_and_a_scale_of_a_colour_pfm_do_not_matter():
+    data = pfm(DEEP["0 to 1"]).replace(b"PF\n", b"PF\n# a camera's\n", 1).replace(b"-1.0", b"-2.5e+1", 1)
+    np.testing.assert_array_equal(decode(data), FULL)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (pfm(DEEP["0 to 1"])[:-1], "a PFM that says it has 16 x 16 pixels and does not have them"),
+        (b"PF\n0 16\n-1.0\n", "0 x 16 pixels"),
+        (b"PF\n30000 30000\n-1.0\n", "found 30000 x 30000 pixels: make it smaller"),
+        (pfm(np.full((2, 2, 3), np.nan)), "NaN"),
+    ],
+    ids=["cut short", "without pixels", "too large", "not finite"],
+)
+def test_a_colour_pfm_that_is_none_is_refused(data, said):
+    with pytest.raises(UserError, match=said):
+        decode(data)
+
+
 def deep_png():
     return cv2.imencode(".png", np.zeros((9, 9, 3), np.uint16))[1].tobytes()
 

@@ -109,6 +109,7 @@ DEEP_TYPES = ("float32", "float64", "uint16", "int8")
         (with_wrong_checksum(bomb(9000)), "(50 million pixels), found 9000 x 9000"),
         *((tiff(np.zeros((1, 1, 3), dtype), *SIZE), "(50 million pixels), found 9000 x 9000") for dtype in DEEP_TYPES),
         (b"Pf 9000 9000 -1.0 ", "(50 million pixels), found 9000 x 9000"),
+        (b"PF 9000 9000 -1.0 ", "(50 million pixels), found 9000 x 9000"),
     ],
     ids=[
         "empty",
@@ -118,7 +119,8 @@ DEEP_TYPES = ("float32", "float64", "uint16", "int8")
         "10^18 pixels",
         "81 million pixels in a PNG that Pillow does not open",
         *(f"81 million pixels in a TIFF of {dtype} that Pillow does not open" for dtype in DEEP_TYPES),
-        "81 million pixels of floats",
+        "81 million pixels of floats in grey",
+        "81 million pixels of floats in colour",
     ],
 )
 def test_hostile_files_are_answered_with_a_sentence(served, data, sentence):
