@@ -34,7 +34,8 @@ def corrected_name(path: PathLike) -> str:
         names = [entry.name for entry in itertools.islice(path.parent.iterdir(), _MOST_NAMES)]
         # Another number is another picture: 0007.jpg is no slip of the pen for 0001.jpg.
         names = [name for name in names if _digits(name) == _digits(path.name) and name != path.name]
-        closest = difflib.get_close_matches(path.name, names, n=1, cutoff=_SIMILAR)
+        but_for_case = [name for name in names if name.casefold() == path.name.casefold()]
+        closest = but_for_case or difflib.get_close_matches(path.name, names, n=1, cutoff=_SIMILAR)
     except (OSError, ValueError):  # ValueError: a zero byte in its folder's name
         return "check its name"
     return f"perhaps {str(path.with_name(closest[0]))[-_LONGEST_NAME:]} is meant" if closest else "check its name"

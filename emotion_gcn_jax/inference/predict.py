@@ -262,6 +262,7 @@ def _check_json(file: str) -> None:
     if file == "-":
         raise UserError("--json writes a file, found -: give its name.")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a").close()
         is_ours = not path.stat().st_size or all({"image", "faces"} <= entry.keys() for entry in read_json(path))
     except OSError as error:
