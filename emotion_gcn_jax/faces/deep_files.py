@@ -77,13 +77,17 @@ def read(data: bytes) -> np.ndarray:
 
 
 def size(data: bytes) -> tuple[int, int]:
-    """The width and height that a file of one of the kinds of this module says it has, in pixels; 0 for another."""
+    """The width and height that a file of one of the kinds of this module says it has, in pixels; 0 for another.
+
+    Of a TIFF whose tiles are larger than its picture these are the tiles', for which decoders make room.
+    """
     if header := _COLOUR_PFM.match(data):
         return int(header[1]), int(header[2])
     if is_png(data):
         return int.from_bytes(data[_PNG_WIDTH:_PNG_HEIGHT], "big"), int.from_bytes(data[_PNG_HEIGHT:_PNG_DEPTH], "big")
     tags = tiff_tags(data) if is_tiff(data) else {}
-    return tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
+    width, height = tags.get(_WIDTH, 0), tags.get(_HEIGHT, 0)
+    return max(width, tags.get(TiffImagePlugin.TILEWIDTH, 0)), max(height, tags.get(TiffImagePlugin.TILELENGTH, 0))
 
 
 def tiff_tags(data: bytes) -> Mapping[int, Any]:
