@@ -15,6 +15,7 @@ from absl import app, flags
 
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.faces.alignment import Crop
+from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.labels import CLASS_ORDERS, EXPRESSIONS, Expression
 from emotion_gcn_jax.rendering.synthetic import StoredFace, stored_faces
 
@@ -25,7 +26,7 @@ _FACES = flags.DEFINE_integer("faces", 210, "To train on; a third as many test."
 
 def main(_: object) -> None:
     """Renders the faces and writes them."""
-    _WRITERS[_DATASET.value](pathlib.Path(_OUTPUT.value).expanduser())
+    _WRITERS[_DATASET.value](user_path(_OUTPUT.value))
     print(f"{_FACES.value} faces to train on and {len(_testing())} to test, in {_OUTPUT.value}")
 
 

@@ -8,12 +8,11 @@ real ones do: of every four the first is in all validation sets, the second in t
 in every third action units are not annotated.
 """
 
-import pathlib
-
 from absl import app, flags
 
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.faces.alignment import Crop
+from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.rendering.actions import ACTION_UNITS
 from emotion_gcn_jax.rendering.clips import sample_sound
 from emotion_gcn_jax.rendering.synthetic import StoredFace, seconds, stored_clips
@@ -35,7 +34,7 @@ def main(_: object) -> None:
     crop = Crop(side=1.05, size=SIZE, enlarge=True)
     clips = stored_clips(0, range(_VIDEOS.value), _FRAMES.value, crop=crop)
     release = [_video(number, faces) for number, faces in enumerate(clips)]
-    root = pathlib.Path(_OUTPUT.value).expanduser()
+    root = user_path(_OUTPUT.value)
     raw_affwild2.write(root, _EDITION.value, release)
     (root / "batch1").mkdir(exist_ok=True)
     shown = [seconds(frame) for frame in range(1, _FRAMES.value + 1)]

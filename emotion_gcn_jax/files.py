@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, locks between processes, and paths as a user writes them."""
 
+import codecs
 import contextlib
 import difflib
 import itertools
@@ -33,7 +34,8 @@ def corrected_name(path: PathLike) -> str:
         names = [entry.name for entry in itertools.islice(path.parent.iterdir(), _MOST_NAMES)]
         # Another number is another picture: 0007.jpg is no slip of the pen for 0001.jpg.
         names = [name for name in names if _digits(name) == _digits(path.name) and name != path.name]
-        closest = difflib.get_close_matches(path.name, names, n=1, cutoff=_SIMILAR)
+        but_for_case = [name for name in names if name.casefold() == path.name.casefold()]
+        closest = but_for_case or difflib.get_close_matches(path.name, names, n=1, cutoff=_SIMILAR)
     except (OSError, ValueError):  # ValueError: a zero byte in its folder's name
         return "check its name"
     return f"perhaps {str(path.with_name(closest[0]))[-_LONGEST_NAME:]} is meant" if closest else "check its name"
@@ -62,6 +64,18 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def read_text(path: PathLike) -> str:
+    """What a text says that any program may have written: in UTF-8, or UTF-16 with a byte-order mark, as on Windows.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is in neither.
+    """
+    data = user_path(path).read_bytes()
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_utf16 else "utf-8-sig")
 
 
 def read_json(path: PathLike) -> Any:

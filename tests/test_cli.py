@@ -43,6 +43,22 @@ def test_a_name_that_is_too_long_gets_a_sentence(capsys):
     assert said.startswith("emotion-gcn: xxx") and "File name too long" in said and said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", ""],
+        ["explain", "--output", "out", ""],
+        ["evaluate", "--output", "out", "--images", ""],
+        ["evaluate", "--output", "out", "--dataset", ""],
+    ],
+)
+def test_a_name_of_a_variable_that_is_not_set_gets_a_sentence(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert "is a variable not set?" in said and said.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def completion(capsys):
     """A function that gives a shell's completion."""

@@ -65,6 +65,10 @@ def add_labelled(parser: argparse.ArgumentParser, *, required: bool, held_out: b
 
 def open_labelled(arguments: argparse.Namespace) -> "Split":
     """The split of a build, or of a folder or a table of images."""
+    if not arguments.images and not arguments.dataset:  # one of them is given; an empty path is the working folder's
+        raise UserError(
+            "The name of --dataset or the path of --images was expected, found none: is a variable not set?"
+        )
     if arguments.images:
         from emotion_gcn_jax.data.folder_split import open_folder
 

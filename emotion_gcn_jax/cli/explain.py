@@ -36,7 +36,9 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--no-detect", action="store_true", help="the pictures are faces that were cut already")
     add_labelled(parser, required=False)
-    parser.add_argument("pictures", nargs="*", metavar="IMAGE", help="an image file, or a folder of them")
+    parser.add_argument(
+        "pictures", nargs="*", metavar="IMAGE", help="image file, folder, pattern such as 'a/**/*.jpg', or @LIST"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from emotion_gcn_jax.explanation.explain import Explainer, Explanation
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.faces.alignment import align_and_crop
 from emotion_gcn_jax.files import atomic_write, read_json, user_path
+from emotion_gcn_jax.inference import sources
 
 _SHOWN_SIDE = 384  # pixels of a face in a figure, if the photograph has them
 
@@ -31,7 +32,7 @@ def explain_files(explainer: Explainer, files: Sequence[str], output: str, *, as
 
     Args:
         explainer: the model's.
-        files: the images' paths; a folder stands for the pictures in it.
+        files: the images' paths, folders of them, patterns and lists, see `sources.picture_files`.
         output: the folder for STEM_faceN_explained.png, .npz and .json; STEM_explained without detection.
         asked: from `explain.known_output`: this output rather than the model's own answer.
         detect: find faces; otherwise every picture is a face that was cut already.
@@ -40,9 +41,9 @@ def explain_files(explainer: Explainer, files: Sequence[str], output: str, *, as
         How many of the files have no answer.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written; a folder, a pattern or a list of images stands for none.
     """
-    files = pictures.expand(files)
+    files = sources.picture_files(files)
     folder, failed = _Folder(output, files), 0
     for file in files:
         try:

@@ -12,6 +12,7 @@ from emotion_gcn_jax.export import onnx_file, stablehlo_file, tflite_file
 from emotion_gcn_jax.export.options import QUANTIZATIONS, Options
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.files import PathLike, atomic_write, user_path
+from emotion_gcn_jax.inference import sources
 from emotion_gcn_jax.inference.model import EmotionModel
 
 
@@ -111,16 +112,16 @@ def calibration_faces(model: EmotionModel, names: Sequence[str]) -> np.ndarray:
 
     Args:
         model: whose input and crop they are made for.
-        names: picture files and folders of them. A picture in which no face is found is taken for a cut face.
+        names: of picture files, see `sources.picture_files`. One in which no face is found is taken for a cut face.
 
     Returns:
         uint8 N x S x S x C.
 
     Raises:
-        UserError: a picture cannot be read, or a folder has none.
+        UserError: a picture cannot be read, or a name stands for none.
     """
     faces: list[np.ndarray] = []
-    for name in pictures.expand(names):
+    for name in sources.picture_files(names):
         image_HxWx3 = pictures.read(name)
         _, cut = model.find_faces(image_HxWx3)
         faces += [model.input.fit(face) for face in cut or [image_HxWx3]]

@@ -49,8 +49,12 @@ _PILLOW_LIMIT = threading.Lock()
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it says of damage is for programs that listen
 
 
-def decoded(data: bytes) -> np.ndarray:
+def decoded(data: bytes, most_pixels: int | None = None) -> np.ndarray:
     """Decodes an image file of one of the formats of SUFFIXES.
+
+    Args:
+        data: the file's bytes.
+        most_pixels: as for `check_size`, which is asked before any pixel is decoded.
 
     Returns:
         uint8 RGB [height, width, 3], upright.
@@ -62,7 +66,8 @@ def decoded(data: bytes) -> np.ndarray:
     """
     if deep_files.is_tiff(data) and deep_files.is_raw(data, deep_files.tiff_tags(data)):
         raise UserError("An image file was expected, found {}: {}.".format(*raw_picture()))
-    return _decoded_jpeg(data) if jpeg_ends.is_jpeg(data) else _decoded(data)
+    check_size(*deep_files.size(data), most_pixels)
+    return _decoded_jpeg(data, most_pixels) if jpeg_ends.is_jpeg(data) else _decoded(data, most_pixels)
 
 
 def upright_rgb(picture: Image.Image) -> np.ndarray:
@@ -76,20 +81,20 @@ def repeated(image_HxWxC: np.ndarray) -> np.ndarray:
     return np.repeat(image_HxWxC, 3 // image_HxWxC.shape[2], axis=2)
 
 
-def _decoded_jpeg(data: bytes) -> np.ndarray:
+def _decoded_jpeg(data: bytes, most_pixels: int | None) -> np.ndarray:
     data = jpeg_ends.with_end(data)
-    image_HxWx3 = _decoded(data)
+    image_HxWx3 = _decoded(data, most_pixels)
     if jpeg_ends.may_be_filled(image_HxWx3) and not jpeg_ends.has_all_pixels(data):
         raise jpeg_ends.cut_short()
     return image_HxWx3
 
 
-def _decoded(data: bytes) -> np.ndarray:
+def _decoded(data: bytes, most_pixels: int | None) -> np.ndarray:
     if deep_files.is_deep_colour(data):
         image_HxWx3 = deep_files.read(data)
         return _turned(image_HxWx3, _png_orientation(data)) if is_png(data) else image_HxWx3
     try:
-        return _decoded_by_pillow(data)
+        return _decoded_by_pillow(data, most_pixels)
     except UserError:
         raise
     except Exception as error:  # at damaged bytes Pillow's decoders raise almost anything
@@ -98,12 +103,12 @@ def _decoded(data: bytes) -> np.ndarray:
         essential = without_metadata(data)
         if essential == data:
             raise
-        return _decoded_by_pillow(essential)
+        return _decoded_by_pillow(essential, most_pixels)
 
 
-def _decoded_by_pillow(data: bytes) -> np.ndarray:
+def _decoded_by_pillow(data: bytes, most_pixels: int | None) -> np.ndarray:
     with _opened(data) as picture:
-        check_size(*picture.size)
+        check_size(*picture.size, most_pixels)
         return upright_rgb(picture)
 
 
@@ -136,13 +141,11 @@ def _png_orientation(data: bytes) -> int:
 
 
 def _eight_bit_rgb(picture: Image.Image) -> np.ndarray:
-    if picture.mode in _DEEP_MODES:
-        tags = getattr(picture, "tag_v2", {})
+    tags = getattr(picture, "tag_v2", {})
+    if picture.mode in _DEEP_MODES or (picture.mode == "L" and deep_files.is_signed_byte(tags)):
         bits = 16 if picture.format in _SCALED_TO_16 else deep_files.declared_bits(tags)
         is_inverted = deep_files.white_is_zero(tags)
-        samples_HxW = np.asarray(picture)
-        if samples_HxW.dtype == np.int32 and tags and deep_files.is_unsigned(tags):  # Pillow has no mode for them
-            samples_HxW = samples_HxW.view(np.uint32)
+        samples_HxW = deep_files.as_stored(np.asarray(picture), tags) if tags else np.asarray(picture)
         return repeated(to_eight_bits(samples_HxW, declared_bits=bits, white_is_zero=is_inverted)[..., None])
     if picture.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")

@@ -16,7 +16,7 @@ from emotion_gcn_jax.faces.decoding import SUFFIXES, decoded, repeated, upright_
 from emotion_gcn_jax.faces.kinds import unread_kind
 from emotion_gcn_jax.faces.samples import to_eight_bits
 from emotion_gcn_jax.faces.sizes import check_size
-from emotion_gcn_jax.files import corrected_name
+from emotion_gcn_jax.files import corrected_name, user_path
 
 Picture = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | ArrayLike
 """What `read` takes."""
@@ -59,14 +59,15 @@ def read(picture: Picture) -> np.ndarray:
     return _read_array(picture)
 
 
-def decode(data: bytes) -> np.ndarray:
+def decode(data: bytes, most_pixels: int | None = None) -> np.ndarray:
     """Decodes an image file as it is meant to be seen: turned as its EXIF orientation says, its alpha dropped.
 
     Metadata that is damaged does not cost the picture; pixels that are missing do.
 
     Args:
         data: the file's bytes, of any of these formats: JPEG, JPEG 2000, PNG, BMP, TIFF, WebP, AVIF, GIF, PPM (and PGM,
-            PBM), TGA; of several pictures in a file the first is taken.
+            PBM, PFM), TGA; of several pictures in a file the first is taken.
+        most_pixels: a picture of more is refused before it is decoded; None is the usual limit, 268 million.
 
     Returns:
         uint8 RGB [height, width, 3]; grey is repeated, and samples that are not 8 bits are scaled by the depth that the
@@ -80,7 +81,7 @@ def decode(data: bytes) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata, which is passed over
-            return decoded(data)
+            return decoded(data, most_pixels)
     except UserError:
         raise
     except UnidentifiedImageError:
@@ -105,7 +106,7 @@ def expand(names: Iterable[str], others: Collection[str] = ()) -> list[str]:
         folder stays as it is, whether or not it exists.
 
     Raises:
-        UserError: a folder has no pictures or cannot be listed.
+        UserError: a folder has no pictures or cannot be listed, or a name is empty.
     """
     suffixes = _FOLDER_SUFFIXES | frozenset(others)
     return [
@@ -124,7 +125,8 @@ def encode_jpeg(image_HxWx3: np.ndarray) -> bytes:
 
 
 def _read_path(name: str) -> np.ndarray:
-    path = pathlib.Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises when it knows no home folder
+    _check_name(name)
+    path = user_path(name)
     try:
         if path.is_dir():
             raise UserError("An image file was expected, found a folder: give the files in it.")
@@ -134,6 +136,12 @@ def _read_path(name: str) -> np.ndarray:
     except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{_shortened(path)}: The file cannot be read ({reason}): {corrected_name(path)}.") from None
+
+
+def _check_name(name: str) -> None:
+    """Raises UserError for a name without a letter, which would be the working folder's."""
+    if not name:
+        raise UserError("A picture's or a folder's name was expected, found an empty one: is a variable not set?")
 
 
 def _read_pillow(picture: Image.Image) -> np.ndarray:
@@ -208,7 +216,8 @@ def _unidentified(data: bytes) -> UserError:
 
 
 def _expanded(name: str, suffixes: frozenset[str], wanted: str) -> list[str]:
-    folder = pathlib.Path(os.path.expanduser(name))  # noqa: PTH111 - pathlib raises when it knows no home folder
+    _check_name(name)
+    folder = user_path(name)
     try:
         if not folder.is_dir():
             return [name]

@@ -84,11 +84,12 @@ def _range(samples: np.ndarray) -> tuple[float, float]:
 
 
 def _depth(samples: np.ndarray, largest: int, declared_bits: int | None) -> int:
+    held = np.iinfo(samples.dtype).bits - (samples.dtype.kind == "i")
     if declared_bits is not None and largest < 2**declared_bits:
-        return declared_bits
+        return min(declared_bits, held)
     bits = _smallest_depth(largest)
     stretched = 8 < bits < 16 and any((samples % step == 0).all() for step in (256, 257))
-    return min(16 if stretched else bits, np.iinfo(samples.dtype).bits - (samples.dtype.kind == "i"))
+    return min(16 if stretched else bits, held)
 
 
 def _smallest_depth(largest: float) -> int:

@@ -25,6 +25,8 @@ _AHEAD_PER_WORKER = 4
 
 _UNHEARD = None, None  # of a frame without a face, or in front of a model that only sees: no sound, no remark
 
+_EYE_MARGIN = 0.25  # of a box's side, by which an eye may lie outside: of a face turned away, or in a narrow box
+
 _HINT_FROM = 16.0  # pixels; where only smaller faces than this are missed, nothing need be said
 
 
@@ -35,7 +37,7 @@ class Settings:
     Attributes:
         detect: find faces; otherwise every frame is a face that was cut already.
         tiles: see `detection.detect`.
-        min_score: faces of which the detector is less sure are left out; 0.5 keeps all that it gives.
+        min_score: faces of which the detector is less sure are left out; 0.5 keeps all that it, or the user, gives.
         largest: keep so many faces of a frame at most, the largest; None keeps all.
         boxes: the user's own faces in place of the detector's.
         find_eyes: look for the eyes of those that come without.
@@ -195,7 +197,8 @@ def _places(
         found = detection.detect(image_HxWx3, tiles=settings.tiles, threads=threads)
         in_dataset = (detection.in_dataset(face, model.meta["dataset"]) for face in found)
         places = [Place(face.box, face.left_eye, face.right_eye, face.score) for face in in_dataset]
-    places = [place for place in places if place.score is None or place.score >= settings.min_score]
+    if settings.min_score > Settings.min_score:  # which keeps all, the user's own with low scores as well
+        places = [place for place in places if place.score is None or place.score >= settings.min_score]
     if settings.largest is not None:
         smallest_first = sorted(range(len(places)), key=lambda number: _area(places[number]))
         places = [places[number] for number in sorted(smallest_first[-settings.largest :])]
@@ -215,7 +218,8 @@ def _area(place: Place) -> float:
 
 def _no_face(frame: Frame, image_HxWx3: np.ndarray, settings: Settings) -> str:
     if settings.boxes is not None:
-        return f"{frame.name}: The table of boxes has no face of it."
+        is_left_out = bool(own_boxes.of_picture(settings.boxes, frame.name, frame.number))
+        return f"{frame.name}: {no_face(settings) if is_left_out else 'The table of boxes has no face of it'}."
     height, width = image_HxWx3.shape[:2]
     limit = detection.smallest_face(height, width, settings.tiles)
     if limit < _HINT_FROM:
@@ -228,7 +232,11 @@ def _no_face(frame: Frame, image_HxWx3: np.ndarray, settings: Settings) -> str:
 
 def no_face(settings: Settings) -> str:
     """The beginning of a sentence about a picture or a video without a face."""
-    if settings.min_score > Settings.min_score:
+    is_strict = settings.min_score > Settings.min_score
+    if settings.boxes is not None:
+        score = f" with a score of --min-score {settings.min_score:g} or more" if is_strict else ""
+        return f"The table of boxes has no face of it{score}"
+    if is_strict:
         return f"No face was found of which the detector is as sure as --min-score {settings.min_score:g}"
     return "No face was found"
 
@@ -239,9 +247,17 @@ def _misplaced(image_HxWx3: np.ndarray, places: Sequence[Place]) -> str | None:
     outside = sum(x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height for x0, y0, x1, y1 in (p.box for p in places))
     eyes = [(place.left_eye, place.right_eye) for place in places]
     exchanged = sum(left is not None and right is not None and left[0] > right[0] for left, right in eyes)
+    far = sum(any(eye and _is_far(eye, place.box) for eye in (place.left_eye, place.right_eye)) for place in places)
     odd = [f"{outside} outside of the picture ({width} x {height})"] if outside else []
+    odd += [f"{far} with an eye far outside of the box (in pixels of the picture, as the box)"] if far else []
     odd += [f"{exchanged} with the left eye right of the right one (left is the image's left)"] if exchanged else []
     return f"of {len(places)} boxes {' and '.join(odd)}: their answers mean little" if odd else None
+
+
+def _is_far(eye: tuple[float, float], box: Sequence[float]) -> bool:
+    x0, y0, x1, y1 = box
+    x_margin, y_margin = _EYE_MARGIN * (x1 - x0), _EYE_MARGIN * (y1 - y0)
+    return not (x0 - x_margin <= eye[0] <= x1 + x_margin and y0 - y_margin <= eye[1] <= y1 + y_margin)
 
 
 def _prediction(

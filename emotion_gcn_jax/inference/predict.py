@@ -208,10 +208,9 @@ class _Run:
             name = self._inputs[self._tally["source"]].name
             self.failed += 1
             frames = counted(self._tally["frames"], "frame")
-            terminal.complain(
-                f"{name}: {no_face(self._settings)} in {frames}; if they are small, --tiles "
-                f"{self._settings.tiles + 1} sees smaller ones."
-            )
+            found_nowhere = f"{name}: {no_face(self._settings)} in {frames}"
+            more_tiles = f"; if they are small, --tiles {self._settings.tiles + 1} sees smaller ones"
+            terminal.complain(f"{found_nowhere}{'' if self._settings.boxes is not None else more_tiles}.")
 
 
 def _check_sources(model: EmotionModel, inputs: Sequence[Source], checkpoint: str | None) -> None:
@@ -263,6 +262,7 @@ def _check_json(file: str) -> None:
     if file == "-":
         raise UserError("--json writes a file, found -: give its name.")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a").close()
         is_ours = not path.stat().st_size or all({"image", "faces"} <= entry.keys() for entry in read_json(path))
     except OSError as error:

@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import pictures
-from emotion_gcn_jax.files import user_path
+from emotion_gcn_jax.files import read_text, user_path
 from emotion_gcn_jax.inference import video
 
 VIDEO_SUFFIXES = frozenset(
@@ -89,12 +89,20 @@ def open_sources(names: Iterable[str]) -> list[Source]:
     Raises:
         UserError: a folder or a pattern stands for nothing, or a list cannot be read.
     """
-    sources = [Source(name, _kind(name)) for given in names for name in _named(given)]
+    sources = [Source(name, _kind(name)) for given in names for name in _named(given, VIDEO_SUFFIXES)]
     if sum(source.kind == "stream" for source in sources) > 1:
         raise UserError("Standard input (-) can be read once only: name it once.")
     if not sources:
         raise UserError("The lists name no file: give at least one.")
     return sources
+
+
+def picture_files(names: Iterable[str]) -> list[str]:
+    """The files that names stand for where pictures alone are meant; names and errors as for `open_sources`.
+
+    A folder stands for its pictures. A file that is named, or matches a pattern, is taken for one whatever its ending.
+    """
+    return [file for given in names for file in _named(given, frozenset())]
 
 
 def frames(
@@ -122,11 +130,11 @@ def count(sources: Sequence[Source], every: int = 1) -> int | None:
     return sum(counts) if all(counts) else None
 
 
-def _named(name: str) -> Iterator[str]:
-    """The files that a name stands for."""
+def _named(name: str, others: Collection[str]) -> Iterator[str]:
+    """The files that a name stands for; of a folder the pictures and those of other suffixes."""
     if name.startswith("@") and not _exists(name):
         for line in _lines(name[1:]):
-            yield from _named(line)
+            yield from _named(line, others)
     elif _GLOB.search(name) and not _exists(name):
         try:
             found = sorted(glob.glob(str(user_path(name)), recursive=True))  # noqa: PTH207 - pathlib knows no absolute ones
@@ -137,7 +145,7 @@ def _named(name: str) -> Iterator[str]:
             raise UserError(f"{name}: A pattern of files was expected, found none that matches: check it.")
         yield from files
     else:
-        found = pictures.expand([name], VIDEO_SUFFIXES)
+        found = pictures.expand([name], others)
         files = found if found == [name] else [file for file in found if not _is_program(file)]
         if not files:
             raise UserError(f"{name}: A folder of pictures or videos was expected, found programs: give their folder.")
@@ -163,13 +171,19 @@ def _exists(name: str) -> bool:
 def _lines(file: str) -> list[str]:
     """The names in a list; relative ones are meant from where the command runs, as in a shell."""
     try:
-        text = user_path(file).read_text(encoding="utf-8-sig")
+        text = read_text(file)
     except (OSError, ValueError) as error:  # ValueError: no text
         raise UserError(f"@{file}: A text file with a path a line was expected, found none ({error}).") from None
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [_unquoted(line.strip()) for line in text.splitlines()]
     if any(line.startswith("@") for line in lines):
         raise UserError(f"@{file}: A list of files was expected, found one that names another list: name both.")
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _unquoted(line: str) -> str:
+    """A name without the quotes that file managers and spreadsheets put around it."""
+    is_quoted = len(line) > 2 and line[0] == line[-1] and line[0] in "\"'"
+    return line[1:-1] if is_quoted and not _exists(line) else line
 
 
 def _kind(name: str) -> str:

@@ -7,7 +7,6 @@ bounded in bytes and pixels, and so is how many posts are held at once; the next
 
 import contextlib
 import http.server
-import io
 import json
 import secrets
 import socket
@@ -21,7 +20,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from PIL import Image
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import detection, pictures
@@ -33,7 +31,7 @@ from emotion_gcn_jax.serving.visitors import Door, is_loopback
 MOST_BYTES = 2**25  # of a picture's file: 32 MiB
 _MOST_DIGITS = 18  # of a length: Python refuses to read thousands
 _EVERY_ADDRESS = ("0.0.0.0", "::", "")  # what a server that is bound to all of them is bound to
-MOST_PIXELS = 5 * 10**7  # of a picture; decoded, such a one takes about 400 MB
+MOST_PIXELS = 5 * 10**7  # of a picture; decoded, such a one takes about 400 MB, and of floats 2 GB
 MOST_WAITING = 256  # posts at once; the next one is refused
 _HELD_AT_ONCE = 8  # posts that are in memory: the others are not read yet, and wait in the network's buffers
 _JUDGED_AT_ONCE = 2  # one picture is decoded while another is in the networks, which use all cores
@@ -102,8 +100,7 @@ class Server(http.server.ThreadingHTTPServer):
         """Says what the faces of a picture express; raises UserError for a file that is none."""
         assert self.model is not None
         with self._judges:
-            _check_pixels(data)
-            return faces_of(self.model, pictures.decode(data), longest_side)
+            return faces_of(self.model, pictures.decode(data, MOST_PIXELS), longest_side)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A visitor who leaves in the middle is no news; everything else is."""
@@ -144,19 +141,6 @@ def listen(
             f"The server cannot listen at {host}, port {port} ({getattr(error, 'strerror', None) or error}): choose "
             "another --port, or --host."
         ) from None
-
-
-def _check_pixels(data: bytes) -> None:
-    """Before a picture is decoded; what Pillow cannot open is left to `pictures.decode`, which has a limit, too."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            width, height = picture.size
-    except Image.DecompressionBombError:
-        width = height = MOST_PIXELS
-    except Exception:  # at damaged bytes Pillow's readers raise almost anything
-        return
-    if width * height > MOST_PIXELS:
-        raise UserError(f"The picture has more than {MOST_PIXELS // 10**6} million pixels: make it smaller.")
 
 
 class _Visit(http.server.BaseHTTPRequestHandler):

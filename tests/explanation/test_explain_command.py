@@ -72,7 +72,7 @@ def test_photographs(tmp_path, capsys):
 def test_a_model_of_ones_own_that_sees_a_grey_crop(own, tmp_path):
     face = tmp_path / "face.png"
     face.write_bytes(pictures.encode_png(np.random.default_rng(0).integers(0, 256, (90, 80, 3), np.uint8)))
-    words = ("--no-detect", "--patch", "32", "--stride", "32", face, face)
+    words = ("--no-detect", "--patch", "32", "--stride", "32", face, tmp_path / "f*.png")
     assert run(own, tmp_path / "out", "--expression", "HAT", *words) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         f"{stem}_explained.{suffix}" for stem in ("face", "face_2") for suffix in ("png", "npz", "json")

@@ -102,7 +102,7 @@ def test_eight_bits_are_close_on_the_faces_that_they_were_calibrated_on(
     exported, model, faces, folder_of_faces, kind, monkeypatch
 ):
     monkeypatch.setattr(type(model), "find_faces", lambda self, image: ([], []))  # they are cut already
-    path = exported(kind, quantize="int8", calibrate=(str(folder_of_faces),))
+    path = exported(kind, quantize="int8", calibrate=(str(folder_of_faces / "*"),))
     assert path.stat().st_size < 0.8 * exported(kind, is_uint8=False).stat().st_size
     found = RUNTIMES[kind](path, faces.astype(np.float32))
     for name, answers in model.answers(faces).items():
@@ -137,6 +137,7 @@ def test_the_file_is_valid_onnx_that_old_runtimes_take(exported):
         ("--format onnx --output model.onnx --quantize int8", "--calibrate"),
         ("--format onnx --output model.onnx --calibrate faces", "int8 alone"),
         ("--format onnx --output model.onnx --quantize int8 --calibrate nowhere", "nowhere"),
+        ("--format onnx --output model.onnx --quantize int8 --calibrate no*.png", "found none that matches"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(words, expected, tmp_path, monkeypatch, capsys):

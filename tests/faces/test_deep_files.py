@@ -26,6 +26,24 @@ def test_a_tiff_whose_white_is_zero_is_inverted(samples, order):
     np.testing.assert_array_equal(decode(tiff(samples[..., 0], (262, 0), order=order)), rgb(255 - FULL[..., 0]))
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("tags", [(), ((281, 127),)], ids=["nothing declared", "127 declared"])
+@pytest.mark.parametrize("white", [0, 255])
+def test_a_tiff_of_signed_bytes_is_scaled_as_an_array_of_them(channels, tags, white):
+    samples = (FULL >> 1).astype(np.int8)[..., :channels]
+    inversion = () if white else ((262, 0),)
+    expected = rgb(FULL[..., 0] & 254) if channels == 1 else FULL & 254
+    if white == 0 and channels == 1:
+        expected = 255 - expected
+    np.testing.assert_array_equal(decode(tiff(samples, *tags, *(inversion if channels == 1 else ()))), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16])
+def test_negative_samples_of_a_tiff_are_refused_rather_than_wrapped(dtype):
+    with pytest.raises(UserError, match="must not be negative, found -100 to 100"):
+        decode(tiff(np.array([[-100, 100]], dtype)))
+
+
 @pytest.mark.parametrize(("highest", "shift"), [(255, 0), (1023, 2), (4095, 4), (3900, 4), (16383, 6), (65535, 8)])
 def test_a_tiffs_declared_depth_is_believed(highest, shift):
     dark = np.minimum(FULL, 60)[..., 0]
@@ -71,6 +89,40 @@ def test_a_pgm_says_its_depth_itself(maximum, brightest):
     samples = np.rint(grey * (maximum / 255)).astype(np.uint8 if maximum < 256 else ">u2")
     data = b"P5 16 16 %d\n" % maximum + samples.tobytes()
     np.testing.assert_allclose(decode(data).astype(int), rgb(grey), atol=1)
+
+
+def pfm(samples, order="<"):
+    height, width = samples.shape[:2]
+    kind, scale = b"PF" if samples.ndim == 3 else b"Pf", b"-1.0" if order == "<" else b"1.0"
+    header = b"%s\n%d %d\n%s\n" % (kind, width, height, scale)
+    return header + samples[::-1].astype(f"{order}f4").tobytes()
+
+
+@pytest.mark.parametrize("kind", ["0 to 1", "0 to 255", "12 in 16", "16 bits"])
+@pytest.mark.parametrize("order", "<>")
+def test_a_pfm_is_read_in_colour_and_in_grey_as_a_tiff_of_floats(kind, order):
+    np.testing.assert_array_equal(decode(pfm(DEEP[kind], order)), FULL)
+    np.testing.assert_array_equal(decode(pfm(DEEP[kind][..., 0], order)), rgb(FULL[..., 0]))
+
+
+def test_a_comment_and_a_scale_of_a_colour_pfm_do_not_matter():
+    data = pfm(DEEP["0 to 1"]).replace(b"PF\n", b"PF\n# a camera's\n", 1).replace(b"-1.0", b"-2.5e+1", 1)
+    np.testing.assert_array_equal(decode(data), FULL)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (pfm(DEEP["0 to 1"])[:-1], "a PFM that says it has 16 x 16 pixels and does not have them"),
+        (b"PF\n0 16\n-1.0\n", "0 x 16 pixels"),
+        (b"PF\n30000 30000\n-1.0\n", "found 30000 x 30000 pixels: make it smaller"),
+        (pfm(np.full((2, 2, 3), np.nan)), "NaN"),
+    ],
+    ids=["cut short", "without pixels", "too large", "not finite"],
+)
+def test_a_colour_pfm_that_is_none_is_refused(data, said):
+    with pytest.raises(UserError, match=said):
+        decode(data)
 
 
 def deep_png():

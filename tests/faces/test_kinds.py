@@ -7,7 +7,7 @@ import pytest
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import decode
-from tests.faces.files import GREY, tiff
+from tests.faces.files import GREY, encoded, tiff
 
 
 def box(brand, *compatible):
@@ -53,7 +53,13 @@ def saved_array():
         (b"8BPS\0\x01", "Photoshop", "export"),
         (b"\xff\x0a\xfa\x1f", "JPEG XL", "convert"),
         (b"\x01\x02\x03\xfe" * 99, "no image format known here", "convert"),
-        (b"GIF89a", "no image format known here", ""),
+        (b"GIF89a", "a GIF picture that is cut off or damaged", "again"),
+        (encoded(GREY, "JPEG")[:3], "a JPEG picture that is cut off or damaged", "again"),
+        (encoded(GREY, "PNG")[:33], "a PNG picture that is cut off or damaged", "again"),
+        (encoded(GREY, "WEBP")[:12], "a WebP picture that is cut off or damaged", "again"),
+        (encoded(GREY, "AVIF")[:200], "an AVIF picture that is cut off or damaged", "again"),
+        (encoded(GREY, "JPEG2000")[:8], "a JPEG 2000 picture that is cut off or damaged", "again"),
+        (encoded(GREY, "BMP")[:14], "a BMP picture that is cut off or damaged", "again"),
     ],
 )
 @pytest.mark.filterwarnings("error")

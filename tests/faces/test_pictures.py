@@ -252,6 +252,7 @@ def test_a_damaged_file_behind_a_pillow_image_gets_a_sentence():
     [
         ("missing.png", r"No such file or directory\): check its name\."),
         ("emtpy.png", r"No such file or directory\): perhaps .*empty\.png is meant\."),
+        ("A.PNG", r"No such file or directory\): perhaps .*a\.png is meant\."),
         ("folder", "a folder: give the files in it"),
         ("empty.png", "an empty one"),
         ("text.png", "a text"),
@@ -261,7 +262,8 @@ def test_a_damaged_file_behind_a_pillow_image_gets_a_sentence():
 )
 def test_errors_name_the_path_and_stay_short(name, said, tmp_path):
     (tmp_path / "folder").mkdir()
-    (tmp_path / "empty.png").touch()
+    for other in ("empty.png", "a.png", "A.BNG", "g.PNG"):
+        (tmp_path / other).touch()
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(UserError, match=said) as caught:
         read(tmp_path / name)
@@ -293,6 +295,14 @@ def test_a_folder_without_pictures_is_told(tmp_path):
     ) as caught:
         expand([str(tmp_path)])
     assert str(caught.value).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("use", [read, lambda name: expand([name])], ids=["read", "expand"])
+def test_an_empty_name_is_not_the_working_folder(use, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    with pytest.raises(UserError, match="found an empty one: is a variable not set"):
+        use("")
 
 
 def test_pictures_need_no_jax():

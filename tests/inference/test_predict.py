@@ -27,7 +27,14 @@ def faces_of(workdir, tmp_path, *files):
 
 
 def test_two_photographs(workdir, tmp_path, capsys):
-    arguments = (ASTRONAUT, GRACE_HOPPER, "--json", tmp_path / "faces.json", "--overlay", tmp_path / "new" / "out")
+    arguments = (
+        ASTRONAUT,
+        GRACE_HOPPER,
+        "--json",
+        tmp_path / "a" / "faces.json",
+        "--overlay",
+        tmp_path / "new" / "out",
+    )
     assert run(workdir, *arguments) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -35,7 +42,7 @@ def test_two_photographs(workdir, tmp_path, capsys):
     assert header.split() == ["file", "face", "expression", "probability", "valence", "arousal", "box"]
     overlays = [tmp_path / "new" / "out" / name for name in ("astronaut_faces.png", "grace_hopper_faces.png")]
     assert rows[1] == f"  -> {overlays[0]}" and rows[3] == f"  -> {overlays[1]}" and len(rows) == 4
-    predictions = json.loads((tmp_path / "faces.json").read_text())
+    predictions = json.loads((tmp_path / "a" / "faces.json").read_text())
     assert [prediction["image"] for prediction in predictions] == [str(ASTRONAUT), str(GRACE_HOPPER)]
     for prediction, row in zip(predictions, rows[::2], strict=True):
         assert list(prediction) == ["image", "faces"]
@@ -141,7 +148,7 @@ def test_answers_are_kept_when_the_run_is_stopped(workdir, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--json", "nowhere/faces.json"), ("--overlay", "file/out"), ("--checkpoint", "nowhere")]
+    ("option", "value"), [("--json", "file/faces.json"), ("--overlay", "file/out"), ("--checkpoint", "nowhere")]
 )
 def test_mistakes_are_answered_before_any_work(workdir, tmp_path, capsys, monkeypatch, option, value):
     monkeypatch.setattr(predict, "judge_frames", None)

@@ -54,9 +54,42 @@ def test_a_list_has_a_name_a_line(folder):
     assert kinds(["@list.txt"]) == [("a/b.png", "picture"), ("a/c/d.MP4", "video"), ("a/c/e.jpg", "picture")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("quote", ["", '"', "'"])
+def test_a_list_is_read_as_other_programs_write_it(folder, encoding, quote):
+    text = f"{quote}a/b.png{quote}\r\n{quote}a/c{quote}\r\n'x[1].png\r\n"
+    mark = "\ufeff" if encoding.endswith("e") else ""  # which the other codecs write themselves
+    (folder / "list.txt").write_bytes((mark + text).encode(encoding))
+    found = [("a/b.png", "picture"), ("a/c/d.MP4", "video"), ("a/c/e.jpg", "picture"), ("'x[1].png", "picture")]
+    (folder / "'x[1].png").touch()
+    assert kinds(["@list.txt"]) == found
+
+
+def test_a_name_that_has_quotes_itself_is_kept(folder):
+    (folder / "'q'").touch()
+    (folder / "list.txt").write_text("'q'\n''\n")
+    assert kinds(["@list.txt"]) == [("'q'", "picture"), ("''", "picture")]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["a"], ["a/b.png", "a/c/e.jpg"]),
+        (["a/**/*.jpg", "missing.png"], ["a/c/e.jpg", "missing.png"]),
+        (["@list.txt", "x[1].png"], ["a/b.png", "x[1].png"]),
+    ],
+)
+def test_names_where_pictures_alone_are_meant(folder, names, found):
+    (folder / "list.txt").write_text("a/*.png")
+    assert sources.picture_files(names) == found
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [
+        ([""], "found an empty one: is a variable not set"),
+        (["a", ""], "found an empty one: is a variable not set"),
+        (["@latin.txt"], "a path a line was expected"),
         (["a/*.gif"], "none that matches"),
         (["@missing.txt"], "a path a line was expected"),
         (["@loop.txt"], "names another list"),
@@ -67,6 +100,7 @@ def test_a_list_has_a_name_a_line(folder):
 def test_mistakes_are_told(folder, names, said):
     (folder / "loop.txt").write_text("@loop.txt")
     (folder / "empty.txt").touch()
+    (folder / "latin.txt").write_bytes("ä.png".encode("latin-1"))
     with pytest.raises(UserError, match=said):
         sources.open_sources(names)
 

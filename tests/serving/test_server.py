@@ -19,6 +19,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.serving import server
 from emotion_gcn_jax.serving.page_files import page_files
+from tests.faces.files import tiff
 from tests.photographs import ASTRONAUT
 from tests.serving.conftest import ask
 
@@ -88,16 +89,41 @@ def bomb(side):
     return data[: start + 4] + header + zlib.crc32(header).to_bytes(4, "big") + data[start + 25 :]
 
 
+def with_wrong_checksum(png):
+    """A PNG whose header's checksum was not written."""
+    return png[:29] + bytes(4) + png[33:]
+
+
+SIZE = ((256, 9000), (257, 9000))  # a TIFF's width and height
+DEEP_TYPES = ("float32", "float64", "uint16", "int8")
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
         (b"", "found an empty one"),
         (b"<script>alert(1)</script>", "in no image format known here"),
         (ASTRONAUT.read_bytes()[:5000], "cannot be decoded"),
-        (bomb(9000), "more than 50 million pixels"),
-        (bomb(2**30), "pixels"),
+        (bomb(9000), "(50 million pixels), found 9000 x 9000"),
+        (bomb(2**30), "(50 million pixels), found"),
+        (with_wrong_checksum(bomb(9000)), "(50 million pixels), found 9000 x 9000"),
+        *((tiff(np.zeros((1, 1, 3), dtype), *SIZE), "(50 million pixels), found 9000 x 9000") for dtype in DEEP_TYPES),
+        (tiff(np.zeros((1, 1, 3), "float32"), (322, 9008), (323, 9008)), "found 9008 x 9008"),
+        (b"Pf 9000 9000 -1.0 ", "(50 million pixels), found 9000 x 9000"),
+        (b"PF 9000 9000 -1.0 ", "(50 million pixels), found 9000 x 9000"),
     ],
-    ids=["empty", "a script", "cut short", "81 million pixels", "10^18 pixels"],
+    ids=[
+        "empty",
+        "a script",
+        "cut short",
+        "81 million pixels",
+        "10^18 pixels",
+        "81 million pixels in a PNG that Pillow does not open",
+        *(f"81 million pixels in a TIFF of {dtype} that Pillow does not open" for dtype in DEEP_TYPES),
+        "a tile of 81 million pixels",
+        "81 million pixels of floats in grey",
+        "81 million pixels of floats in colour",
+    ],
 )
 def test_hostile_files_are_answered_with_a_sentence(served, data, sentence):
     status, _, answer = ask(served, "POST", "/faces", data)
