@@ -54,8 +54,8 @@ class Matched(NamedTuple):
 def read(path: PathLike) -> dict[str, np.ndarray]:
     """Reads the state dict in a weight file, with the names that it has there.
 
-    It is the file's own dict, or a dict some keys or places of lists below it. Of several dicts of tensors the one under
-    a usual key counts, then the only one that has at least half as many tensors as the largest.
+    It is the file's own dict, or a dict some keys or places of lists below it. Of several dicts of tensors the one
+    under a usual key counts, then the only one that has at least half as many tensors as the largest.
 
     Args:
         path: a PyTorch or a safetensors file, see torch_files.reading.load.
