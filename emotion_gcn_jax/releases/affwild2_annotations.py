@@ -8,7 +8,7 @@ codes become places in LABEL_NAMES here, by `labels.CLASS_ORDERS`.
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _ORDER = CLASS_ORDERS["affwild2"]
 _IDS = _ORDER.ids(LABEL_NAMES)
 _PLACES = np.asarray([_IDS[code] for code in range(len(LABEL_NAMES))], np.int8)  # Aff-Wild2's codes are 0, 1, ...
 _AFFECT = ("valence", "arousal")
-_MULTI_TASK_FIELDS = 16  # image, valence, arousal, expression, 12 action units; its line of names has only five
+_MULTI_TASK = ("image", *_AFFECT, "expression")  # then 12 action units, which most copies' line of names calls "aus"
 _IMAGE = re.compile(r"(?P<video>.+)/(?P<frame>\d+)(\.\w+)?")
 _SHOWN = 60  # characters of a malformed row in the report
 
@@ -129,9 +129,9 @@ def read_action_units(file: pathlib.Path) -> Table:
     Raises:
         UserError: if it cannot be read, or does not tell which action units it holds.
     """
-    names, rows = _read(file)
+    names, rows = _read(file, _are_unit_numbers)
     width = len(names) or (len(rows.cells[0]) if rows.cells else 12)
-    units = tuple(f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}" for name in names) or ABAW_UNITS.get(width, ())
+    units = tuple(map(_unit, names)) or ABAW_UNITS.get(width, ())
     if not units or not set(units) <= set(UNITS) or len(set(units)) < len(units):
         found = ", ".join(names)[:200] or f"{width} columns without names"
         raise UserError(
@@ -150,16 +150,13 @@ def read_multi_task(file: pathlib.Path) -> dict[str, Table]:
         under the name "".
 
     Raises:
-        UserError: if it cannot be read, or names its columns in another order.
+        UserError: if it cannot be read, or does not tell which columns it holds.
     """
     names, rows = _read(file, column_of_numbers=1)
-    if names and [name.lower() for name in names[:4]] != ["image", *_AFFECT, "expression"]:
-        raise UserError(
-            f"Expected the columns image, valence, arousal, expression and 12 action units, and found "
-            f"{', '.join(names)[:200]} in {file}: use an official annotation file."
-        )
+    places = _multi_task_places(names, file)
+    rows = rows.in_order(places)
     images = [_IMAGE.fullmatch(cells[0].replace("\\", "/")) for cells in rows.cells]
-    values_Nx15 = _Rows(file, rows.lines, [cells[1:] for cells in rows.cells], rows.first_line).numbers(15)
+    values_Nx15 = dataclasses.replace(rows, cells=[cells[1:] for cells in rows.cells]).numbers(len(places) - 1)
     no_image_N = np.asarray([image is None for image in images], bool)
     affect_Nx2, codes_N, units_Nx12 = values_Nx15[:, :2], values_Nx15[:, 2], values_Nx15[:, 3:]
     everything = rows.table(
@@ -183,6 +180,11 @@ class _Rows:
     lines: list[str]
     cells: list[list[str]]
     first_line: int
+
+    def in_order(self, places: Sequence[int]) -> "_Rows":
+        """These rows with the cells at these places; a row without exactly as many cells stays as it is."""
+        cells = [[row[place] for place in places] if len(row) == len(places) else row for row in self.cells]
+        return dataclasses.replace(self, cells=cells)
 
     def numbers(self, width: int) -> np.ndarray:
         """The cells as float64 [N, width].
@@ -209,24 +211,60 @@ class _Rows:
         return Table(file=self.file, lines_N=lines_N, malformed=malformed, **(missing | labels))
 
 
-def _read(file: pathlib.Path, column_of_numbers: int = 0) -> tuple[list[str], _Rows]:
-    """Returns a file's names (none, if its first line has a number in the given column), and its rows."""
+def _read(
+    file: pathlib.Path,
+    are_names: Callable[[Sequence[str]], bool] = lambda cells: False,
+    *,
+    column_of_numbers: int = 0,
+) -> tuple[list[str], _Rows]:
+    """Returns a file's names and its rows; blank lines above both count for nothing.
+
+    The first line holds names if it has no number in the given column, or if `are_names` says so of its cells.
+    """
     try:
         text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(f"The annotation file {file} cannot be read ({error.strerror}): check it.") from None
-    lines = [line.strip() for line in text.rstrip().splitlines()]  # blank lines but those at the end are rows
-    first = _split(lines[:1])
-    has_names = bool(first) and not np.isfinite(number((*first[0], "", "")[column_of_numbers]))
+    lines = [line.strip() for line in text.rstrip().splitlines()]  # blank lines between others are rows
+    top = next((place for place, line in enumerate(lines) if line), 0)
+    first = _split(lines[top : top + 1])
+    has_names = bool(first) and (not np.isfinite(number((*first[0], "", "")[column_of_numbers])) or are_names(first[0]))
     names = [name for name in first[0] if name] if has_names else []
-    rows = lines[has_names:]
-    return names, _Rows(file, rows, _split(rows), 1 + has_names)
+    above = top + has_names
+    rows = lines[above:]
+    return names, _Rows(file, rows, _split(rows), 1 + above)
 
 
 def _split(lines: list[str]) -> list[list[str]]:
     """Splits lines by the comma or semicolon that is in any of them, or else by spaces and tabs."""
     separator = next((mark for mark in ",;" if any(mark in line for line in lines)), None)
     return [[cell.strip() for cell in line.split(separator)] or [""] for line in lines]
+
+
+def _unit(name: str) -> str:
+    """The action unit that a column's name means: AU1 by "AU01", "AU 1" or "1"; AU0, which is none, by any other."""
+    return f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}"
+
+
+def _are_unit_numbers(cells: Sequence[str]) -> bool:
+    """Whether a first line has the units' numbers (1,2,4, ...), of which a frame's labels have only 1."""
+    return all(cell.isdecimal() and _unit(cell) in UNITS for cell in cells) and set(map(int, cells)) != {1}
+
+
+def _multi_task_places(names: Sequence[str], file: pathlib.Path) -> list[int]:
+    """Where the multi-task set's columns are: image, valence, arousal, expression, then the units of ABAW_UNITS."""
+    wanted = (*_MULTI_TASK, *ABAW_UNITS[12])
+    words = [name.lower() for name in names]
+    units_unnamed = not any(character.isdigit() for word in words for character in word)
+    if not words or (tuple(words[: len(_MULTI_TASK)]) == _MULTI_TASK and units_unnamed):
+        return list(range(len(wanted)))
+    found = [word if word in _MULTI_TASK else _unit(word) for word in words]
+    if sorted(found) != sorted(wanted):
+        raise UserError(
+            f"Expected the columns {', '.join(_MULTI_TASK)} and 12 action units ({', '.join(ABAW_UNITS[12])}), and "
+            f"found {', '.join(names)[:200]} in {file}: use an official annotation file."
+        )
+    return [found.index(name) for name in wanted]
 
 
 def _are_codes(codes_N: np.ndarray) -> np.ndarray:

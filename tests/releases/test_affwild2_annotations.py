@@ -38,6 +38,20 @@ def test_valence_and_arousal_in_every_form(file, text):
     assert not table.malformed and table.frames_N.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("above", ["\n", " \r\n\n", "\ufeff\n"], ids=["one", "two", "mark"])
+def test_blank_lines_above_the_names_are_no_frames(file, above):
+    file.write_bytes(f"{above}valence,arousal\n0.5,-0.25\n0.25,0.75\n0,2,1\n".encode())
+    table = annotations.read_affect(file)
+    np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.25], [0.25, 0.75], NOTHING])
+    assert table.frames_N.tolist() == [1, 2, 3]
+    assert table.malformed == {above.count("\n") + 4: "'0,2,1'"}
+
+
+def test_blank_lines_above_the_class_names_are_no_frames(file):
+    file.write_text("\nNeutral,Anger,Disgust\n1\n0\n")
+    assert [LABEL_NAMES[place] for place in annotations.read_expressions(file).expression_N] == ["Anger", "Neutral"]
+
+
 @pytest.mark.parametrize("names", ["arousal", "valence,dominance", "valence,arousal,frame", "valence,valence"])
 def test_columns_that_are_not_valence_and_arousal_are_refused(file, names):
     file.write_text(f"{names}\n0.5,-0.25\n")
@@ -94,6 +108,10 @@ def test_codes_of_expressions(file, row, malformed):
         ("0,1,0,1,0,1,1,0\n", "AU20", 1),
         ("0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU25", 1),
         (f"{UNITS_12}\n0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU20", -1),
+        (f"{UNITS_12.replace('AU', '')}\n0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU2", 1),
+        (f"{UNITS_12.replace('AU', '')}\n0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU26", -1),
+        ("1,2,4,6,12,15,20,25\n0,1,0,1,0,1,1,0\n", "AU20", 1),
+        ("\n26;1\n1;0\n", "AU26", 1),
         ("AU26 AU1\n1 0\n", "AU26", 1),
         ("AU26\tAU1\n1\t0\n", "AU1", 0),
     ],
@@ -101,7 +119,7 @@ def test_codes_of_expressions(file, row, malformed):
 def test_action_units_by_name_or_number(file, text, unit, value):
     file.write_text(text)
     table = annotations.read_action_units(file)
-    assert table.action_units_NxA[0, UNITS.index(unit)] == value and not table.malformed
+    assert table.action_units_NxA[:, UNITS.index(unit)].tolist() == [value] and not table.malformed
 
 
 @pytest.mark.parametrize(
@@ -140,9 +158,37 @@ def test_the_multi_task_set_in_every_form(file, separator):
     assert table.expression_N.tolist() == [LABEL_NAMES.index("Happy")] and table.action_units_NxA.sum() == 12 - 1
 
 
-def test_the_multi_task_sets_columns_in_another_order_are_refused(file):
-    file.write_text("image,arousal,valence,expression,aus\na/00001.jpg,0.5,0.5,3" + ",0" * 12)
-    with pytest.raises(UserError, match=r"Expected the columns image, valence, arousal, .* found image, arousal"):
+@pytest.mark.parametrize("change", [list, reversed, lambda pairs: sorted(pairs, key=lambda pair: pair[1])])
+def test_the_multi_task_sets_columns_are_placed_by_their_names(file, change):
+    names = ["image", "valence", "arousal", "expression", *UNITS_12.split(",")]
+    cells = ["a/00007.jpg", "0.5", "-0.25", "4", *"010110010001"]
+    file.write_text("\n".join(map(",".join, zip(*change(list(zip(names, cells, strict=True))), strict=True))))
+    (table,) = annotations.read_multi_task(file).values()
+    assert not table.malformed and table.frames_N.tolist() == [7]
+    np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.25]])
+    assert table.expression_N.tolist() == [LABEL_NAMES.index("Happy")]
+    assert [unit for unit, value in zip(UNITS, table.action_units_NxA[0], strict=True) if value == 1] == [
+        "AU2",
+        "AU6",
+        "AU7",
+        "AU15",
+        "AU26",
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "image,arousal,valence,expression,aus",
+        "image,valence,arousal,expression,AU1,AU2",
+        "image,valence,arousal,expression," + UNITS_12.replace("AU2,", "AU1,"),
+        "image,valence,arousal,expression," + UNITS_12.replace("AU26", "AU20"),
+        "image,arousal,valence,frame," + UNITS_12,
+    ],
+)
+def test_the_multi_task_sets_columns_that_are_not_known_are_refused(file, names):
+    file.write_text(f"{names}\na/00001.jpg,0.5,0.5,3" + ",0" * 12)
+    with pytest.raises(UserError, match=r"Expected the columns image, valence, arousal, .* found image, "):
         annotations.read_multi_task(file)
 
 
