@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from emotion_gcn_jax.releases import landmarks
 from emotion_gcn_jax.releases.affectnet_annotation import (
     CLASSES,
     NOT_EXAMPLES,
@@ -21,7 +22,6 @@ from emotion_gcn_jax.releases.affectnet_annotation import (
     expression,
 )
 from emotion_gcn_jax.releases.building import Entry, ReleaseSplit, Skip
-from emotion_gcn_jax.releases.landmarks import eyes
 from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
 
 ROW_INCOMPLETE = "row incomplete"
@@ -51,7 +51,15 @@ def list_split(split: str, path: pathlib.Path, images: pathlib.Path, cut: Cut) -
     Raises:
         UserError: the list cannot be read, or its header lacks a column.
     """
-    table = open_table(path, _KNOWN, _COLUMNS, order=_COLUMNS, list_column=_LANDMARKS)
+    table = open_table(
+        path,
+        _KNOWN,
+        _COLUMNS,
+        order=_COLUMNS,
+        path_column=_PATH,
+        list_column=_LANDMARKS,
+        list_length=2 * landmarks.COUNT,
+    )
     counts = collections.Counter(_code(row) for row in table.rows())
     return ReleaseSplit(
         entries=_entries(table, images),
@@ -92,7 +100,7 @@ def _annotation(row: Row, image: pathlib.Path) -> Annotation:
     place = expression(cells["expression"])
     box = _box(cells)
     numbers = [number(text) for text in re.findall(r"[^;,\s]+", cells[_LANDMARKS])]
-    found = eyes(np.array(numbers))
+    found = landmarks.eyes(np.array(numbers))
     if found is None:
         raise Skip(LANDMARKS_UNUSABLE, f"{np.isfinite(numbers).sum()} numbers in {cells[_LANDMARKS][:60]!r}")
     return Annotation(image, place, *affect(cells["valence"], cells["arousal"]), found, box)

@@ -243,7 +243,7 @@ def _split(lines: list[str]) -> list[list[str]]:
 
 def _unit(name: str) -> str:
     """The action unit that a column's name means: AU1 by "AU01", "AU 1" or "1"; AU0, which is none, by any other."""
-    return f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}"
+    return f"AU{int(re.sub(r'[^0-9]', '', name)[:9] or 0)}"  # int takes no more than 4,300 digits
 
 
 def _are_unit_numbers(cells: Sequence[str]) -> bool:
