@@ -167,6 +167,17 @@ def number(text: str) -> float:
         return float("nan")
 
 
+def text_encoding(path: pathlib.Path) -> str:
+    """The encoding of a text file: UTF-16 by its byte-order mark, or else UTF-8; either without the mark.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        mark = file.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
 def _without_empty_end(cells: list[str], width: int) -> list[str]:
     """The cells without the empty last ones beyond a width."""
     last = max((place for place, cell in enumerate(cells) if cell), default=-1)
@@ -187,10 +198,7 @@ def _check_header(
 
 def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     """Yields the lines that are not blank, with their numbers."""
-    with path.open("rb") as file:
-        mark = file.read(2)
-    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    with path.open(encoding=encoding, errors="replace") as lines:
+    with path.open(encoding=text_encoding(path), errors="replace") as lines:
         for line, text in enumerate(lines, start=1):
             if text.strip() and not (line == 1 and _SEPARATOR_HINT.fullmatch(text.strip())):
                 yield line, text.rstrip("\n")
