@@ -8,13 +8,14 @@ codes become places in LABEL_NAMES here, by `labels.CLASS_ORDERS`.
 import dataclasses
 import pathlib
 import re
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import ABAW_UNITS, ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
-from emotion_gcn_jax.releases.tables import number
+from emotion_gcn_jax.releases.tables import number, text_encoding
 
 LABEL_NAMES = (*EXPRESSIONS, "Other")
 """The words that an expression's number in a Table stands for."""
@@ -30,7 +31,7 @@ _IDS = _ORDER.ids(LABEL_NAMES)
 _PLACES = np.asarray([_IDS[code] for code in range(len(LABEL_NAMES))], np.int8)  # Aff-Wild2's codes are 0, 1, ...
 _AFFECT = ("valence", "arousal")
 _MULTI_TASK = ("image", *_AFFECT, "expression")  # then 12 action units, which most copies' line of names calls "aus"
-_IMAGE = re.compile(r"(?P<video>.+)/(?P<frame>\d+)(\.\w+)?")
+_IMAGE = re.compile(r"(.*/)?(?P<video>[^/]+)/(?P<frame>\d+)(\.\w+)?")
 _SHOWN = 60  # characters of a malformed row in the report
 
 
@@ -130,7 +131,7 @@ def read_action_units(file: pathlib.Path) -> Table:
         UserError: if it cannot be read, or does not tell which action units it holds.
     """
     names, rows = _read(file, _are_unit_numbers)
-    width = len(names) or (len(rows.cells[0]) if rows.cells else 12)
+    width = len(names) or statistics.mode([len(cells) for cells in rows.cells] or [12])
     units = tuple(map(_unit, names)) or ABAW_UNITS.get(width, ())
     if not units or not set(units) <= set(UNITS) or len(set(units)) < len(units):
         found = ", ".join(names)[:200] or f"{width} columns without names"
@@ -144,6 +145,8 @@ def read_action_units(file: pathlib.Path) -> Table:
 
 def read_multi_task(file: pathlib.Path) -> dict[str, Table]:
     """Reads the multi-task set: rows of `video/00001.jpg`, valence, arousal, expression and 12 action units.
+
+    Whatever a copy has before the video's name, such as the folder of the images, is not looked at.
 
     Returns:
         A table for every video, its rows in the file's order. A row that names no frame has no place in them and is
@@ -222,7 +225,7 @@ def _read(
     The first line holds names if it has no number in the given column, or if `are_names` says so of its cells.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        text = file.read_text(encoding=text_encoding(file), errors="replace")
     except OSError as error:
         raise UserError(f"The annotation file {file} cannot be read ({error.strerror}): check it.") from None
     lines = [line.strip() for line in text.rstrip().splitlines()]  # blank lines between others are rows
@@ -236,9 +239,19 @@ def _read(
 
 
 def _split(lines: list[str]) -> list[list[str]]:
-    """Splits lines by the comma or semicolon that is in any of them, or else by spaces and tabs."""
+    """Splits lines by the comma or semicolon that is in any of them, or else by spaces and tabs.
+
+    Cells come without quotes, and without the empty ones that separators at a line's end make.
+    """
     separator = next((mark for mark in ",;" if any(mark in line for line in lines)), None)
-    return [[cell.strip() for cell in line.split(separator)] or [""] for line in lines]
+    return [_cells(line, separator) for line in lines]
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    cells = [cell.strip().strip("\"'").strip() for cell in line.split(separator)]
+    while len(cells) > 1 and not cells[-1]:
+        cells.pop()
+    return cells or [""]
 
 
 def _unit(name: str) -> str:

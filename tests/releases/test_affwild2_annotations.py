@@ -28,11 +28,31 @@ def file(tmp_path):
         "valence, arousal\n0.5, -0.25\n-5, -5\n\n\n",
         "Arousal,Valence\n-0.25,0.5\n-5,-5\n",
         "\ufeffvalence,arousal\r\n0.5,-0.25\r\n-5,-5\r\n",
+        "valence,arousal\n0.5,-0.25,\n-5,-5,,\n",
+        "valence;arousal;\n0.5;-0.25;\n-5;-5;\n",
+        "'valence','arousal'\n0.5,-0.25\n'-5','-5'\n",
+        '"valence,arousal"\n"0.5,-0.25"\n"-5,-5"\n',
+        "valence,arousal\n0.5,-0.25\n-5,-5\n".encode("utf-16"),
     ],
-    ids=["usual", "no names", "spaces", "all spaces", "tabs", "semicolons", "both", "other order", "mark and CRLF"],
+    ids=[
+        "usual",
+        "no names",
+        "spaces",
+        "all spaces",
+        "tabs",
+        "semicolons",
+        "both",
+        "other order",
+        "mark and CRLF",
+        "commas at rows' ends",
+        "semicolons at all lines' ends",
+        "cells in quotes",
+        "lines in quotes",
+        "UTF-16",
+    ],
 )
 def test_valence_and_arousal_in_every_form(file, text):
-    file.write_bytes(text.encode())
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     table = annotations.read_affect(file)
     np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.25], NOTHING])
     assert not table.malformed and table.frames_N.tolist() == [1, 2]
@@ -96,6 +116,13 @@ def test_what_is_wrong_in_the_other_set_names_it(tmp_path):
     assert table.malformed == {2: "VA_Set line 3: 'NULL,0'"}
 
 
+@pytest.mark.parametrize("text", ["Neutral,Anger,\n1,\n-1,\n", '"Neutral","Anger"\n"1"\n"-1"\n', "1,\n-1,\n"])
+def test_expressions_with_separators_at_the_ends_or_in_quotes(file, text):
+    file.write_text(text)
+    table = annotations.read_expressions(file)
+    assert table.expression_N.tolist() == [LABEL_NAMES.index("Anger"), -1] and not table.malformed
+
+
 @pytest.mark.parametrize(("row", "malformed"), [("3", False), ("-1", False), ("8", True), ("1.5", True), ("", True)])
 def test_codes_of_expressions(file, row, malformed):
     file.write_text(f"0\n{row}\n0\n")
@@ -112,6 +139,8 @@ def test_codes_of_expressions(file, row, malformed):
         (f"{UNITS_12.replace('AU', '')}\n0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU26", -1),
         ("1,2,4,6,12,15,20,25\n0,1,0,1,0,1,1,0\n", "AU20", 1),
         ("\n26;1\n1;0\n", "AU26", 1),
+        ("AU26,AU1\n1,0,\n", "AU26", 1),
+        ('"AU26";"AU1"\n"1";"0"\n', "AU26", 1),
         ("AU26 AU1\n1 0\n", "AU26", 1),
         ("AU26\tAU1\n1\t0\n", "AU1", 0),
     ],
@@ -156,6 +185,21 @@ def test_the_multi_task_set_in_every_form(file, separator):
     (table,) = annotations.read_multi_task(file).values()
     np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.5]])
     assert table.expression_N.tolist() == [LABEL_NAMES.index("Happy")] and table.action_units_NxA.sum() == 12 - 1
+
+
+@pytest.mark.parametrize(
+    "image", ["v_1/00007.jpg", "cropped_aligned/v_1/00007.jpg", "D:\\set\\v_1\\00007.jpg", "/v_1/7"]
+)
+def test_the_multi_task_sets_videos_are_known_by_their_last_folder(file, image):
+    file.write_text(f"image,valence,arousal,expression,aus\n{image},0.5,0.5,3" + ",0" * 12 + ",\n")
+    ((video, table),) = annotations.read_multi_task(file).items()
+    assert (video, table.frames_N.tolist(), table.malformed) == ("v_1", [7], {})
+
+
+def test_a_first_row_cut_short_does_not_make_it_the_first_editions_units(file):
+    file.write_text("0,1,0,1,0,1,1,0,,,,\n" + "0,1,0,1,0,1,1,0,0,0,1,-1\n" * 2)
+    table = annotations.read_action_units(file)
+    assert list(table.malformed) == [1] and table.action_units_NxA[:, UNITS.index("AU25")].tolist() == [-1, 1, 1]
 
 
 @pytest.mark.parametrize("change", [list, reversed, lambda pairs: sorted(pairs, key=lambda pair: pair[1])])
