@@ -1,8 +1,8 @@
 """Aff-Wild2's annotation files, of every edition of the ABAW competition, as arrays of our labels.
 
 Most are one text file a video (a person of a video): a line of names, then one line a frame. The multi-task set is one
-table of single frames for all videos. Copies separate the cells by commas, semicolons, tabs or spaces. Aff-Wild2's
-codes become places in LABEL_NAMES here, by `labels.CLASS_ORDERS`.
+table of single frames for all videos. Copies separate the cells by commas, semicolons, tabs or spaces, numbers perhaps
+with decimal commas. Aff-Wild2's codes become places in LABEL_NAMES here, by `labels.CLASS_ORDERS`.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import ABAW_UNITS, ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
-from emotion_gcn_jax.releases.tables import number, text_encoding
+from emotion_gcn_jax.releases.tables import number, text_encoding, with_point
 
 LABEL_NAMES = (*EXPRESSIONS, "Other")
 """The words that an expression's number in a Table stands for."""
@@ -32,6 +32,8 @@ _PLACES = np.asarray([_IDS[code] for code in range(len(LABEL_NAMES))], np.int8) 
 _AFFECT = ("valence", "arousal")
 _MULTI_TASK = ("image", *_AFFECT, "expression")  # then 12 action units, which most copies' line of names calls "aus"
 _IMAGE = re.compile(r"(.*/)?(?P<video>[^/]+)/(?P<frame>\d+)(\.\w+)?")
+_SEMICOLON = re.compile(r".*;")
+_DECIMAL_COMMAS = re.compile(r"(\S+\s+)?[+-]?\d+(,\d+)?(\s+[+-]?\d+(,\d+)?)+$")  # between spaces or tabs
 _SHOWN = 60  # characters of a malformed row in the report
 
 
@@ -239,19 +241,24 @@ def _read(
 
 
 def _split(lines: list[str]) -> list[list[str]]:
-    """Splits lines by the comma or semicolon that is in any of them, or else by spaces and tabs.
-
-    Cells come without quotes, and without the empty ones that separators at a line's end make.
-    """
-    separator = next((mark for mark in ",;" if any(mark in line for line in lines)), None)
+    """Splits lines into cells without quotes, and without the empty ones that separators at a line's end make."""
+    separator = _separator([line for line in lines if line])
     return [_cells(line, separator) for line in lines]
+
+
+def _separator(lines: Sequence[str]) -> str | None:
+    """The comma or semicolon that is in any line, or None for spaces and tabs; commas may be in the numbers instead."""
+    for mark, form in ((";", _SEMICOLON), (None, _DECIMAL_COMMAS)):
+        if 2 * sum(bool(form.match(line)) for line in lines) > len(lines):
+            return mark
+    return next((mark for mark in ",;" if any(mark in line for line in lines)), None)
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
     cells = [cell.strip().strip("\"'").strip() for cell in line.split(separator)]
     while len(cells) > 1 and not cells[-1]:
         cells.pop()
-    return cells or [""]
+    return (cells if separator == "," else list(map(with_point, cells))) or [""]
 
 
 def _unit(name: str) -> str:

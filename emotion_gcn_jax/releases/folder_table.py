@@ -59,7 +59,7 @@ def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
     Raises:
         UserError: a column or a row is missing, or a cell is not what its column holds; it names the line.
     """
-    table = open_table(path, _KNOWN, ["path"], path_column="path")
+    table = open_table(path, _KNOWN, ["path"], path_column="path", number_columns=(*_AFFECT, *_UNITS))
     units = tuple(unit for unit in _UNITS if unit in table.columns)
     if not {"expression", *_AFFECT, *units} & set(table.columns):
         raise UserError(

@@ -1,13 +1,14 @@
 """Tables of text as people have them: their separator and their columns are found, not assumed.
 
 A table may have a header or none, an index column of pandas or R, any of three separators, stray quotes, separators at
-the end of all lines or of the rows, Windows line ends and a byte-order mark.
+the end of all lines or of the rows, decimal commas, Windows line ends and a byte-order mark.
 """
 
 import codecs
 import contextlib
 import csv
 import dataclasses
+import functools
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from emotion_gcn_jax.errors import UserError
 _SEPARATORS = (",", "\t", ";")
 _SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Excel wrote
 _PATH = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder or a suffix
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _SHOWN = 100  # characters of a row or a header in messages
 
 
@@ -47,6 +49,7 @@ class TextTable:
         path_column: the column of files' paths, see `open_table`.
         list_column: the column whose cells are lists, see `open_table`.
         list_length: of every list.
+        number_columns: the columns whose cells are numbers, see `open_table`.
     """
 
     path: pathlib.Path
@@ -56,6 +59,7 @@ class TextTable:
     path_column: str = ""
     list_column: str = ""
     list_length: int = 0
+    number_columns: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[Row]:
         """Yields the rows below the header; blank lines are none."""
@@ -63,8 +67,15 @@ class TextTable:
         if self.has_header:
             next(lines)
         for line, text in lines:
-            cells = self._fitted(_cells(text, self.separator))
-            yield Row(line, dict(zip(self.columns, cells, strict=False)), text[:_SHOWN])
+            cells = dict(zip(self.columns, self._fitted(_cells(text, self.separator)), strict=False))
+            yield Row(line, self._with_points(cells), text[:_SHOWN])
+
+    def _with_points(self, cells: dict[str, str]) -> dict[str, str]:
+        """Gives a row's numbers points for decimal commas: commas that neither separate cells nor thousands."""
+        numbers = {name: cells[name] for name in self.number_columns if name in cells}
+        if self.separator == "," or any("." in cell for cell in (*numbers.values(), cells.get(self.list_column, ""))):
+            return cells
+        return cells | {name: with_point(cell) for name, cell in numbers.items()}
 
     def _fitted(self, cells: list[str]) -> list[str]:
         """Puts the cells of a row that has more of them than the header into their columns.
@@ -127,6 +138,7 @@ def open_table(
     path_column: str = "",
     list_column: str = "",
     list_length: int = 0,
+    number_columns: Sequence[str] = (),
 ) -> TextTable:
     """Finds the form of a table by its first line.
 
@@ -139,10 +151,20 @@ def open_table(
         path_column: a column whose cells are files' paths, which tell whether a long row begins with its number.
         list_column: a column whose cells are lists separated by semicolons, perhaps without quotes around them.
         list_length: how many items such a list has.
+        number_columns: columns whose cells are numbers. Where the separator is no comma, `0,5` in them becomes `0.5`,
+            unless the row has numbers with a point.
 
     Raises:
         UserError: the file cannot be read, or its header lacks a needed column or names a known one twice.
     """
+    table = functools.partial(
+        TextTable,
+        path,
+        path_column=path_column,
+        list_column=list_column,
+        list_length=list_length,
+        number_columns=tuple(number_columns),
+    )
     try:
         first = next((text for _, text in _lines(path)), "")
     except OSError as error:
@@ -153,10 +175,12 @@ def open_table(
     has_header = not known.keys().isdisjoint(cell.lower() for cell in cells[separator])
     if has_header or not order:
         _check_header(path, first, columns, known, needed)
-        return TextTable(path, columns, separator, True, path_column, list_column, list_length)
-    enough = (mark for mark in _SEPARATORS if len(cells[mark]) >= len(order))
-    separator = next(enough, max(_SEPARATORS, key=lambda mark: len(cells[mark])))
-    return TextTable(path, tuple(order), separator, False, path_column, list_column, list_length)
+        return table(columns, separator, True)
+    enough = [mark for mark in _SEPARATORS if len(cells[mark]) >= len(order)]
+    # Lists and decimal commas make more cells of a line, too, but no mark in them stands before the first cell's end.
+    first_mark = min(enough, key=lambda mark: len(cells[mark][0]), default="")
+    separator = first_mark or max(_SEPARATORS, key=lambda mark: len(cells[mark]))
+    return table(tuple(order), separator, False)
 
 
 def number(text: str) -> float:
@@ -182,6 +206,11 @@ def _without_empty_end(cells: list[str], width: int) -> list[str]:
     """The cells without the empty last ones beyond a width."""
     last = max((place for place, cell in enumerate(cells) if cell), default=-1)
     return cells[: max(last + 1, width)]
+
+
+def with_point(text: str) -> str:
+    """A number with a decimal comma with a point instead; any other text as it is."""
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
 
 
 def _check_header(

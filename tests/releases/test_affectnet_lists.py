@@ -31,6 +31,11 @@ def numbered(rows=ROWS):
     return [[str(number), *cells] for number, cells in enumerate(rows, start=1)]
 
 
+def european(rows=ROWS):
+    """The rows with decimal commas."""
+    return [[cells[0], *(cell.replace(".", ",") for cell in cells[1:])] for cells in rows]
+
+
 def beginning_with(column):
     """The header and the rows with one column moved to the left."""
     place = HEADER.index(column)
@@ -99,6 +104,12 @@ FORMS = {
     "semicolons at the landmarks' end, too": text(
         separator=";", rows=changed("facial_landmarks", lambda cell: f"{cell};"), row_end=";\n"
     ),
+    "decimal commas and semicolons": text(separator=";", rows=european()),
+    "decimal commas and semicolons without header": text(separator=";", header=None, rows=european(), row_end=";\n"),
+    "decimal commas, semicolons and quotes": text(separator=";", quote='"', rows=european()),
+    "decimal commas and tabs": text(separator="\t", rows=european()),
+    "decimal commas and tabs without header": text(separator="\t", header=None, rows=european()),
+    "decimal commas in quotes": text(quote='"', rows=changed("facial_landmarks", lambda cell: cell.replace(".", ","))),
     "Windows line ends": text(end="\r\n"),
     "old line ends": text(end="\r"),
     "byte-order mark": codecs.BOM_UTF8 + text().encode(),

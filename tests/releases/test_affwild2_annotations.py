@@ -33,6 +33,9 @@ def file(tmp_path):
         "'valence','arousal'\n0.5,-0.25\n'-5','-5'\n",
         '"valence,arousal"\n"0.5,-0.25"\n"-5,-5"\n',
         "valence,arousal\n0.5,-0.25\n-5,-5\n".encode("utf-16"),
+        "valence;arousal\n0,5;-0,25\n-5;-5\n",
+        "0,5\t-0,25\n-5\t-5\n",
+        "valence arousal\n0,50  -0,25\n-5,0 -5,0\n",
     ],
     ids=[
         "usual",
@@ -49,6 +52,9 @@ def file(tmp_path):
         "cells in quotes",
         "lines in quotes",
         "UTF-16",
+        "decimal commas and semicolons",
+        "decimal commas and tabs without names",
+        "decimal commas and spaces",
     ],
 )
 def test_valence_and_arousal_in_every_form(file, text):
@@ -180,8 +186,9 @@ def test_rows_of_the_multi_task_set(file, row, malformed):
 
 
 @pytest.mark.parametrize("separator", [" ", "\t", ";"])
-def test_the_multi_task_set_in_every_form(file, separator):
-    file.write_text(separator.join(["a/00001.jpg", "0.5", "-0.5", "4", *["1"] * 12]))
+@pytest.mark.parametrize("mark", [".", ","])
+def test_the_multi_task_set_in_every_form(file, separator, mark):
+    file.write_text(separator.join(["a/00001.jpg", f"0{mark}5", f"-0{mark}5", "4", *["1"] * 12]))
     (table,) = annotations.read_multi_task(file).values()
     np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.5]])
     assert table.expression_N.tolist() == [LABEL_NAMES.index("Happy")] and table.action_units_NxA.sum() == 12 - 1

@@ -88,6 +88,13 @@ def test_several_tables_of_which_none_is_the_labels_leave_the_folders(make):
     assert words(folders.read(make("Sad/1.jpg", "a.csv", "b.csv"))) == {"Sad/1.jpg": "Sad"}
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_may_have_decimal_commas(table, separator):
+    path = table("path;valence;AU1;site\n1.jpg;0,5;1,0;north\n".replace(";", separator))
+    (split,) = folders.read(path).splits.values()
+    assert split.columns["valence"].tolist() == [0.5] and split.columns["action_units"].tolist() == [[1]]
+
+
 def test_a_table_has_any_of_the_columns(table):
     path = table(
         "path,expression,valence,arousal,subject,split,AU12,AU01\n"

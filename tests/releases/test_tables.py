@@ -66,6 +66,28 @@ def test_separators_at_the_rows_ends_make_no_row_number_without_paths(tmp_path):
     assert first.cells == second.cells == {"label": "3", "kind": "b"}
 
 
+@pytest.mark.parametrize(
+    ("text", "number_of_row"),
+    [
+        ("path;label;size\n1.jpg;0,5;3\n", "0.5"),
+        ("path\tlabel\tsize\n1.jpg\t-,5\t3\n", "-.5"),
+        ("path;label;size\n1.jpg;1,5e-3;3\n", "1.5e-3"),
+        ("path;label;size\n1.jpg;1,234;0.5\n", "1,234"),
+        ("path;label;size\n1.jpg;1,234,567;3\n", "1,234,567"),
+        ('path,label,size\n1.jpg,"1,234",3\n', "1,234"),
+    ],
+    ids=["semicolons", "tabs", "exponent", "a number with a point", "several commas", "commas separate"],
+)
+def test_decimal_commas_of_columns_of_numbers(text, number_of_row, tmp_path):
+    (row,) = rows(tmp_path, text, number_columns=("label", "size"))
+    assert row.cells["label"] == number_of_row
+
+
+def test_texts_keep_their_commas(tmp_path):
+    (row,) = rows(tmp_path, "path;label;site\n0,5;1,5;2,5\n", number_columns=("label",))
+    assert row.cells == {"path": "0,5", "label": "1.5", "site": "2,5"}
+
+
 def test_a_table_without_header_has_the_given_columns(tmp_path):
     (row,) = rows(tmp_path, "1.jpg;Sad\n", order=("path", "label"))
     assert row.line == 1 and row.cells == {"path": "1.jpg", "label": "Sad"}
