@@ -222,6 +222,16 @@ def test_home_is_known(make, monkeypatch):
     assert words(folders.read(pathlib.Path("~/set"))) == {"Sad/1.jpg": "Sad"}
 
 
+def test_what_begins_like_a_home_folder_and_is_none_is_a_relative_path(make, monkeypatch):
+    root = make("~nosuchuser/1.jpg", "home/3.jpg")
+    monkeypatch.setenv("HOME", str(root / "home"))
+    (root / "labels.csv").write_text("path,expression\n~nosuchuser/1.jpg,Sad\n~/3.jpg,Happy\n")
+    monkeypatch.chdir(root)
+    assert words(folders.read(root)) == {"~nosuchuser/1.jpg": "Sad", "home/3.jpg": "Happy"}
+    with pytest.raises(UserError, match=r"and .*~nosuchuser/gone does not exist"):
+        folders.read("~nosuchuser/gone")
+
+
 def test_neither_tensorflow_nor_jax_is_needed():
     code = "import sys, emotion_gcn_jax.releases.folders; print(*{m.partition('.')[0] for m in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
