@@ -80,14 +80,15 @@ def _find(root: pathlib.Path, wanted: str) -> pathlib.Path | None:
 
 def _part(folder: pathlib.Path, name: str) -> pathlib.Path:
     """The folder of images or of annotations of a split, under the folders that an archive may have put around it."""
-    inner = next((place / name for place in (folder, folder / folder.name) if (place / name).is_dir()), None)
-    if inner is None:
+    inner = _find(folder, name)
+    if inner is None or not inner.is_dir():
         raise UserError(
-            f"Expected the folders {' and '.join(_PARTS)} in {folder}, and found no {name} there: unpack the release's "
-            "archives whole."
+            f"Expected the folders {' and '.join(_PARTS)} in {folder} or up to {search.DEPTH} folders down, and found "
+            f"no {name} there: unpack the release's archives whole."
         )
-    while (inner / name).is_dir():
-        inner /= name
+    spellings = (name, name.capitalize(), name.upper())  # a folder of so many images is not listed to find one in it
+    while deeper := next((inner / spelling for spelling in spellings if (inner / spelling).is_dir()), None):
+        inner = deeper
     return inner
 
 

@@ -87,11 +87,14 @@ def _landmark_warnings(found: list[Annotation]) -> tuple[str, ...]:
 
 
 def _read_array(path: pathlib.Path) -> np.ndarray:
-    """Reads an array, flat; what would need pickle is not read. The release's scalars are arrays of one text."""
+    """Reads an array, flat; what would need pickle is not read.
+
+    The release's scalars are arrays of one text, in some copies of its bytes.
+    """
     try:
         array = decode_npy(path.read_bytes()).reshape(-1)
     except (OSError, ValueError) as error:
         raise Skip(ANNOTATION_UNREADABLE, f"{path.name}: {error}") from None
     if not array.size:
         raise Skip(ANNOTATION_UNREADABLE, f"{path.name}: no number in it")
-    return array
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from emotion_gcn_jax.releases import landmarks
 from emotion_gcn_jax.releases.affectnet_annotation import (
     CLASSES,
     NOT_EXAMPLES,
@@ -21,8 +22,7 @@ from emotion_gcn_jax.releases.affectnet_annotation import (
     expression,
 )
 from emotion_gcn_jax.releases.building import Entry, ReleaseSplit, Skip
-from emotion_gcn_jax.releases.landmarks import eyes
-from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
+from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table, with_point
 
 ROW_INCOMPLETE = "row incomplete"
 BOX_MISSING = "box missing"
@@ -51,7 +51,16 @@ def list_split(split: str, path: pathlib.Path, images: pathlib.Path, cut: Cut) -
     Raises:
         UserError: the list cannot be read, or its header lacks a column.
     """
-    table = open_table(path, _KNOWN, _COLUMNS, order=_COLUMNS, list_column=_LANDMARKS)
+    table = open_table(
+        path,
+        _KNOWN,
+        _COLUMNS,
+        order=_COLUMNS,
+        path_column=_PATH,
+        list_column=_LANDMARKS,
+        list_length=2 * landmarks.COUNT,
+        number_columns=(*_BOX, "expression", "valence", "arousal"),
+    )
     counts = collections.Counter(_code(row) for row in table.rows())
     return ReleaseSplit(
         entries=_entries(table, images),
@@ -91,11 +100,19 @@ def _annotation(row: Row, image: pathlib.Path) -> Annotation:
         raise Skip(ROW_INCOMPLETE, f"no path in {row.text!r}")
     place = expression(cells["expression"])
     box = _box(cells)
-    numbers = [number(text) for text in re.findall(r"[^;,\s]+", cells[_LANDMARKS])]
-    found = eyes(np.array(numbers))
+    numbers = _numbers(cells[_LANDMARKS])
+    found = landmarks.eyes(np.array(numbers))
     if found is None:
         raise Skip(LANDMARKS_UNUSABLE, f"{np.isfinite(numbers).sum()} numbers in {cells[_LANDMARKS][:60]!r}")
     return Annotation(image, place, *affect(cells["valence"], cells["arousal"]), found, box)
+
+
+def _numbers(landmarks_cell: str) -> list[float]:
+    """The numbers of a list; where semicolons alone part it into all of them, commas in it are decimal ones."""
+    items = [item for item in landmarks_cell.split(";") if item.strip()]
+    if len(items) == 2 * landmarks.COUNT:
+        return [number(with_point(item)) for item in items]
+    return [number(text) for text in re.findall(r"[^;,\s]+", landmarks_cell)]
 
 
 def _box(cells: Mapping[str, str]) -> tuple[float, float, float, float]:

@@ -1,20 +1,21 @@
 """Aff-Wild2's annotation files, of every edition of the ABAW competition, as arrays of our labels.
 
 Most are one text file a video (a person of a video): a line of names, then one line a frame. The multi-task set is one
-table of single frames for all videos. Copies separate the cells by commas, semicolons, tabs or spaces. Aff-Wild2's
-codes become places in LABEL_NAMES here, by `labels.CLASS_ORDERS`.
+table of single frames for all videos. Copies separate the cells by commas, semicolons, tabs or spaces, numbers perhaps
+with decimal commas. Aff-Wild2's codes become places in LABEL_NAMES here, by `labels.CLASS_ORDERS`.
 """
 
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterable, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.labels import ABAW_UNITS, ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
-from emotion_gcn_jax.releases.tables import number
+from emotion_gcn_jax.releases.tables import number, text_encoding, with_point
 
 LABEL_NAMES = (*EXPRESSIONS, "Other")
 """The words that an expression's number in a Table stands for."""
@@ -29,8 +30,10 @@ _ORDER = CLASS_ORDERS["affwild2"]
 _IDS = _ORDER.ids(LABEL_NAMES)
 _PLACES = np.asarray([_IDS[code] for code in range(len(LABEL_NAMES))], np.int8)  # Aff-Wild2's codes are 0, 1, ...
 _AFFECT = ("valence", "arousal")
-_MULTI_TASK_FIELDS = 16  # image, valence, arousal, expression, 12 action units; its line of names has only five
-_IMAGE = re.compile(r"(?P<video>.+)/(?P<frame>\d+)(\.\w+)?")
+_MULTI_TASK = ("image", *_AFFECT, "expression")  # then 12 action units, which most copies' line of names calls "aus"
+_IMAGE = re.compile(r"(.*/)?(?P<video>[^/]+)/(?P<frame>\d+)(\.\w+)?")
+_SEMICOLON = re.compile(r".*;")
+_DECIMAL_COMMAS = re.compile(r"(\S+\s+)?[+-]?\d+(,\d+)?(\s+[+-]?\d+(,\d+)?)+$")  # between spaces or tabs
 _SHOWN = 60  # characters of a malformed row in the report
 
 
@@ -129,9 +132,9 @@ def read_action_units(file: pathlib.Path) -> Table:
     Raises:
         UserError: if it cannot be read, or does not tell which action units it holds.
     """
-    names, rows = _read(file)
-    width = len(names) or (len(rows.cells[0]) if rows.cells else 12)
-    units = tuple(f"AU{int(re.sub(r'[^0-9]', '', name) or 0)}" for name in names) or ABAW_UNITS.get(width, ())
+    names, rows = _read(file, _are_unit_numbers)
+    width = len(names) or statistics.mode([len(cells) for cells in rows.cells] or [12])
+    units = tuple(map(_unit, names)) or ABAW_UNITS.get(width, ())
     if not units or not set(units) <= set(UNITS) or len(set(units)) < len(units):
         found = ", ".join(names)[:200] or f"{width} columns without names"
         raise UserError(
@@ -145,21 +148,20 @@ def read_action_units(file: pathlib.Path) -> Table:
 def read_multi_task(file: pathlib.Path) -> dict[str, Table]:
     """Reads the multi-task set: rows of `video/00001.jpg`, valence, arousal, expression and 12 action units.
 
+    Whatever a copy has before the video's name, such as the folder of the images, is not looked at.
+
     Returns:
         A table for every video, its rows in the file's order. A row that names no frame has no place in them and is
         under the name "".
 
     Raises:
-        UserError: if it cannot be read, or names its columns in another order.
+        UserError: if it cannot be read, or does not tell which columns it holds.
     """
     names, rows = _read(file, column_of_numbers=1)
-    if names and [name.lower() for name in names[:4]] != ["image", *_AFFECT, "expression"]:
-        raise UserError(
-            f"Expected the columns image, valence, arousal, expression and 12 action units, and found "
-            f"{', '.join(names)[:200]} in {file}: use an official annotation file."
-        )
+    places = _multi_task_places(names, file)
+    rows = rows.in_order(places)
     images = [_IMAGE.fullmatch(cells[0].replace("\\", "/")) for cells in rows.cells]
-    values_Nx15 = _Rows(file, rows.lines, [cells[1:] for cells in rows.cells], rows.first_line).numbers(15)
+    values_Nx15 = dataclasses.replace(rows, cells=[cells[1:] for cells in rows.cells]).numbers(len(places) - 1)
     no_image_N = np.asarray([image is None for image in images], bool)
     affect_Nx2, codes_N, units_Nx12 = values_Nx15[:, :2], values_Nx15[:, 2], values_Nx15[:, 3:]
     everything = rows.table(
@@ -183,6 +185,11 @@ class _Rows:
     lines: list[str]
     cells: list[list[str]]
     first_line: int
+
+    def in_order(self, places: Sequence[int]) -> "_Rows":
+        """These rows with the cells at these places; a row without exactly as many cells stays as it is."""
+        cells = [[row[place] for place in places] if len(row) == len(places) else row for row in self.cells]
+        return dataclasses.replace(self, cells=cells)
 
     def numbers(self, width: int) -> np.ndarray:
         """The cells as float64 [N, width].
@@ -209,24 +216,75 @@ class _Rows:
         return Table(file=self.file, lines_N=lines_N, malformed=malformed, **(missing | labels))
 
 
-def _read(file: pathlib.Path, column_of_numbers: int = 0) -> tuple[list[str], _Rows]:
-    """Returns a file's names (none, if its first line has a number in the given column), and its rows."""
+def _read(
+    file: pathlib.Path,
+    are_names: Callable[[Sequence[str]], bool] = lambda cells: False,
+    *,
+    column_of_numbers: int = 0,
+) -> tuple[list[str], _Rows]:
+    """Returns a file's names and its rows; blank lines above both count for nothing.
+
+    The first line holds names if it has no number in the given column, or if `are_names` says so of its cells.
+    """
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        text = file.read_text(encoding=text_encoding(file), errors="replace")
     except OSError as error:
         raise UserError(f"The annotation file {file} cannot be read ({error.strerror}): check it.") from None
-    lines = [line.strip() for line in text.rstrip().splitlines()]  # blank lines but those at the end are rows
-    first = _split(lines[:1])
-    has_names = bool(first) and not np.isfinite(number((*first[0], "", "")[column_of_numbers]))
+    lines = [line.strip() for line in text.rstrip().splitlines()]  # blank lines between others are rows
+    top = next((place for place, line in enumerate(lines) if line), 0)
+    first = _split(lines[top : top + 1])
+    has_names = bool(first) and (not np.isfinite(number((*first[0], "", "")[column_of_numbers])) or are_names(first[0]))
     names = [name for name in first[0] if name] if has_names else []
-    rows = lines[has_names:]
-    return names, _Rows(file, rows, _split(rows), 1 + has_names)
+    above = top + has_names
+    rows = lines[above:]
+    return names, _Rows(file, rows, _split(rows), 1 + above)
 
 
 def _split(lines: list[str]) -> list[list[str]]:
-    """Splits lines by the comma or semicolon that is in any of them, or else by spaces and tabs."""
-    separator = next((mark for mark in ",;" if any(mark in line for line in lines)), None)
-    return [[cell.strip() for cell in line.split(separator)] or [""] for line in lines]
+    """Splits lines into cells without quotes, and without the empty ones that separators at a line's end make."""
+    separator = _separator([line for line in lines if line])
+    return [_cells(line, separator) for line in lines]
+
+
+def _separator(lines: Sequence[str]) -> str | None:
+    """The comma or semicolon that is in any line, or None for spaces and tabs; commas may be in the numbers instead."""
+    for mark, form in ((";", _SEMICOLON), (None, _DECIMAL_COMMAS)):
+        if 2 * sum(bool(form.match(line)) for line in lines) > len(lines):
+            return mark
+    return next((mark for mark in ",;" if any(mark in line for line in lines)), None)
+
+
+def _cells(line: str, separator: str | None) -> list[str]:
+    cells = [cell.strip().strip("\"'").strip() for cell in line.split(separator)]
+    while len(cells) > 1 and not cells[-1]:
+        cells.pop()
+    return (cells if separator == "," else list(map(with_point, cells))) or [""]
+
+
+def _unit(name: str) -> str:
+    """The action unit that a column's name means: AU1 by "AU01", "AU 1" or "1"; AU0, which is none, by any other."""
+    return f"AU{int(re.sub(r'[^0-9]', '', name)[:9] or 0)}"  # int takes no more than 4,300 digits
+
+
+def _are_unit_numbers(cells: Sequence[str]) -> bool:
+    """Whether a first line has the units' numbers (1,2,4, ...), of which a frame's labels have only 1."""
+    return all(cell.isdecimal() and _unit(cell) in UNITS for cell in cells) and set(map(int, cells)) != {1}
+
+
+def _multi_task_places(names: Sequence[str], file: pathlib.Path) -> list[int]:
+    """Where the multi-task set's columns are: image, valence, arousal, expression, then the units of ABAW_UNITS."""
+    wanted = (*_MULTI_TASK, *ABAW_UNITS[12])
+    words = [name.lower() for name in names]
+    units_unnamed = not any(character.isdigit() for word in words for character in word)
+    if not words or (tuple(words[: len(_MULTI_TASK)]) == _MULTI_TASK and units_unnamed):
+        return list(range(len(wanted)))
+    found = [word if word in _MULTI_TASK else _unit(word) for word in words]
+    if sorted(found) != sorted(wanted):
+        raise UserError(
+            f"Expected the columns {', '.join(_MULTI_TASK)} and 12 action units ({', '.join(ABAW_UNITS[12])}), and "
+            f"found {', '.join(names)[:200]} in {file}: use an official annotation file."
+        )
+    return [found.index(name) for name in wanted]
 
 
 def _are_codes(codes_N: np.ndarray) -> np.ndarray:

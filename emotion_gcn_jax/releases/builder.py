@@ -18,7 +18,7 @@ from etils import epath
 
 from emotion_gcn_jax.errors import UserError, cannot_write, shown
 from emotion_gcn_jax.faces.alignment import Crop
-from emotion_gcn_jax.files import locked
+from emotion_gcn_jax.files import locked, user_path
 from emotion_gcn_jax.releases.building import Building, Example, ReleaseSplit
 
 COLUMNS: Mapping[str, Any] = MappingProxyType(
@@ -91,7 +91,7 @@ _MADE_FROM = "manual_dir.txt"
 def _given_folder(options: Mapping[str, Any]) -> str:
     """The whole path of --manual_dir; "" where none is given."""
     manual_dir = getattr(options.get("download_config"), "manual_dir", None)
-    return str(pathlib.Path(manual_dir).expanduser().resolve()) if manual_dir else ""
+    return str(user_path(manual_dir).resolve()) if manual_dir else ""
 
 
 class FacesBuilder(tfds.core.GeneratorBasedBuilder):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, listed
+from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.labels import class_word
 from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
 
@@ -59,7 +60,7 @@ def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
     Raises:
         UserError: a column or a row is missing, or a cell is not what its column holds; it names the line.
     """
-    table = open_table(path, _KNOWN, ["path"])
+    table = open_table(path, _KNOWN, ["path"], path_column="path", number_columns=(*_AFFECT, *_UNITS))
     units = tuple(unit for unit in _UNITS if unit in table.columns)
     if not {"expression", *_AFFECT, *units} & set(table.columns):
         raise UserError(
@@ -95,7 +96,7 @@ def _paths(table: TextTable, rows: Sequence[Row]) -> list[pathlib.Path]:
         cell = row.cells.get("path", "").replace("\\", "/")
         if not cell:
             raise _wrong(table, row, "a path", "none")
-        file = pathlib.Path(os.path.normpath(table.path.absolute().parent / pathlib.Path(cell).expanduser()))
+        file = pathlib.Path(os.path.normpath(table.path.absolute().parent / user_path(cell)))
         if file in line_of:
             raise _wrong(table, row, "every image once", f"{cell} again, which line {line_of[file]} names")
         line_of[file] = row.line

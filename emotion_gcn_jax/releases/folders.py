@@ -17,6 +17,7 @@ from types import MappingProxyType
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.labels import NO_CLASS, class_word, in_usual_order
 from emotion_gcn_jax.releases.folder_table import Labels, read_table
 
@@ -91,7 +92,7 @@ def read(path: str | pathlib.Path) -> FolderSet:
     Raises:
         UserError: there is no such set, or a name or a number in it is none.
     """
-    path = pathlib.Path(path).expanduser().resolve()
+    path = user_path(path).resolve()
     if not path.exists():
         raise UserError(f"Expected a folder of labelled images or a table of them, and {path} does not exist.")
     table = path if path.is_file() else _find_table(path)

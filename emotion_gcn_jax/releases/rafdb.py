@@ -13,7 +13,7 @@ from emotion_gcn_jax.labels import CLASS_ORDERS
 from emotion_gcn_jax.releases import search
 from emotion_gcn_jax.releases.building import Entry, Example, ReleaseSplit, Skip, unlikely_counts
 from emotion_gcn_jax.releases.images import read_image
-from emotion_gcn_jax.releases.tables import number
+from emotion_gcn_jax.releases.tables import number, text_encoding
 
 EXPRESSION_UNKNOWN = "expression unknown"
 ROW_MALFORMED = "row malformed"
@@ -32,7 +32,9 @@ _COUNTS = MappingProxyType(
 )
 _LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # the first is the release's own spelling
 _NAME = re.compile(r"((train|test)_\d+)(_aligned)?(\.jpe?g|\.png)?", re.IGNORECASE)
+_ROW = re.compile(rf"(.*[/\\\s,;])?(?P<name>{_NAME.pattern})([\s,;]+(?P<code>.*))?", re.IGNORECASE)
 _ALIGNED = "aligned"
+_SHOWN = 60  # characters of a row in the report
 
 
 class Photograph(NamedTuple):
@@ -95,30 +97,43 @@ def _folder_of_images(root: pathlib.Path) -> pathlib.Path | None:
 
 
 def _listed(path: pathlib.Path, images: pathlib.Path) -> Iterator[Photograph]:
-    """Reads "train_00001.jpg 5" a line; the image is train_00001_aligned.jpg."""
+    """Reads "train_00001.jpg 5" a line; the image is train_00001_aligned.jpg, in any spelling and of any suffix.
+
+    Copies have commas, semicolons or tabs between the two, quotes round them, folders before the name, and a header.
+    """
     try:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        lines = path.read_text(encoding=text_encoding(path), errors="replace").splitlines()
     except OSError as error:
         raise UserError(f"Expected a list in {path}, and it cannot be read ({error.strerror}): check it.") from None
+    rows = [(line, text) for line, text in enumerate(lines, start=1) if text.strip()]
+    if rows and _is_header(rows[0][1]):
+        del rows[0]
+    file_of = {match[1].lower(): file for file in sorted(images.iterdir()) if (match := _NAME.fullmatch(file.name))}
     line_of: dict[str, int] = {}
-    for line, text in enumerate(lines, start=1):
-        if not text.strip():
-            continue
-        name, _, code = text.strip().replace("\t", " ").partition(" ")
-        match = _NAME.fullmatch(name)
-        stem = match[1].lower() if match else name
+    for line, text in rows:
+        row = _ROW.fullmatch(text.replace('"', "").strip())
+        match = _NAME.fullmatch(row["name"]) if row else None
+        code = ((row and row["code"]) or "").strip(" \t,;")
+        stem = match[1].lower() if match else text.strip()[:_SHOWN]
         content: tuple[pathlib.Path, int] | Skip
         if match is None:
-            content = Skip(ROW_MALFORMED, repr(text[:60]))
+            content = Skip(ROW_MALFORMED, repr(text[:_SHOWN]))
         elif stem in line_of:
             content = Skip(LISTED_BEFORE, f"in line {line_of[stem]}", lost=False)
         elif number(code) not in CLASSES.names:
-            content = Skip(EXPRESSION_UNKNOWN, f"code {code.strip()[:60]!r}")
+            content = Skip(EXPRESSION_UNKNOWN, f"code {code[:_SHOWN]!r}")
         else:
-            content = (images / f"{stem}_aligned{match[4] or '.jpg'}", _IDS[int(number(code))])
+            file = file_of.get(stem, images / f"{stem}_aligned{match[4] or '.jpg'}")
+            content = (file, _IDS[int(number(code))])
             line_of[stem] = line
         split = match[2].lower() if match else "train"
         yield Photograph(stem, f"{path.name} line {line}", split, content)
+
+
+def _is_header(text: str) -> bool:
+    """Whether a first line names columns: it has words, and neither an image's name nor a number."""
+    words = [word for word in re.split(r"[\s,;\"]+", text) if word]
+    return len(words) > 1 and not any(re.search(r"\d", word) for word in words)
 
 
 def _mirrored(root: pathlib.Path) -> Iterator[Photograph]:

@@ -1,13 +1,14 @@
 """Tables of text as people have them: their separator and their columns are found, not assumed.
 
 A table may have a header or none, an index column of pandas or R, any of three separators, stray quotes, separators at
-the end of a line, Windows line ends and a byte-order mark.
+the end of all lines or of the rows, decimal commas, Windows line ends and a byte-order mark.
 """
 
 import codecs
 import contextlib
 import csv
 import dataclasses
+import functools
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from emotion_gcn_jax.errors import UserError
 
 _SEPARATORS = (",", "\t", ";")
 _SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Excel wrote
+_PATH = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder or a suffix
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _SHOWN = 100  # characters of a row or a header in messages
 
 
@@ -43,14 +46,20 @@ class TextTable:
         columns: the names of its columns from left to right.
         separator: what stands between two cells.
         has_header: whether its first line names the columns.
+        path_column: the column of files' paths, see `open_table`.
         list_column: the column whose cells are lists, see `open_table`.
+        list_length: of every list.
+        number_columns: the columns whose cells are numbers, see `open_table`.
     """
 
     path: pathlib.Path
     columns: tuple[str, ...]
     separator: str
     has_header: bool
-    list_column: str
+    path_column: str = ""
+    list_column: str = ""
+    list_length: int = 0
+    number_columns: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[Row]:
         """Yields the rows below the header; blank lines are none."""
@@ -58,19 +67,66 @@ class TextTable:
         if self.has_header:
             next(lines)
         for line, text in lines:
-            cells = self._fitted(_cells(text, self.separator))
-            yield Row(line, dict(zip(self.columns, cells, strict=False)), text[:_SHOWN])
+            cells = dict(zip(self.columns, self._fitted(_cells(text, self.separator)), strict=False))
+            yield Row(line, self._with_points(cells), text[:_SHOWN])
+
+    def _with_points(self, cells: dict[str, str]) -> dict[str, str]:
+        """Gives a row's numbers points for decimal commas: commas that neither separate cells nor thousands."""
+        numbers = {name: cells[name] for name in self.number_columns if name in cells}
+        if self.separator == "," or any("." in cell for cell in (*numbers.values(), cells.get(self.list_column, ""))):
+            return cells
+        return cells | {name: with_point(cell) for name, cell in numbers.items()}
 
     def _fitted(self, cells: list[str]) -> list[str]:
-        """Puts the cells of a row that has more of them than the header into their columns."""
+        """Puts the cells of a row that has more of them than the header into their columns.
+
+        R numbers the rows, but does not name the column of the numbers; some lists of a table with semicolons are not
+        quoted; and there may be separators at the row's end that the header does not have.
+        """
+        if len(cells) <= len(self.columns):
+            return cells
+        indexed = self._is_indexed(cells)
+        if indexed:
+            cells = cells[1:]
+        cells = _without_empty_end(self._with_list(cells), len(self.columns))
         surplus = len(cells) - len(self.columns)
-        if surplus == 1 and cells[0].isdigit():  # R numbers the rows, but does not name the column of the numbers
+        if indexed is None and surplus == 1 and cells[0].isdigit():
             return cells[1:]
-        if surplus > 1 and self.list_column and self.separator == ";":  # the list is not quoted
+        if surplus > 1 and self._may_have_loose_lists:  # a list of another length
             start = self.columns.index(self.list_column)
             end = start + surplus + 1
             return [*cells[:start], ";".join(cells[start:end]), *cells[end:]]
         return cells
+
+    def _is_indexed(self, cells: Sequence[str]) -> bool | None:
+        """Whether a long row begins with its number, by where its path stands; None where that does not tell."""
+        if not cells[0].isdigit():
+            return False
+        if self.path_column not in self.columns:
+            return None
+        place = self.columns.index(self.path_column)
+        here, next_to_it = (bool(_PATH.search(cell)) for cell in cells[place : place + 2])
+        return None if here == next_to_it else next_to_it
+
+    @property
+    def _may_have_loose_lists(self) -> bool:
+        return self.list_column in self.columns and self.separator == ";"
+
+    def _with_list(self, cells: list[str]) -> list[str]:
+        """Joins a list that is not quoted; returns the cells as they are where there is none of the right length."""
+        if not self._may_have_loose_lists:
+            return cells
+        start = self.columns.index(self.list_column)
+        items = [place for place in range(start, len(cells)) if cells[place]][: self.list_length]
+        if len(items) < self.list_length:
+            return cells
+        end = items[-1] + 1
+        after = cells[end:]
+        wanted = len(self.columns) - start - 1
+        while len(after) > wanted and not after[0]:  # the list ends with a semicolon of its own
+            del after[0]
+        after = _without_empty_end(after, wanted)
+        return [*cells[:start], ";".join(cells[start:end]), *after] if len(after) == wanted else cells
 
 
 def open_table(
@@ -79,7 +135,10 @@ def open_table(
     needed: Sequence[str],
     *,
     order: Sequence[str] = (),
+    path_column: str = "",
     list_column: str = "",
+    list_length: int = 0,
+    number_columns: Sequence[str] = (),
 ) -> TextTable:
     """Finds the form of a table by its first line.
 
@@ -89,11 +148,23 @@ def open_table(
             header; it may name other columns besides.
         needed: names in the result without which the table is of no use.
         order: the columns of a table without a header; empty where there must be one.
+        path_column: a column whose cells are files' paths, which tell whether a long row begins with its number.
         list_column: a column whose cells are lists separated by semicolons, perhaps without quotes around them.
+        list_length: how many items such a list has.
+        number_columns: columns whose cells are numbers. Where the separator is no comma, `0,5` in them becomes `0.5`,
+            unless the row has numbers with a point.
 
     Raises:
         UserError: the file cannot be read, or its header lacks a needed column or names a known one twice.
     """
+    table = functools.partial(
+        TextTable,
+        path,
+        path_column=path_column,
+        list_column=list_column,
+        list_length=list_length,
+        number_columns=tuple(number_columns),
+    )
     try:
         first = next((text for _, text in _lines(path)), "")
     except OSError as error:
@@ -104,10 +175,12 @@ def open_table(
     has_header = not known.keys().isdisjoint(cell.lower() for cell in cells[separator])
     if has_header or not order:
         _check_header(path, first, columns, known, needed)
-        return TextTable(path, columns, separator, True, list_column)
-    enough = (mark for mark in _SEPARATORS if len(cells[mark]) >= len(order))
-    separator = next(enough, max(_SEPARATORS, key=lambda mark: len(cells[mark])))
-    return TextTable(path, tuple(order), separator, False, list_column)
+        return table(columns, separator, True)
+    enough = [mark for mark in _SEPARATORS if len(cells[mark]) >= len(order)]
+    # Lists and decimal commas make more cells of a line, too, but no mark in them stands before the first cell's end.
+    first_mark = min(enough, key=lambda mark: len(cells[mark][0]), default="")
+    separator = first_mark or max(_SEPARATORS, key=lambda mark: len(cells[mark]))
+    return table(tuple(order), separator, False)
 
 
 def number(text: str) -> float:
@@ -116,6 +189,28 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         return float("nan")
+
+
+def text_encoding(path: pathlib.Path) -> str:
+    """The encoding of a text file: UTF-16 by its byte-order mark, or else UTF-8; either without the mark.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        mark = file.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _without_empty_end(cells: list[str], width: int) -> list[str]:
+    """The cells without the empty last ones beyond a width."""
+    last = max((place for place, cell in enumerate(cells) if cell), default=-1)
+    return cells[: max(last + 1, width)]
+
+
+def with_point(text: str) -> str:
+    """A number with a decimal comma with a point instead; any other text as it is."""
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
 
 
 def _check_header(
@@ -132,10 +227,7 @@ def _check_header(
 
 def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
     """Yields the lines that are not blank, with their numbers."""
-    with path.open("rb") as file:
-        mark = file.read(2)
-    encoding = "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    with path.open(encoding=encoding, errors="replace") as lines:
+    with path.open(encoding=text_encoding(path), errors="replace") as lines:
         for line, text in enumerate(lines, start=1):
             if text.strip() and not (line == 1 and _SEPARATOR_HINT.fullmatch(text.strip())):
                 yield line, text.rstrip("\n")

@@ -17,10 +17,29 @@ ROWS = [
 ]  # Neutral, Happy, Sad
 
 
-def text(*, separator=",", quote="", header=HEADER, rows=ROWS, end="\n"):
-    """A list as text; `quote` is put round every cell."""
-    lines = [[quote + cell + quote for cell in cells] for cells in ([header] if header else []) + list(rows)]
-    return "".join(separator.join(cells) + end for cells in lines)
+def text(*, separator=",", quote="", header=HEADER, rows=ROWS, end="\n", row_end=None):
+    """A list as text; `quote` is put round every cell, `row_end` ends the rows and not the header."""
+    names, *lines = [
+        separator.join(quote + cell + quote for cell in cells) + ending
+        for cells, ending in [(header or [], end), *((row, row_end or end) for row in rows)]
+    ]
+    return "".join([names, *lines] if header else lines)
+
+
+def numbered(rows=ROWS):
+    """The rows as R numbers them."""
+    return [[str(number), *cells] for number, cells in enumerate(rows, start=1)]
+
+
+def european(rows=ROWS):
+    """The rows with decimal commas."""
+    return [[cells[0], *(cell.replace(".", ",") for cell in cells[1:])] for cells in rows]
+
+
+def beginning_with(column):
+    """The header and the rows with one column moved to the left."""
+    place = HEADER.index(column)
+    return [[cells[place], *cells[:place], *cells[place + 1 :]] for cells in (HEADER, *ROWS)]
 
 
 def entries(content, folder):
@@ -64,6 +83,33 @@ FORMS = {
     "lines in quotes": "".join(f'"{line}"\n' for line in text().splitlines()),
     "a stray quote": text().replace("0/face", '"0/face').replace("1/face 1.jpg", '1/face 1.jpg"'),
     "separators at line ends": text(end=",\n"),
+    **{
+        f"separators at rows' ends, {column} first": text(header=header, rows=rows, row_end=",\n")
+        for column in ("expression", "face_x", "valence", "facial_landmarks")
+        for header, *rows in [beginning_with(column)]
+    },
+    "separators at rows' ends and row names of R": text(rows=numbered(), row_end=",\n"),
+    "separators at rows' ends without header": text(header=None, row_end=",,\n"),
+    "a semicolon at rows' ends": text(separator=";", row_end=";\n"),
+    "semicolons at rows' ends": text(separator=";", row_end=";;;\n"),
+    "semicolons at all lines' ends": text(separator=";", end=";;\n"),
+    "semicolons at rows' ends and quotes": text(separator=";", quote='"', row_end=";;\n"),
+    "semicolons at rows' ends without header": text(separator=";", header=None, row_end=";\n"),
+    "semicolons at rows' ends with row names of R": text(separator=";", rows=numbered(), row_end=";\n"),
+    "semicolons and an index without header": text(separator=";", header=None, rows=numbered(), row_end=";;\n"),
+    "semicolons and an empty last column": text(
+        separator=";", header=[*HEADER, "note"], rows=[[*cells, ""] for cells in ROWS]
+    ),
+    "semicolons and row names of R": text(separator=";", rows=numbered()),
+    "semicolons at the landmarks' end, too": text(
+        separator=";", rows=changed("facial_landmarks", lambda cell: f"{cell};"), row_end=";\n"
+    ),
+    "decimal commas and semicolons": text(separator=";", rows=european()),
+    "decimal commas and semicolons without header": text(separator=";", header=None, rows=european(), row_end=";\n"),
+    "decimal commas, semicolons and quotes": text(separator=";", quote='"', rows=european()),
+    "decimal commas and tabs": text(separator="\t", rows=european()),
+    "decimal commas and tabs without header": text(separator="\t", header=None, rows=european()),
+    "decimal commas in quotes": text(quote='"', rows=changed("facial_landmarks", lambda cell: cell.replace(".", ","))),
     "Windows line ends": text(end="\r\n"),
     "old line ends": text(end="\r"),
     "byte-order mark": codecs.BOM_UTF8 + text().encode(),

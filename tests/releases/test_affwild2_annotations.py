@@ -28,14 +28,54 @@ def file(tmp_path):
         "valence, arousal\n0.5, -0.25\n-5, -5\n\n\n",
         "Arousal,Valence\n-0.25,0.5\n-5,-5\n",
         "\ufeffvalence,arousal\r\n0.5,-0.25\r\n-5,-5\r\n",
+        "valence,arousal\n0.5,-0.25,\n-5,-5,,\n",
+        "valence;arousal;\n0.5;-0.25;\n-5;-5;\n",
+        "'valence','arousal'\n0.5,-0.25\n'-5','-5'\n",
+        '"valence,arousal"\n"0.5,-0.25"\n"-5,-5"\n',
+        "valence,arousal\n0.5,-0.25\n-5,-5\n".encode("utf-16"),
+        "valence;arousal\n0,5;-0,25\n-5;-5\n",
+        "0,5\t-0,25\n-5\t-5\n",
+        "valence arousal\n0,50  -0,25\n-5,0 -5,0\n",
     ],
-    ids=["usual", "no names", "spaces", "all spaces", "tabs", "semicolons", "both", "other order", "mark and CRLF"],
+    ids=[
+        "usual",
+        "no names",
+        "spaces",
+        "all spaces",
+        "tabs",
+        "semicolons",
+        "both",
+        "other order",
+        "mark and CRLF",
+        "commas at rows' ends",
+        "semicolons at all lines' ends",
+        "cells in quotes",
+        "lines in quotes",
+        "UTF-16",
+        "decimal commas and semicolons",
+        "decimal commas and tabs without names",
+        "decimal commas and spaces",
+    ],
 )
 def test_valence_and_arousal_in_every_form(file, text):
-    file.write_bytes(text.encode())
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
     table = annotations.read_affect(file)
     np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.25], NOTHING])
     assert not table.malformed and table.frames_N.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("above", ["\n", " \r\n\n", "\ufeff\n"], ids=["one", "two", "mark"])
+def test_blank_lines_above_the_names_are_no_frames(file, above):
+    file.write_bytes(f"{above}valence,arousal\n0.5,-0.25\n0.25,0.75\n0,2,1\n".encode())
+    table = annotations.read_affect(file)
+    np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.25], [0.25, 0.75], NOTHING])
+    assert table.frames_N.tolist() == [1, 2, 3]
+    assert table.malformed == {above.count("\n") + 4: "'0,2,1'"}
+
+
+def test_blank_lines_above_the_class_names_are_no_frames(file):
+    file.write_text("\nNeutral,Anger,Disgust\n1\n0\n")
+    assert [LABEL_NAMES[place] for place in annotations.read_expressions(file).expression_N] == ["Anger", "Neutral"]
 
 
 @pytest.mark.parametrize("names", ["arousal", "valence,dominance", "valence,arousal,frame", "valence,valence"])
@@ -82,6 +122,13 @@ def test_what_is_wrong_in_the_other_set_names_it(tmp_path):
     assert table.malformed == {2: "VA_Set line 3: 'NULL,0'"}
 
 
+@pytest.mark.parametrize("text", ["Neutral,Anger,\n1,\n-1,\n", '"Neutral","Anger"\n"1"\n"-1"\n', "1,\n-1,\n"])
+def test_expressions_with_separators_at_the_ends_or_in_quotes(file, text):
+    file.write_text(text)
+    table = annotations.read_expressions(file)
+    assert table.expression_N.tolist() == [LABEL_NAMES.index("Anger"), -1] and not table.malformed
+
+
 @pytest.mark.parametrize(("row", "malformed"), [("3", False), ("-1", False), ("8", True), ("1.5", True), ("", True)])
 def test_codes_of_expressions(file, row, malformed):
     file.write_text(f"0\n{row}\n0\n")
@@ -94,6 +141,12 @@ def test_codes_of_expressions(file, row, malformed):
         ("0,1,0,1,0,1,1,0\n", "AU20", 1),
         ("0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU25", 1),
         (f"{UNITS_12}\n0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU20", -1),
+        (f"{UNITS_12.replace('AU', '')}\n0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU2", 1),
+        (f"{UNITS_12.replace('AU', '')}\n0,1,0,1,0,1,1,0,0,0,1,-1\n", "AU26", -1),
+        ("1,2,4,6,12,15,20,25\n0,1,0,1,0,1,1,0\n", "AU20", 1),
+        ("\n26;1\n1;0\n", "AU26", 1),
+        ("AU26,AU1\n1,0,\n", "AU26", 1),
+        ('"AU26";"AU1"\n"1";"0"\n', "AU26", 1),
         ("AU26 AU1\n1 0\n", "AU26", 1),
         ("AU26\tAU1\n1\t0\n", "AU1", 0),
     ],
@@ -101,7 +154,7 @@ def test_codes_of_expressions(file, row, malformed):
 def test_action_units_by_name_or_number(file, text, unit, value):
     file.write_text(text)
     table = annotations.read_action_units(file)
-    assert table.action_units_NxA[0, UNITS.index(unit)] == value and not table.malformed
+    assert table.action_units_NxA[:, UNITS.index(unit)].tolist() == [value] and not table.malformed
 
 
 @pytest.mark.parametrize(
@@ -133,16 +186,60 @@ def test_rows_of_the_multi_task_set(file, row, malformed):
 
 
 @pytest.mark.parametrize("separator", [" ", "\t", ";"])
-def test_the_multi_task_set_in_every_form(file, separator):
-    file.write_text(separator.join(["a/00001.jpg", "0.5", "-0.5", "4", *["1"] * 12]))
+@pytest.mark.parametrize("mark", [".", ","])
+def test_the_multi_task_set_in_every_form(file, separator, mark):
+    file.write_text(separator.join(["a/00001.jpg", f"0{mark}5", f"-0{mark}5", "4", *["1"] * 12]))
     (table,) = annotations.read_multi_task(file).values()
     np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.5]])
     assert table.expression_N.tolist() == [LABEL_NAMES.index("Happy")] and table.action_units_NxA.sum() == 12 - 1
 
 
-def test_the_multi_task_sets_columns_in_another_order_are_refused(file):
-    file.write_text("image,arousal,valence,expression,aus\na/00001.jpg,0.5,0.5,3" + ",0" * 12)
-    with pytest.raises(UserError, match=r"Expected the columns image, valence, arousal, .* found image, arousal"):
+@pytest.mark.parametrize(
+    "image", ["v_1/00007.jpg", "cropped_aligned/v_1/00007.jpg", "D:\\set\\v_1\\00007.jpg", "/v_1/7"]
+)
+def test_the_multi_task_sets_videos_are_known_by_their_last_folder(file, image):
+    file.write_text(f"image,valence,arousal,expression,aus\n{image},0.5,0.5,3" + ",0" * 12 + ",\n")
+    ((video, table),) = annotations.read_multi_task(file).items()
+    assert (video, table.frames_N.tolist(), table.malformed) == ("v_1", [7], {})
+
+
+def test_a_first_row_cut_short_does_not_make_it_the_first_editions_units(file):
+    file.write_text("0,1,0,1,0,1,1,0,,,,\n" + "0,1,0,1,0,1,1,0,0,0,1,-1\n" * 2)
+    table = annotations.read_action_units(file)
+    assert list(table.malformed) == [1] and table.action_units_NxA[:, UNITS.index("AU25")].tolist() == [-1, 1, 1]
+
+
+@pytest.mark.parametrize("change", [list, reversed, lambda pairs: sorted(pairs, key=lambda pair: pair[1])])
+def test_the_multi_task_sets_columns_are_placed_by_their_names(file, change):
+    names = ["image", "valence", "arousal", "expression", *UNITS_12.split(",")]
+    cells = ["a/00007.jpg", "0.5", "-0.25", "4", *"010110010001"]
+    file.write_text("\n".join(map(",".join, zip(*change(list(zip(names, cells, strict=True))), strict=True))))
+    (table,) = annotations.read_multi_task(file).values()
+    assert not table.malformed and table.frames_N.tolist() == [7]
+    np.testing.assert_array_equal(table.affect_Nx2, [[0.5, -0.25]])
+    assert table.expression_N.tolist() == [LABEL_NAMES.index("Happy")]
+    assert [unit for unit, value in zip(UNITS, table.action_units_NxA[0], strict=True) if value == 1] == [
+        "AU2",
+        "AU6",
+        "AU7",
+        "AU15",
+        "AU26",
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "image,arousal,valence,expression,aus",
+        "image,valence,arousal,expression,AU1,AU2",
+        "image,valence,arousal,expression," + UNITS_12.replace("AU2,", "AU1,"),
+        "image,valence,arousal,expression," + UNITS_12.replace("AU26", "AU20"),
+        "image,arousal,valence,frame," + UNITS_12,
+    ],
+)
+def test_the_multi_task_sets_columns_that_are_not_known_are_refused(file, names):
+    file.write_text(f"{names}\na/00001.jpg,0.5,0.5,3" + ",0" * 12)
+    with pytest.raises(UserError, match=r"Expected the columns image, valence, arousal, .* found image, "):
         annotations.read_multi_task(file)
 
 

@@ -101,12 +101,13 @@ def built(raw, data_dir, **config):
     return {example["id"].decode(): example["expression"] for example in reader.as_data_source("train")}
 
 
-@pytest.mark.parametrize("manual_dir", ["raw", "~/raw"])
+@pytest.mark.parametrize("manual_dir", ["raw", "~/raw", "~nosuchuser/raw"])
 def test_a_release_of_ones_own(manual_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw" / "levels.txt").write_text("\n".join(map(str, range(200))))
+    raw = tmp_path / manual_dir.removeprefix("~/")
+    raw.mkdir(parents=True)
+    (raw / "levels.txt").write_text("\n".join(map(str, range(200))))
     assert built(manual_dir, tmp_path / "data") == {f"level {level}": level % 2 for level in range(200)}
 
 

@@ -88,6 +88,13 @@ def test_several_tables_of_which_none_is_the_labels_leave_the_folders(make):
     assert words(folders.read(make("Sad/1.jpg", "a.csv", "b.csv"))) == {"Sad/1.jpg": "Sad"}
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_may_have_decimal_commas(table, separator):
+    path = table("path;valence;AU1;site\n1.jpg;0,5;1,0;north\n".replace(";", separator))
+    (split,) = folders.read(path).splits.values()
+    assert split.columns["valence"].tolist() == [0.5] and split.columns["action_units"].tolist() == [[1]]
+
+
 def test_a_table_has_any_of_the_columns(table):
     path = table(
         "path,expression,valence,arousal,subject,split,AU12,AU01\n"
@@ -213,6 +220,16 @@ def test_no_id_has_the_machines_path(make, paths, ids):
 def test_home_is_known(make, monkeypatch):
     monkeypatch.setenv("HOME", str(make("set/Sad/1.jpg")))
     assert words(folders.read(pathlib.Path("~/set"))) == {"Sad/1.jpg": "Sad"}
+
+
+def test_what_begins_like_a_home_folder_and_is_none_is_a_relative_path(make, monkeypatch):
+    root = make("~nosuchuser/1.jpg", "home/3.jpg")
+    monkeypatch.setenv("HOME", str(root / "home"))
+    (root / "labels.csv").write_text("path,expression\n~nosuchuser/1.jpg,Sad\n~/3.jpg,Happy\n")
+    monkeypatch.chdir(root)
+    assert words(folders.read(root)) == {"~nosuchuser/1.jpg": "Sad", "home/3.jpg": "Happy"}
+    with pytest.raises(UserError, match=r"and .*~nosuchuser/gone does not exist"):
+        folders.read("~nosuchuser/gone")
 
 
 def test_neither_tensorflow_nor_jax_is_needed():

@@ -39,6 +39,55 @@ def test_one_line_is_one_row(line, cells, tmp_path):
     assert len(first.text) <= 100
 
 
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("age,path,label\n30,p/0.png,Sad,\n", {"age": "30", "path": "p/0.png", "label": "Sad"}),
+        ("age,path,label\n30,p/0.png,,,\n", {"age": "30", "path": "p/0.png", "label": ""}),
+        ("age;path;label\n1;30;p/0.png;Sad\n", {"age": "30", "path": "p/0.png", "label": "Sad"}),
+        ("age,path,label\n1,30,0.png,,\n", {"age": "30", "path": "0.png", "label": ""}),
+        ("path,label\n1,0.png,\n", {"path": "0.png", "label": ""}),
+        ("path,label\n1,0.png,Sad,\n", {"path": "0.png", "label": "Sad"}),
+        ("label,path\n1,0.png,,\n", {"label": "1", "path": "0.png"}),
+        ("label,path\n3,0007,\n", {"label": "3", "path": "0007"}),
+        ("label,path\n12,3,0007\n", {"label": "3", "path": "0007"}),
+        ("video,path\n1,films/a.mp4,a/1.jpg\n", {"video": "films/a.mp4", "path": "a/1.jpg"}),
+    ],
+)
+def test_a_row_longer_than_the_header_is_put_into_its_columns(text, cells, tmp_path):
+    (row,) = rows(tmp_path, text, path_column="path")
+    assert row.cells == cells
+
+
+def test_separators_at_the_rows_ends_make_no_row_number_without_paths(tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_text("label,kind\n3,b,\n7,3,b\n")
+    first, second = open_table(file, {"label": "label"}, ["label"]).rows()
+    assert first.cells == second.cells == {"label": "3", "kind": "b"}
+
+
+@pytest.mark.parametrize(
+    ("text", "number_of_row"),
+    [
+        ("path;label;size\n1.jpg;0,5;3\n", "0.5"),
+        ("path\tlabel\tsize\n1.jpg\t-,5\t3\n", "-.5"),
+        ("path;label;size\n1.jpg;1,5e-3;3\n", "1.5e-3"),
+        ("path;label;size\n1.jpg;1,234;0.5\n", "1,234"),
+        ("path;label;size\n1.jpg;1,234,567;3\n", "1,234,567"),
+        ('path,label,size\n1.jpg,"1,234",3\n', "1,234"),
+    ],
+    ids=["semicolons", "tabs", "exponent", "a number with a point", "several commas", "commas separate"],
+)
+def test_decimal_commas_of_columns_of_numbers(text, number_of_row, tmp_path):
+    (row,) = rows(tmp_path, text, number_columns=("label", "size"))
+    assert row.cells["label"] == number_of_row
+
+
+def test_texts_keep_their_commas(tmp_path):
+    (row,) = rows(tmp_path, "path;label;site\n0,5;1,5;2,5\n", number_columns=("label",))
+    assert row.cells == {"path": "0,5", "label": "1.5", "site": "2,5"}
+
+
 def test_a_table_without_header_has_the_given_columns(tmp_path):
     (row,) = rows(tmp_path, "1.jpg;Sad\n", order=("path", "label"))
     assert row.line == 1 and row.cells == {"path": "1.jpg", "label": "Sad"}
