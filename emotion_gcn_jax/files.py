@@ -73,9 +73,22 @@ def read_text(path: PathLike) -> str:
         OSError: it cannot be read.
         ValueError: it is in neither.
     """
-    data = user_path(path).read_bytes()
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    data = user_path(path).read_bytes()  # at once: it may be a pipe
+    return data.decode(_encoding(data))
+
+
+def text_encoding(path: PathLike) -> str:
+    """The encoding of a text file: UTF-16 by its byte-order mark, or else UTF-8; either without the mark.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with user_path(path).open("rb") as file:
+        return _encoding(file.read(2))
+
+
+def _encoding(start: bytes) -> str:
+    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def read_json(path: PathLike) -> Any:

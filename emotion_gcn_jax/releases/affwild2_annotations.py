@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import text_encoding
 from emotion_gcn_jax.labels import ABAW_UNITS, ACTION_UNITS, CLASS_ORDERS, EXPRESSIONS, NO_CLASS, class_word
-from emotion_gcn_jax.releases.tables import number, text_encoding, with_point
+from emotion_gcn_jax.releases.tables import number, with_point
 
 LABEL_NAMES = (*EXPRESSIONS, "Other")
 """The words that an expression's number in a Table stands for."""

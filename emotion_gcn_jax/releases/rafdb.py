@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.pictures import encode_jpeg
+from emotion_gcn_jax.files import text_encoding
 from emotion_gcn_jax.labels import CLASS_ORDERS
 from emotion_gcn_jax.releases import search
 from emotion_gcn_jax.releases.building import Entry, Example, ReleaseSplit, Skip, unlikely_counts
 from emotion_gcn_jax.releases.images import read_image
-from emotion_gcn_jax.releases.tables import number, text_encoding
+from emotion_gcn_jax.releases.tables import number
 
 EXPRESSION_UNKNOWN = "expression unknown"
 ROW_MALFORMED = "row malformed"

@@ -4,7 +4,6 @@ A table may have a header or none, an index column of pandas or R, any of three 
 the end of all lines or of the rows, decimal commas, Windows line ends and a byte-order mark.
 """
 
-import codecs
 import contextlib
 import csv
 import dataclasses
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.files import text_encoding
 
 _SEPARATORS = (",", "\t", ";")
 _SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Excel wrote
@@ -189,17 +189,6 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         return float("nan")
-
-
-def text_encoding(path: pathlib.Path) -> str:
-    """The encoding of a text file: UTF-16 by its byte-order mark, or else UTF-8; either without the mark.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        mark = file.read(2)
-    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _without_empty_end(cells: list[str], width: int) -> list[str]:
