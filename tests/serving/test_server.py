@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,6 +47,13 @@ def test_a_frame_is_searched_at_half_the_resolution(served):
     assert len(faces_at(served, "/faces", small)) == 1 and not faces_at(served, "/frames", small)
     (face,), (frame,) = (faces_at(served, path, ASTRONAUT.read_bytes()) for path in ("/faces", "/frames"))
     assert frame["box"] == pytest.approx(face["box"], abs=4)  # of 110 pixels: the second look is at the same window
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="There is no curl.")
+@pytest.mark.parametrize("path", ["faces", "frames"])
+def test_scripts_post_as_docs_serve_md_says(served, path):
+    command = ["curl", "--silent", "--data-binary", f"@{ASTRONAUT}", f"http://127.0.0.1:{served.door.port}/{path}"]
+    assert len(json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["faces"]) == 1
 
 
 def test_a_picture_without_faces_has_none(served):
