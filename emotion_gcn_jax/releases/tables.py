@@ -73,7 +73,7 @@ class TextTable:
     def _with_points(self, cells: dict[str, str]) -> dict[str, str]:
         """Gives a row's numbers points for decimal commas: commas that neither separate cells nor thousands."""
         numbers = {name: cells[name] for name in self.number_columns if name in cells}
-        if self.separator == "," or any("." in cell for cell in (*numbers.values(), cells.get(self.list_column, ""))):
+        if self.separator == "," or any("." in cell for cell in numbers.values()):
             return cells
         return cells | {name: with_point(cell) for name, cell in numbers.items()}
 
@@ -152,7 +152,7 @@ def open_table(
         list_column: a column whose cells are lists separated by semicolons, perhaps without quotes around them.
         list_length: how many items such a list has.
         number_columns: columns whose cells are numbers. Where the separator is no comma, `0,5` in them becomes `0.5`,
-            unless the row has numbers with a point.
+            unless one of them has a point in that row.
 
     Raises:
         UserError: the file cannot be read, or its header lacks a needed column or names a known one twice.

@@ -107,6 +107,11 @@ FORMS = {
     "decimal commas and semicolons": text(separator=";", rows=european()),
     "decimal commas and semicolons without header": text(separator=";", header=None, rows=european(), row_end=";\n"),
     "decimal commas, semicolons and quotes": text(separator=";", quote='"', rows=european()),
+    "decimal commas and points in the landmarks": text(
+        separator=";",
+        quote='"',
+        rows=changed("valence", lambda _: "0,25", changed("arousal", lambda _: "-0,5")),
+    ),
     "decimal commas and tabs": text(separator="\t", rows=european()),
     "decimal commas and tabs without header": text(separator="\t", header=None, rows=european()),
     "decimal commas in quotes": text(quote='"', rows=changed("facial_landmarks", lambda cell: cell.replace(".", ","))),
