@@ -34,6 +34,9 @@ def add(subparsers: Subparsers) -> None:
         "--smooth", type=_seconds, default=0.0, metavar="SECONDS", help="a mean of a face's answers over such a time"
     )
     parser.add_argument("--batch", type=_count, default=32, metavar="N", help="faces that are judged together (32)")
+    parser.add_argument(
+        "--model-side", type=_count, metavar="N", help="pixels of the faces that the network sees; as it was trained"
+    )
 
 
 def _add_outputs(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +81,13 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     outputs = predict.Outputs(arguments.output, arguments.json, arguments.overlay)
     failed = predict.run(
-        arguments.checkpoint, arguments.images, settings, outputs, every=arguments.every, boxes=arguments.boxes
+        arguments.checkpoint,
+        arguments.images,
+        settings,
+        outputs,
+        every=arguments.every,
+        boxes=arguments.boxes,
+        side=arguments.model_side,
     )
     return SOME_FAILED if failed else 0
 

@@ -86,6 +86,12 @@ class Input:
         """The side of what the network sees, in pixels."""
         return self.crop or self.side
 
+    def at(self, network_side: int) -> "Input":
+        """The input of a network that sees as much of an image as before, at another side in pixels."""
+        if not self.crop:
+            return dataclasses.replace(self, side=network_side)
+        return dataclasses.replace(self, side=round(self.side * network_side / self.crop), crop=network_side)
+
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Input":
         """Reads config.input, or what `to_dict` wrote."""

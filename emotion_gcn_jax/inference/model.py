@@ -237,7 +237,7 @@ class EmotionModel:
             yield from rows
 
 
-def load(path: PathLike | None = None, engine: str | None = None) -> EmotionModel:
+def load(path: PathLike | None = None, engine: str | None = None, *, side: int | None = None) -> EmotionModel:
     """Reads a trained model.
 
     Args:
@@ -245,10 +245,12 @@ def load(path: PathLike | None = None, engine: str | None = None) -> EmotionMode
             file, which emotion-gcn pack makes. None takes the model that is shipped (docs/model_card.md).
         engine: what judges faces: "onnx", onnxruntime on the CPU, or "jax". None takes the faster one: onnx where JAX
             has nothing but a CPU.
+        side: of the faces that the network sees, in pixels, in place of the side that it was trained with. The further
+            it is from that, the worse the answers.
 
     Raises:
         UserError: there is no checkpoint, it is damaged or of a newer version of the package, holds a trunk only, or
-            weights that are not finite; or there is no such engine.
+            weights that are not finite; there is no such engine; or the network cannot see faces of that side.
     """
     path = model_file.SHIPPED if path is None else user_path(path)
     variables, meta = _read(path)
@@ -266,7 +268,28 @@ def load(path: PathLike | None = None, engine: str | None = None) -> EmotionMode
             task.describe(np.zeros(len(task.outputs), np.float32))  # whether its words are words
         if not isinstance(meta["dataset"], str):
             raise TypeError("the dataset has no name")
-    return model
+    return model if side is None else _at_side(model, side, engine, path)
+
+
+def _at_side(model: EmotionModel, side: int, engine: str | None, path: PathLike) -> EmotionModel:
+    """The model with faces of another side, once it is known that its network takes them."""
+    if model.hears or model.module.time is not None:
+        raise UserError(f"{path} knows time or hears, and sees faces of {model.input.network_side} pixels alone.")
+    try:
+        seen = model.input.at(side)
+        images = jax.ShapeDtypeStruct((1, side, side, seen.channels), np.float32)
+        jax.eval_shape(
+            lambda variables, images: model.module.apply(variables, images, train=False), model.variables, images
+        )
+    except UserError as error:
+        raise UserError(
+            f"{path} cannot see faces of {side} pixels ({str(error).rstrip('.')}): try {model.input.network_side}."
+        ) from None
+    except Exception as error:  # of Flax or JAX, where a layer has weights for one side alone
+        raise UserError(
+            f"{path} has weights for faces of {model.input.network_side} pixels alone: leave the side at that."
+        ) from error
+    return EmotionModel(model.module, model.variables, {**model.meta, "input": seen.to_dict()}, engine, path)
 
 
 def _read(path: pathlib.Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

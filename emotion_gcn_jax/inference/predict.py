@@ -51,6 +51,7 @@ def run(
     *,
     every: int = 1,
     boxes: str | None = None,
+    side: int | None = None,
 ) -> int:
     """Predicts pictures and videos; prints a line a face, and one to standard error for each that has no answer.
 
@@ -61,6 +62,7 @@ def run(
         outputs: where answers are written.
         every: of a video's frames only every so many-th.
         boxes: a CSV of the user's own faces, see `own_boxes.read`.
+        side: of the faces that the network sees, see `model.load`.
 
     Returns:
         How many pictures and videos have no answer, or not all.
@@ -74,7 +76,7 @@ def run(
         raise UserError("--json holds pictures only: write a video's faces by --output faces.csv, .jsonl or .parquet.")
     if boxes is not None:
         settings = dataclasses.replace(settings, boxes=own_boxes.read(boxes))
-    model = load(checkpoint)
+    model = load(checkpoint, side=side)
     _check_sources(model, inputs, checkpoint)
     with contextlib.ExitStack() as stack:
         work = _Run(model, inputs, settings, outputs, every, boxes)

@@ -69,7 +69,7 @@ def model(folder):
     loaded = eg.load(folder / "run")
     loaded.predict_faces([COLOURS])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict, "load", lambda checkpoint: loaded)
+        patch.setattr(predict, "load", lambda checkpoint, **_: loaded)
         yield loaded
 
 

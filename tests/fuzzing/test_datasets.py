@@ -63,7 +63,7 @@ def folder(tmp_path_factory):
     loaded = eg.load(root / "run")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.setattr(inference_model, "load", lambda checkpoint: loaded)
+        patch.setattr(inference_model, "load", lambda checkpoint, **_: loaded)
         assert tf.__version__  # loaded here, since TFDS does so when it meets an unknown type, which takes seconds
         with captured():
             build(root / "set", root / "built")

@@ -14,7 +14,7 @@ from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import align_and_crop
 from emotion_gcn_jax.labels import EXPRESSIONS
 from tests.photographs import ASTRONAUT
-from tests.untrained import CROP
+from tests.untrained import CROP, write_checkpoint
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -43,6 +43,37 @@ def test_a_checkpoint_says_all_that_is_needed(model, workdir):
     jax.tree.map(np.testing.assert_array_equal, by_folder.variables, model.variables)
     with pytest.raises(UserError, match="No checkpoint was found"):
         eg.load(workdir.parent / "nowhere")
+
+
+@pytest.mark.parametrize("engine", ["onnx", "jax"])
+def test_a_network_can_see_faces_at_another_side(model, workdir, faces, engine):
+    larger = eg.load(workdir, engine=engine, side=48)
+    assert larger.input == dataclasses.replace(model.input, side=48)
+    seen = np.stack([larger.input.fit(face) for face in faces[:3]])
+    logits, _ = model(((seen / 255 - MEAN) / DEVIATION).astype(np.float32))
+    expected = jax.nn.softmax(logits)
+    for face, probabilities in zip(larger.predict_faces(faces[:3]), np.asarray(expected), strict=True):
+        assert list(face.probabilities.values()) == pytest.approx(probabilities.tolist(), abs=1e-5)
+
+
+def test_what_a_network_sees_of_an_image_stays_the_same_at_another_side():
+    assert eg.load().input.network_side == 44 and eg.load().input.side == 48
+    smaller = eg.load(side=22).input
+    assert (smaller.network_side, smaller.side) == (22, 24)
+
+
+@pytest.mark.parametrize(
+    ("changed", "side", "message"),
+    [
+        ({}, 31, "cannot see faces of 31 pixels .*32.*: try 32"),
+        ({}, 7, "cannot see faces of 7 pixels"),
+        ({"recurrent": (2,), "clip_length": 4}, 48, "knows time or hears, and sees faces of 32 pixels alone"),
+    ],
+)
+def test_a_side_that_a_network_cannot_see_is_refused(changed, side, message, tmp_path):
+    workdir = write_checkpoint(tmp_path, "emotion_gcn", **changed)
+    with pytest.raises(UserError, match=message):
+        eg.load(workdir, side=side)
 
 
 def test_normalised_arrays_give_every_tasks_raw_outputs(model, faces):

@@ -194,6 +194,14 @@ def test_a_reader_that_has_read_enough(workdir, tmp_path, options):
         assert process.returncode == 1
 
 
+def test_the_network_sees_faces_at_the_side_that_is_asked_for(workdir, tmp_path):
+    said = []
+    for name, more in (("a", []), ("b", ["--model-side=32"]), ("c", ["--model-side=64"])):
+        assert run(workdir, "--no-detect", ASTRONAUT, "--output", tmp_path / f"{name}.csv", *more) == 0
+        said.append((tmp_path / f"{name}.csv").read_text())
+    assert said[0] == said[1] != said[2]  # 32 is what it was trained with
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
