@@ -65,13 +65,18 @@ _KINDS = (
         "download the picture itself, not its page",
     ),
     # Those we read are told here only when they cannot be opened.
-    _Kind(rb"\xff\xd8", "a JPEG picture that is cut off or damaged", _AGAIN),
-    _Kind(rb"\x89PNG", "a PNG picture that is cut off or damaged", _AGAIN),
-    _Kind(rb"GIF8", "a GIF picture that is cut off or damaged", _AGAIN),
-    _Kind(rb"RIFF.{4}WEBP", "a WebP picture that is cut off or damaged", _AGAIN),
-    _Kind(rb".{4}ftypavi[fs]", "an AVIF picture that is cut off or damaged", _AGAIN),
-    _Kind(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 picture that is cut off or damaged", _AGAIN),
-    _Kind(rb"BM.{4}\0{4}", "a BMP picture that is cut off or damaged", _AGAIN),
+    *(
+        _Kind(start, f"{name} picture that is cut off or damaged", _AGAIN)
+        for start, name in (
+            (rb"\xff\xd8", "a JPEG"),
+            (rb"\x89PNG", "a PNG"),
+            (rb"GIF8", "a GIF"),
+            (rb"RIFF.{4}WEBP", "a WebP"),
+            (rb".{4}ftypavi[fs]", "an AVIF"),
+            (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000"),
+            (rb"BM.{4}\0{4}", "a BMP"),
+        )
+    ),
     _Kind(rb"II\*\0|MM\0\*|II\+\0|MM\0\+", "a kind of TIFF that is not read", "convert it to 8 bits a sample"),
 )
 

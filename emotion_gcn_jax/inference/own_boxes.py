@@ -11,6 +11,7 @@ from emotion_gcn_jax.errors import UserError, shown
 from emotion_gcn_jax.faces.sizes import MOST_PIXELS
 from emotion_gcn_jax.files import read_text, user_path
 from emotion_gcn_jax.inference.results import Place
+from emotion_gcn_jax.releases.tables import with_point
 
 BOX = ("x0", "y0", "x1", "y1")
 LEFT_EYE, RIGHT_EYE = ("left_eye_x", "left_eye_y"), ("right_eye_x", "right_eye_y")
@@ -87,7 +88,7 @@ def _rows(file: str, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
     for cells in reader:
         row = {column: cell for column, cell in zip(columns, cells, strict=False) if cell.strip()}
         if separator != ",":  # programs of many countries write a comma for the point then
-            row |= {column: cell.replace(",", ".") for column, cell in row.items() if column in numbers}
+            row |= {column: with_point(cell) for column, cell in row.items() if column in numbers}
         if row:
             yield reader.line_num + passed, row
 

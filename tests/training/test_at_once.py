@@ -1,6 +1,6 @@
-"""Two real commands at once: the second is told, and the first ends as if it had been alone.
+"""Two commands run at once, in processes of their own: the second stops with a sentence, the first ends whole.
 
-The first one is stopped once it holds its lock, so that the second always meets it. It may open no connection.
+The first is paused while it holds its lock, so that the second always finds it locked. It may open no connection.
 """
 
 import contextlib
