@@ -130,7 +130,7 @@ class FacesBuilder(tfds.core.GeneratorBasedBuilder):
                     )
                 usual = known[name]
                 kinds = (int, float) if isinstance(usual, float) else (type(usual),)
-                if type(value) not in kinds:
+                if isinstance(usual, bool | int | float | str) and type(value) not in kinds:
                     raise SystemExit(
                         f"The field {name!r} of a config of {cls.name} is a {kinds[-1].__name__} such as {usual!r}, "
                         f"found {shown(repr(value))}: correct it."

@@ -1,5 +1,6 @@
 """What all builders share: ~ for the home folder, the description of an example, sentences for mistakes."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tensorflow_datasets as tfds
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.faces.alignment import Crop
 from emotion_gcn_jax.faces.pictures import encode_jpeg
-from emotion_gcn_jax.releases.builder import FacesBuilder, ReleaseBuilder
+from emotion_gcn_jax.releases.builder import FacesBuilder, ReleaseBuilder, ReleaseConfig
 from emotion_gcn_jax.releases.building import Entry, ReleaseSplit, Skip
 
 
@@ -156,6 +157,19 @@ def test_a_build_of_another_folder_is_not_taken_for_this_one_s(tmp_path):
 def test_wrong_fields_of_a_config_in_json_are_answered_with_a_sentence(fields, sentence):
     with pytest.raises(SystemExit, match=sentence):
         GreyLevels.builder_config_cls(**fields)
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ChoosyConfig(ReleaseConfig):
+    sites: tuple[str, ...] = ()
+
+
+class Choosy(GreyLevels):
+    BUILDER_CONFIGS = [ChoosyConfig(name="all")]
+
+
+def test_a_field_of_ones_own_config_may_be_of_any_kind():
+    assert Choosy.builder_config_cls(name="mine", sites=["north"]).sites == ["north"]
 
 
 def test_a_config_in_json_may_have_a_whole_number_for_a_share():
