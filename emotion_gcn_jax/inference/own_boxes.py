@@ -17,7 +17,7 @@ BOX = ("x0", "y0", "x1", "y1")
 LEFT_EYE, RIGHT_EYE = ("left_eye_x", "left_eye_y"), ("right_eye_x", "right_eye_y")
 
 _KNOWN = frozenset({"file", "frame", "score", *BOX, *LEFT_EYE, *RIGHT_EYE})
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 _SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Excel wrote
 _NOTHING = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null"})  # as programs write that a cell has no number
 
@@ -31,7 +31,7 @@ def read(file: str) -> OwnBoxes:
     Args:
         file: its columns are file, x0, y0, x1, y1 and, where they are known, frame (of a video, from 0), left_eye_x,
             left_eye_y, right_eye_x, right_eye_y and score, in any case; others are passed over. Places are in pixels
-            of the upright picture. It is in UTF-8 or UTF-16, separated by commas, semicolons or tabs.
+            of the upright picture. It is in UTF-8 or UTF-16, separated by commas, semicolons, tabs or |.
 
     Returns:
         Every picture's faces in the file's order.

@@ -56,7 +56,7 @@ _LEAST_AGREEMENT = 0.4  # 67 % with the rows in order, 18 % if they are one row 
 
 _TABLES = ("fer2013.csv", "icml_face_data.csv")
 _COLUMNS = {name.lower(): name for name in ("emotion", "pixels", "Usage")}
-_USAGE_OF = {"train": "Training", **{name.lower(): name for name in USAGES}}
+_SPLIT_OF = {name.lower(): split for name, split in USAGES.items()}
 _NAMED = re.compile(rf"({'|'.join(USAGES)})_.+", re.IGNORECASE)  # Training_3908.jpg: the number is not the row's
 _SPLIT_FOLDERS = ({"training", "privatetest"}, {"train", "test"})
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -175,7 +175,8 @@ def _read_table(path: pathlib.Path) -> list[Face]:
 
 def _row_face(table: TextTable, row: Row, place: int) -> Face:
     usage = row.cells.get("Usage", "")
-    if usage not in USAGES:
+    split = _SPLIT_OF.get(usage.lower())
+    if split is None:
         raise UserError(
             f"Expected {', '.join(USAGES)} for Usage, and found {shown(usage)!r} in line {row.line} of {table.path}: "
             "correct it, or download the file again."
@@ -185,7 +186,7 @@ def _row_face(table: TextTable, row: Row, place: int) -> Face:
     pixels: np.ndarray | Skip = _pixels(row.cells.get("pixels", ""))
     if code not in CLASSES.names:
         code, pixels = -1, Skip(EXPRESSION_UNKNOWN, f"code {row.cells.get('emotion', '')!r}")
-    return Face(f"{place:05d}", where, USAGES[usage], place, int(code), pixels)
+    return Face(f"{place:05d}", where, split, place, int(code), pixels)
 
 
 def _pixels(text: str) -> np.ndarray | Skip:
@@ -223,14 +224,14 @@ def _image_files(root: pathlib.Path) -> Iterator[tuple[pathlib.Path, str, int]]:
         if path.suffix.lower() not in _SUFFIXES or any(part.startswith(".") for part in (split_name, class_name, name)):
             continue
         named = _NAMED.fullmatch(path.stem)
-        usage = _USAGE_OF.get((named[1] if named else split_name).lower())
-        if usage is None:
+        split = {"train": "train", **_SPLIT_OF}.get((named[1] if named else split_name).lower())
+        if split is None:
             raise UserError(
                 f"Expected the folders {', '.join(USAGES)} in {root}, or names of images that begin with these words, "
                 f"and found {shown(path.relative_to(root).as_posix())}: it does not tell PublicTest from PrivateTest, "
                 "use fer2013.csv."
             )
-        yield path, USAGES[usage], _expression(class_name, path)
+        yield path, split, _expression(class_name, path)
 
 
 def _expression(class_name: str, path: pathlib.Path) -> int:

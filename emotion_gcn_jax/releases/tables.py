@@ -1,6 +1,6 @@
 """Tables of text as people have them: their separator and their columns are found, not assumed.
 
-A table may have a header or none, an index column of pandas or R, any of three separators, stray quotes, separators at
+A table may have a header or none, an index column of pandas or R, any of four separators, stray quotes, separators at
 the end of all lines or of the rows, decimal commas, Windows line ends and a byte-order mark.
 """
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.files import text_encoding
 
-_SEPARATORS = (",", "\t", ";")
+_SEPARATORS = (",", "\t", ";", "|")
 _SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Excel wrote
 _PATH = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder or a suffix
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")

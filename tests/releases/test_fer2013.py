@@ -85,6 +85,13 @@ def test_a_broken_row_is_lost_and_keeps_its_place(old, new, reason, tmp_path):
     assert ("00000" in made["train"]) == (not reason) and made["train"]["00001"]["row"] == 1
 
 
+def test_the_case_of_a_usage_does_not_matter(tmp_path):
+    path = write(tmp_path) / "fer2013.csv"
+    expected = fer2013.read_faces(tmp_path)
+    path.write_text(path.read_text().replace("Training", "training").replace("PublicTest", "PUBLICTEST"))
+    assert [face.split for face in fer2013.read_faces(tmp_path)] == [face.split for face in expected]
+
+
 def test_an_unknown_usage_is_said(tmp_path):
     path = write(tmp_path) / "fer2013.csv"
     path.write_text(path.read_text().replace("Training", "Train", 1))

@@ -14,7 +14,7 @@ def rows(folder, text, **options):
     return list(open_table(file, KNOWN, ["path"], **options).rows())
 
 
-@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.parametrize("separator", [",", "\t", ";", "|"])
 def test_cells_by_column_and_the_line(separator, tmp_path):
     text = separator.join(["age", "Label", "PATH"]) + "\n\n" + separator.join(["3", '"a b"', "1.jpg"]) + "\n"
     (row,) = rows(tmp_path, text)
