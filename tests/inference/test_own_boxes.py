@@ -41,6 +41,7 @@ def read(tmp_path, data):
         TABLE.replace("40,,", "40,<NA>,").replace(",7,", ",7,NULL"),
         TABLE.replace(",", ";"),
         TABLE.replace(",", "\t"),
+        TABLE.replace(",", "|"),
         TABLE.replace(",", ";").replace("1.5", "1,5").replace("0.25", "0,25"),
         TABLE.replace(",", "\t").replace("1.5", "1,5").replace("0.25", "0,25"),
         "sep=;\n" + TABLE.replace(",", ";"),
@@ -49,7 +50,7 @@ def read(tmp_path, data):
     ids=[
         "plain", "from Windows", "UTF-8 with its mark", "UTF-16", "UTF-16, high byte first", "two columns in capitals",
         "columns in capitals", "blanks behind the commas", "quoted names", "frames of pandas", "nan of pandas",
-        "nothing in other words", "semicolons", "tabs", "semicolons and decimal commas", "tabs and decimal commas",
+        "nothing in other words", "semicolons", "tabs", "bars", "semicolons and decimal commas", "tabs and decimal commas",
         "Excel's hint", "blank lines",
     ],
 )  # fmt: skip
