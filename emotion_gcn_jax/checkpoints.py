@@ -6,7 +6,7 @@ WORKDIR/checkpoints/best/STEP and WORKDIR/checkpoints/last/STEP each hold
   keeps an average) and the graph's constants, that is the adjacency and the word vectors;
 - `meta`: a JSON object: format_version, step, config, tasks (what each output means), input (what the network looks
   at), crop (how faces are cut for it; null where that is unknown) and dataset, so that a model can be used without
-  asking; and of a run the validation scores and the progress;
+  asking; and of a run a digest of its examples' names and labels, the validation scores and the progress;
 - `training` (only in `last`): what a run needs to go on: optimiser state, step, and the unaveraged variables.
 
 Each also holds `checksums.json`, of all its files. A run keeps the last checkpoint and the one before it: of a damaged

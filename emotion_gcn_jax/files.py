@@ -49,13 +49,18 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     """Writes a file under another name first, then renames it: a reader or a kill meets the old file or the new one.
 
     Args:
-        path: the file; one that is there is replaced. Its folder is made if it is absent.
+        path: the file; one that is there is replaced. Its folder is made if it is absent. What a link leads to is
+            replaced instead of the link, and a device or a pipe is written to.
         data: what it will hold.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
     path = user_path(path)
+    if is_special(path):
+        path.write_bytes(data)
+        return
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -64,6 +69,12 @@ def atomic_write(path: PathLike, data: bytes) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def is_special(path: PathLike) -> bool:
+    """Whether a path is of a device or a pipe, such as /dev/stdout, which holds nothing and is never replaced."""
+    path = user_path(path)
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def read_text(path: PathLike) -> str:

@@ -5,8 +5,6 @@ import math
 
 from emotion_gcn_jax.cli.arguments import SOME_FAILED, Subparsers, add_checkpoint, add_subcommand
 
-_MOST_TILES = 16  # 257 looks at a picture; faces of 8 pixels are then found in one of 10,000
-
 
 def add(subparsers: Subparsers) -> None:
     """Adds the subcommand."""
@@ -100,9 +98,11 @@ def _count(text: str) -> int:
 
 
 def _tiles(text: str) -> int:
+    from emotion_gcn_jax.faces.detection import MOST_TILES
+
     number = _count(text)
-    if number > _MOST_TILES:
-        raise argparse.ArgumentTypeError(f"a number from 1 to {_MOST_TILES} was expected, found {text!r}")
+    if number > MOST_TILES:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {MOST_TILES} was expected, found {text!r}")
     return number
 
 

@@ -68,6 +68,7 @@ def open_split(name: str, split: str | None, *, config: str | None = None, data_
                 columns=columns,
                 read_image=functools.partial(_read_image, records, columns["id"], broken),
                 rows=np.arange(len(records)),
+                parts=(part,),
                 read_sound=functools.partial(stored.read, build) if {"sound", "seconds"} <= columns.keys() else None,
             )
         )

@@ -144,7 +144,8 @@ def fold(split: Split, number: int, count: int, *, group: str = "") -> tuple[Spl
 def without(split: Split, held_out: Split, *, group: str = "") -> Split:
     """Returns what a split of the same dataset has besides the groups of one that is held out.
 
-    Where images are their own groups, those of another split are other images, though their files have the same names.
+    Where images are their own groups, those of other splits of the same build are other images, though their files
+    have the same names. A build without the column by which others are held out is compared by its images' names.
 
     Args:
         split: a further one of the dataset.
@@ -152,15 +153,17 @@ def without(split: Split, held_out: Split, *, group: str = "") -> Split:
         group: as it was for that.
 
     Raises:
-        UserError: the split has no such column, or another kind of it, or nothing is left.
+        UserError: the split has no such column though `group` names it, or another kind of it, or nothing is left.
     """
     by = group or next(name for name in GROUPS if name in held_out.columns)
+    if by not in split.columns and not group:
+        by = "id"
     if by not in split.columns or split.columns[by].dtype.kind != held_out.columns[by].dtype.kind:
         raise UserError(
             f"What is held out is so by {by}, which {split!r} does not have as {held_out!r} does: leave it out of the "
             f"streams, or choose another config.dataset.group."
         )
-    if by == "id" and split.name != held_out.name.partition(",")[0]:
+    if by == "id" and split.config == held_out.config and set(split.parts).isdisjoint(held_out.parts):
         return split
     _, held_out_groups, _ = _groups(held_out, by)
     _, groups, group_of_N = _groups(split, by)
@@ -171,7 +174,10 @@ def without(split: Split, held_out: Split, *, group: str = "") -> Split:
 
 
 def _groups(split: Split, group: str) -> tuple[str, list[bytes | int], np.ndarray]:
-    """The grouping column, its different names, and for every example the place of its own among them."""
+    """The grouping column, its different names, and for every example the place of its own among them.
+
+    An example whose name is empty is a group of its own: nobody says that all of them are one person.
+    """
     by = group or next(name for name in GROUPS if name in split.columns)
     known = [name for name, column in split.columns.items() if column.ndim == 1 and column.dtype.kind in "Siu"]
     if by not in known:
@@ -180,8 +186,9 @@ def _groups(split: Split, group: str) -> tuple[str, list[bytes | int], np.ndarra
             f"{', '.join(known)}."
         )
     names_N = split.columns[by]
-    if by == "id":
-        names_N = np.asarray([name.rpartition(b"/")[2] for name in names_N.tolist()])
+    if by == "id" or (names_N.dtype.kind == "S" and (names_N == b"").any()):
+        images_N = np.asarray([name.rpartition(b"/")[2] for name in split.columns["id"].tolist()])
+        names_N = images_N if by == "id" else np.where(names_N == b"", images_N, names_N)
     groups, group_of_N = np.unique(names_N, return_inverse=True)
     return by, groups.tolist(), group_of_N
 

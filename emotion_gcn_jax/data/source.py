@@ -35,6 +35,7 @@ class Split:
             always there.
         read_image: returns the image of a row of the whole split; safe to call from several threads.
         rows: which rows of the whole split these examples are: int N.
+        parts: the build's splits that these examples are of.
         read_sound: returns a recording's spectrogram, from sound.mel, by its name in the column `sound`, which is empty
             for an example without sound; the column `seconds` says when in it the example is. None where the dataset
             has no sounds. Safe to call from several threads.
@@ -47,6 +48,7 @@ class Split:
     columns: Mapping[str, np.ndarray]
     read_image: Callable[[int], np.ndarray]
     rows: np.ndarray
+    parts: tuple[str, ...] = ()
     read_sound: Callable[[str], np.ndarray] | None = None
 
     @functools.cached_property
@@ -116,5 +118,11 @@ def join(parts: Sequence[Split], name: str) -> Split:
         part = bisect.bisect_right(starts, row) - 1
         return parts[part].image(row - starts[part])
 
-    columns = {column: np.concatenate([part.columns[column] for part in parts]) for column in parts[0].columns}
-    return dataclasses.replace(parts[0], name=name, columns=columns, read_image=read_image, rows=np.arange(starts[-1]))
+    return dataclasses.replace(
+        parts[0],
+        name=name,
+        columns={column: np.concatenate([part.columns[column] for part in parts]) for column in parts[0].columns},
+        read_image=read_image,
+        rows=np.arange(starts[-1]),
+        parts=tuple(itertools.chain.from_iterable(part.parts for part in parts)),
+    )

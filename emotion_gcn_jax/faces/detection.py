@@ -35,6 +35,7 @@ _OUTPUTS = ("537", "538", "539", "540")
 # Longest side of a whole picture for the network, which misses large faces, and finds false ones, in a larger one.
 LONGEST_SIDE = 640
 _SMALLEST_FACE = 8  # pixels of the shrunk picture: smaller ones are not seen (docs/predict.md)
+MOST_TILES = 16  # 257 looks at a picture; faces of 8 pixels are then found in one of 10,000
 _TILE_OVERLAP = 0.25  # share of a tile that its neighbour sees as well: a face on the edge is whole in one of them
 _SAME_FACE = 0.3  # two boxes that share more of their union than this are of one face
 
@@ -46,6 +47,7 @@ _FIRST_SCORE = 0.25
 _WINDOW_SCORE = 0.2
 
 # The second look's windows, which a face fills by half.
+_ROUNDING = 1e-9  # of a count of tiles
 _WINDOW = Crop(side=2.0, size=160, enlarge=True)
 
 
@@ -127,8 +129,9 @@ def detect(
 
     Args:
         image_HxWx3: uint8 RGB, of any size.
-        tiles: looks at so many times so many overlapping parts of the picture, too, each at the resolution that the
-            whole is looked at: finds smaller faces (`smallest_face`), and takes tiles ** 2 + 1 times as long.
+        tiles: looks at overlapping squares of the picture, too, so many along its longer side, each at the resolution
+            that the whole is looked at: finds smaller faces (`smallest_face`), and takes tiles ** 2 + 1 times as long
+            at most.
         threads: that work on this picture; 0 takes one a core. 1 is for who detects in several threads at once.
         longest_side: of the picture for the network, in pixels. Half of it takes a quarter of the time, and misses
             faces up to twice as large.
@@ -201,12 +204,15 @@ def _tile_share(tiles: int) -> float:
 def _tiles(image_HxWx3: np.ndarray, tiles: int) -> list[tuple[int, int, int, int]]:
     """The parts x0, y0, x1, y1 of a picture that are looked at one by one."""
     height, width = image_HxWx3.shape[:2]
-    share = _tile_share(tiles)
-    starts = np.linspace(0, 1 - share, tiles)
+    side = _tile_share(tiles) * max(height, width)
+    return [(x0, y0, x1, y1) for y0, y1 in _spans(height, side) for x0, x1 in _spans(width, side)]
+
+
+def _spans(length: int, side: float) -> list[tuple[int, int]]:
+    """Where the tiles of a side begin and end along an edge of the picture, which they cover with their overlap."""
+    count = max(1, math.ceil((length / side - _TILE_OVERLAP) / (1 - _TILE_OVERLAP) - _ROUNDING))
     return [
-        (int(x * width), int(y * height), math.ceil((x + share) * width), math.ceil((y + share) * height))
-        for y in starts
-        for x in starts
+        (int(start), math.ceil(min(start + side, length))) for start in np.linspace(0, max(0, length - side), count)
     ]
 
 

@@ -27,6 +27,9 @@ _UNHEARD = None, None  # of a frame without a face, or in front of a model that 
 
 _EYE_MARGIN = 0.25  # of a box's side, by which an eye may lie outside: of a face turned away, or in a narrow box
 
+_LEAST_VISIBLE = 0.25  # of a box: of what is less than that in the picture little can be said
+_LEAST_SIDE = 4  # pixels of a box: boxes in shares of the picture are smaller
+
 _HINT_FROM = 16.0  # pixels; where only smaller faces than this are missed, nothing need be said
 
 
@@ -222,7 +225,7 @@ def _no_face(frame: Frame, image_HxWx3: np.ndarray, settings: Settings) -> str:
         return f"{frame.name}: {no_face(settings) if is_left_out else 'The table of boxes has no face of it'}."
     height, width = image_HxWx3.shape[:2]
     limit = detection.smallest_face(height, width, settings.tiles)
-    if limit < _HINT_FROM:
+    if limit < _HINT_FROM or settings.tiles == detection.MOST_TILES:
         return f"{frame.name}: {no_face(settings)}."
     return (
         f"{frame.name}: {no_face(settings)}; faces below about {limit:.0f} pixels are not seen in so large a picture: "
@@ -244,14 +247,23 @@ def no_face(settings: Settings) -> str:
 def _misplaced(image_HxWx3: np.ndarray, places: Sequence[Place]) -> str | None:
     """What is odd about the user's own faces of a picture; None if nothing is."""
     height, width = image_HxWx3.shape[:2]
-    outside = sum(x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height for x0, y0, x1, y1 in (p.box for p in places))
+    outside = sum(_visible_share(place.box, width, height) < _LEAST_VISIBLE for place in places)
+    tiny = sum(min(x1 - x0, y1 - y0) < _LEAST_SIDE for x0, y0, x1, y1 in (place.box for place in places))
     eyes = [(place.left_eye, place.right_eye) for place in places]
     exchanged = sum(left is not None and right is not None and left[0] > right[0] for left, right in eyes)
     far = sum(any(eye and _is_far(eye, place.box) for eye in (place.left_eye, place.right_eye)) for place in places)
-    odd = [f"{outside} outside of the picture ({width} x {height})"] if outside else []
+    odd = [f"{outside} mostly or wholly outside of the picture ({width} x {height})"] if outside else []
+    odd += [f"{tiny} of less than {_LEAST_SIDE} pixels (all numbers are in pixels)"] if tiny else []
     odd += [f"{far} with an eye far outside of the box (in pixels of the picture, as the box)"] if far else []
     odd += [f"{exchanged} with the left eye right of the right one (left is the image's left)"] if exchanged else []
     return f"of {len(places)} boxes {' and '.join(odd)}: their answers mean little" if odd else None
+
+
+def _visible_share(box: Sequence[float], width: int, height: int) -> float:
+    """How much of a box is in the picture."""
+    x0, y0, x1, y1 = box
+    inside = max(0.0, min(x1, width) - max(x0, 0.0)) * max(0.0, min(y1, height) - max(y0, 0.0))
+    return inside / ((x1 - x0) * (y1 - y0))
 
 
 def _is_far(eye: tuple[float, float], box: Sequence[float]) -> bool:

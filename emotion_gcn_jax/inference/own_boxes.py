@@ -7,7 +7,7 @@ import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from emotion_gcn_jax.errors import UserError, shown
+from emotion_gcn_jax.errors import UserError, extra, shown
 from emotion_gcn_jax.faces.sizes import MOST_PIXELS
 from emotion_gcn_jax.files import read_text, user_path
 from emotion_gcn_jax.inference.results import Place
@@ -18,6 +18,7 @@ LEFT_EYE, RIGHT_EYE = ("left_eye_x", "left_eye_y"), ("right_eye_x", "right_eye_y
 
 _KNOWN = frozenset({"file", "frame", "score", *BOX, *LEFT_EYE, *RIGHT_EYE})
 _SEPARATORS = ",;\t|"
+_PARQUET = b"PAR1"  # how such a file begins
 _SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Excel wrote
 _NOTHING = frozenset({"", "nan", "na", "n/a", "<na>", "none", "null"})  # as programs write that a cell has no number
 
@@ -26,22 +27,22 @@ OwnBoxes = Mapping[tuple[pathlib.Path, int | None], Sequence[Place]]
 
 
 def read(file: str) -> OwnBoxes:
-    """Reads a CSV of boxes: what `emotion-gcn predict --output faces.csv` writes is one.
+    """Reads a table of boxes: what `emotion-gcn predict --output faces.csv` or faces.parquet writes is one.
 
     Args:
         file: its columns are file, x0, y0, x1, y1 and, where they are known, frame (of a video, from 0), left_eye_x,
             left_eye_y, right_eye_x, right_eye_y and score, in any case; others are passed over. Places are in pixels
-            of the upright picture. It is in UTF-8 or UTF-16, separated by commas, semicolons, tabs or |.
+            of the upright picture. A CSV is in UTF-8 or UTF-16, separated by commas, semicolons, tabs or |.
 
     Returns:
-        Every picture's faces in the file's order.
+        Every picture's faces in the table's order.
 
     Raises:
         UserError: it cannot be read, lacks a column, or has a row that is no box.
     """
     found: dict[tuple[pathlib.Path, int | None], list[Place]] = {}
     try:
-        for line, row in _rows(file, read_text(file)):
+        for line, row in _rows(file, _from_parquet(file) or read_text(file)):
             try:
                 found.setdefault((_whole(row["file"]), _frame(row)), []).append(_place(row))
             except (ValueError, KeyError) as error:
@@ -59,6 +60,25 @@ def read(file: str) -> OwnBoxes:
 def of_picture(boxes: OwnBoxes, name: str, frame: int | None) -> Sequence[Place]:
     """The faces of a picture's file, or of a video's frame; none if the CSV has none."""
     return boxes.get((_whole(name), frame), ())
+
+
+def _from_parquet(file: str) -> str:
+    """The table as CSV; "" where the file is no Parquet."""
+    path = user_path(file)
+    if not path.is_file():  # a pipe, perhaps, which can be read once
+        return ""
+    with path.open("rb") as stream:
+        if stream.read(len(_PARQUET)) != _PARQUET:
+            return ""
+    with extra("tables", "a table of boxes in Parquet"):
+        from pyarrow import ArrowException, BufferOutputStream, csv, parquet
+    try:
+        table = parquet.read_table(path)
+        written = BufferOutputStream()
+        csv.write_csv(table.select([name for name in table.column_names if name.lower() in _KNOWN]), written)
+    except ArrowException as error:
+        raise ValueError(str(error)) from None
+    return written.getvalue().to_pybytes().decode()
 
 
 @functools.lru_cache(maxsize=1024)

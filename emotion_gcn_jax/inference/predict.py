@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from emotion_gcn_jax.errors import UserError, cannot_write, counted
-from emotion_gcn_jax.files import atomic_write, read_json, user_path
+from emotion_gcn_jax.files import atomic_write, is_special, read_json, user_path
 from emotion_gcn_jax.inference import own_boxes, pipeline, sources, terminal
 from emotion_gcn_jax.inference.judging import Judged, Memory, Settings, judge_frames, no_face
 from emotion_gcn_jax.inference.model import EmotionModel, load
@@ -263,6 +263,8 @@ def _check_json(file: str) -> None:
     path = user_path(file)
     if file == "-":
         raise UserError("--json writes a file, found -: give its name.")
+    if is_special(path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.open("a").close()

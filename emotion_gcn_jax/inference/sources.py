@@ -31,6 +31,7 @@ _SYNC_BYTE = b"G"  # of a packet of an MPEG transport stream, in .mts after a ti
 
 _STANDARD_INPUT = "-"
 _CAMERA = re.compile(r"camera:(\d{1,4})")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _GLOB = re.compile(r"[*?[]")
 
 
@@ -132,6 +133,10 @@ def count(sources: Sequence[Source], every: int = 1) -> int | None:
 
 def _named(name: str, others: Collection[str]) -> Iterator[str]:
     """The files that a name stands for; of a folder the pictures and those of other suffixes."""
+    if _ADDRESS.match(name):
+        raise UserError(
+            f"{name}: The name of a file was expected, found an address: fetch it first, and name the file."
+        )
     if name.startswith("@") and not _exists(name):
         for line in _lines(name[1:]):
             yield from _named(line, others)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from emotion_gcn_jax import runtime
+from emotion_gcn_jax.errors import cannot_write
 from emotion_gcn_jax.inference import sources
 from emotion_gcn_jax.inference.results import FacePrediction, ImagePrediction
 from emotion_gcn_jax.inference.sources import Source
@@ -41,6 +42,9 @@ class Lines:
             if not self._has_other_output:
                 raise
             runtime.drop_output()
+        except OSError as error:
+            runtime.drop_output()
+            raise cannot_write("The standard output", error) from None
 
     def show(self, prediction: ImagePrediction) -> None:
         """Prints the faces of a picture."""

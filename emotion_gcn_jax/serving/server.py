@@ -166,6 +166,8 @@ class _Visit(http.server.BaseHTTPRequestHandler):
         else:
             self._send(HTTPStatus.OK, self.server.files[name], TYPES[PurePath(name).suffix])
 
+    do_HEAD = do_GET
+
     def do_POST(self) -> None:
         """Judges the posted picture."""
         if self._is_refused():
@@ -173,6 +175,13 @@ class _Visit(http.server.BaseHTTPRequestHandler):
         longest_side = _LOOKED_AT.get(urlsplit(self.path).path)
         if self.server.model is None or longest_side is None:
             self._say(HTTPStatus.NOT_FOUND, "Pictures are posted to /faces or /frames of a server with a model.")
+            return
+        if self.headers.get_content_maintype() == "multipart":
+            self._say(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "A picture's file is posted as it is, and not in a form: with curl by --data-binary @photo.jpg, in "
+                "Python's requests by data=.",
+            )
             return
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal():

@@ -1,7 +1,11 @@
 """The data of a run: what it trains on, in one or several streams, and what it is validated on."""
 
 import dataclasses
+import functools
+import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 import numpy as np
@@ -12,7 +16,7 @@ from emotion_gcn_jax.data.builds import open_split
 from emotion_gcn_jax.data.clips import Clips
 from emotion_gcn_jax.data.source import Split
 from emotion_gcn_jax.errors import UserError, counted
-from emotion_gcn_jax.tasks.registry import Tasks
+from emotion_gcn_jax.tasks.registry import Tasks, read_labels
 
 _STREAM = re.compile(r"(?P<name>\w+)(/(?P<config>[^=:]+))?(:(?P<split>[^=]+))?=(?P<count>\d+)")
 
@@ -33,6 +37,16 @@ class RunData:
     def train(self) -> Split:
         """The first stream's examples."""
         return self.streams[0].split
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of the examples' names and labels in their order: what changes with a build, but not with where it lies."""
+        digest = hashlib.sha256()
+        for stream in self.streams:
+            _add(digest, stream.split, stream.training_labels)
+        tasks = self.streams[0].tasks
+        _add(digest, self.validation, read_labels(tasks, self.validation.columns, self.validation.metadata))
+        return digest.hexdigest()
 
     def labels(self, task_name: str) -> np.ndarray:
         """A task's labels of all streams' examples."""
@@ -77,6 +91,13 @@ def open_data(config: ml_collections.ConfigDict, tasks: Tasks) -> RunData:
             f"leave some for {dataset.name}, or enlarge config.data.batch_size."
         )
     return RunData((_as_stream(config, tasks, train, own_count), *further), validation)
+
+
+def _add(digest: Any, split: Split, labels: Mapping[str, np.ndarray]) -> None:
+    """Adds a split's examples to one of hashlib's digests."""
+    digest.update(b"\n".join(split.columns["id"].tolist()))
+    for name, array in sorted(labels.items()):
+        digest.update(f"\n{name}{array.shape}{array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
 
 
 def _stream(config: ml_collections.ConfigDict, tasks: Tasks, text: str, held_out: Split | None) -> Stream:

@@ -237,6 +237,8 @@ def _check_same_data(run: Run, meta: dict[str, Any], progress: Progress) -> None
     steps = rows[-1]["step"] // rows[-1]["epoch"] if rows else run.steps_per_epoch
     if steps != run.steps_per_epoch:
         changed.append(f"{steps} steps an epoch, now {run.steps_per_epoch}")
+    if not changed and meta.get("examples", run.meta["examples"]) != run.meta["examples"]:
+        changed.append("other images or labels in the datasets' builds")
     if changed:
         raise UserError(
             f"The run was begun with other data or an older version, which differ in what is made of the same config "

@@ -87,6 +87,7 @@ class Run:
             "input": self.train_loader.input.to_dict(),
             "crop": self.data.train.metadata.get("crop"),
             "dataset": self.data.train.dataset,
+            "examples": self.data.digest,
         }
 
 

@@ -199,6 +199,45 @@ def test_images_are_held_out_one_by_one_where_there_are_no_groups(train):
     assert 10 < len(selection.hold_out(without(train, "subject"), 0.5)[1]) < 40
 
 
+def test_images_without_a_subject_are_no_one_person(train):
+    subjects = np.where(np.arange(50) < 40, b"", np.arange(50).astype("S"))
+    split = dataclasses.replace(train, columns={"id": train.columns["id"], "subject": subjects})
+    assert 10 < len(selection.hold_out(split, 0.5)[1]) < 40
+    assert {len(selection.fold(split, number, 5)[1]) for number in range(5)} == {10}
+
+
+def part_of(split, *parts, config=None):
+    return dataclasses.replace(split, name="+".join(parts), parts=parts, config=config)
+
+
+@pytest.mark.parametrize("divide", [lambda s: selection.hold_out(s, 0.5), lambda s: selection.fold(s, 0, 2)])
+@pytest.mark.parametrize(
+    ("parts", "config", "is_compared"),
+    [
+        (("train",), None, True),
+        (("train", "test"), None, True),
+        (("test", "train"), None, True),
+        (("test",), None, False),  # other images, though their files have the same names
+        (("test",), "other", True),
+    ],
+)
+def test_no_image_that_is_held_out_is_in_a_split_of_the_same_images(train, divide, parts, config, is_compared):
+    images = without(train, "subject")
+    _, held_out = divide(part_of(images, "train"))
+    other = part_of(images, *parts, config=config)
+    kept = selection.without(other, held_out)
+    expected = set(images.ids) - set(held_out.ids) if is_compared else set(images.ids)
+    assert set(kept.ids) == expected
+
+
+def test_a_build_without_subjects_is_compared_by_its_images(train):
+    _, held_out = selection.hold_out(part_of(train, "train"), 0.3)
+    other = part_of(without(train, "subject"), "train", config="other")
+    assert set(selection.without(other, held_out).ids) == set(train.ids) - set(held_out.ids)
+    with pytest.raises(UserError, match=r"held out is so by subject, which .* does not have"):
+        selection.without(other, held_out, group="subject")
+
+
 def test_videos_are_held_out_whole(train):
     videos = np.asarray([b"a", b"b", b"c", b"d", b"e"])[np.arange(50) % 5]
     by_video = dataclasses.replace(train, columns={"id": train.columns["id"], "video": videos})

@@ -1,6 +1,7 @@
 """Tests of the detector against scenes whose faces are known."""
 
 import hashlib
+import itertools
 import math
 import pathlib
 
@@ -12,6 +13,26 @@ from emotion_gcn_jax.faces import detection, pictures
 from emotion_gcn_jax.faces.detection import DatasetBox, Detection, detect, in_dataset, load_detector
 from tests.photographs import ASTRONAUT
 from tests.scenes import compose, group, portrait
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "tiles", "rows", "columns"),
+    [
+        (600, 600, 3, 3, 3),
+        (480, 640, 3, 3, 3),
+        (1080, 1920, 3, 2, 3),
+        (640, 480, 2, 2, 2),
+        (512, 40_000, 16, 1, 16),  # a panorama is not cut into strips
+    ],
+)
+def test_tiles_are_squares_that_cover_the_picture(height, width, tiles, rows, columns):
+    parts = detection._tiles(np.broadcast_to(np.uint8(0), (height, width, 3)), tiles)
+    for axis, (length, count) in enumerate(((width, columns), (height, rows))):
+        spans = sorted({(part[axis], part[axis + 2]) for part in parts})
+        assert len(spans) == count and len(parts) == rows * columns
+        assert spans[0][0] == 0 and spans[-1][1] == length
+        assert all(start <= end for (_, end), (start, _) in itertools.pairwise(spans))
+        assert max(end - start for start, end in spans) <= detection._tile_share(tiles) * max(height, width) + 2
 
 
 def square(box):

@@ -4,6 +4,7 @@ import codecs
 import pathlib
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from emotion_gcn_jax.errors import UserError
@@ -50,12 +51,28 @@ def read(tmp_path, data):
     ids=[
         "plain", "from Windows", "UTF-8 with its mark", "UTF-16", "UTF-16, high byte first", "two columns in capitals",
         "columns in capitals", "blanks behind the commas", "quoted names", "frames of pandas", "nan of pandas",
-        "nothing in other words", "semicolons", "tabs", "bars", "semicolons and decimal commas", "tabs and decimal commas",
-        "Excel's hint", "blank lines",
+        "nothing in other words", "semicolons", "tabs", "bars", "semicolons and decimal commas",
+        "tabs and decimal commas", "Excel's hint", "blank lines",
     ],
 )  # fmt: skip
 def test_a_table_is_read_in_the_form_that_it_has(tmp_path, data):
     assert read(tmp_path, data) == FOUND
+
+
+@pytest.mark.parametrize(
+    "columns", [["file", "x0", "y0", "x1", "y1", "frame", "score"], ["File", "X0", "y0", "x1", "y1"]]
+)
+def test_a_table_in_parquet_is_read_too(tmp_path, columns):
+    values = {"file": ["/own/a.png", "/own/b.mp4"], "x0": [1.5, 1], "y0": [2.0, 2], "x1": [30, 3], "y1": [40, 4]}
+    values |= {"frame": [None, 7], "score": [0.25, None], "faces": [[1], [2]]}
+    table = {column: values[column.lower()] for column in (*columns, "faces")}
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "own.parquet")
+    found = own_boxes.read(str(tmp_path / "own.parquet"))
+    assert found == (FOUND if "frame" in columns else {(p, None): [Place(f[0].box)] for (p, _), f in FOUND.items()})
+    data = (tmp_path / "own.parquet").read_bytes()
+    (tmp_path / "own.parquet").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="found none that can be read"):
+        own_boxes.read(str(tmp_path / "own.parquet"))
 
 
 def test_a_name_may_hold_what_separates_cells(tmp_path):
@@ -117,6 +134,21 @@ BOX = (20.0, 20.0, 60.0, 60.0)
 )
 def test_eyes_that_cannot_be_of_their_face_are_remarked(model, eyes, remark):
     said = judged(model, [Place(BOX, *eyes), Place(BOX)]).remark
+    assert said is None if remark is None else remark in said
+
+
+@pytest.mark.parametrize(
+    ("box", "remark"),
+    [
+        ((0.36, 0.15, 0.53, 0.32), "1 of less than 4 pixels (all numbers are in pixels)"),  # in shares of the picture
+        ((20, 20, 60, 23.5), "1 of less than 4 pixels"),
+        ((-5000, -5000, 5000, 5000), "1 mostly or wholly outside of the picture (200 x 100)"),
+        ((300, 20, 340, 60), "1 mostly or wholly outside of the picture"),
+        ((180, 20, 220, 60), None),  # half of it is in the picture
+    ],
+)
+def test_boxes_that_can_hardly_be_meant_are_remarked(model, box, remark):
+    said = judged(model, [Place(box), Place(BOX)]).remark
     assert said is None if remark is None else remark in said
 
 

@@ -1,7 +1,10 @@
 """The command `emotion-gcn predict`, from files to table, JSON and overlays."""
 
+import concurrent.futures
 import io
 import json
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -178,6 +181,30 @@ def test_no_picture_is_replaced(workdir, tmp_path, capsys):
         before = other.read_bytes()
         assert run(workdir, first, "--no-detect", "--json", other) == 2
         assert other.read_bytes() == before and "holds no predictions" in capsys.readouterr().err
+
+
+def test_json_is_written_into_a_pipe_and_through_a_link(workdir, tmp_path):
+    picture = save(np.full((40, 40, 3), 99, np.uint8), tmp_path / "a.png")
+    link, real, pipe = tmp_path / "link.json", tmp_path / "real.json", tmp_path / "pipe"
+    real.write_text("[]")
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    assert run(workdir, picture, "--no-detect", "--json", link) == 0
+    assert link.is_symlink() and len(json.loads(real.read_text())) == 1
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        said = threads.submit(pipe.read_bytes)
+        assert run(workdir, picture, "--no-detect", "--json", pipe) == 0
+        assert pipe.is_fifo() and said.result(timeout=60) == real.read_bytes()
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="is there on Linux alone")
+def test_a_full_disk_behind_the_table_is_a_sentence(workdir, tmp_path):
+    picture = save(np.full((40, 40, 3), 99, np.uint8), tmp_path / "a.png")
+    command = [sys.executable, "-m", "emotion_gcn_jax.cli", "predict", "--checkpoint", workdir, "--no-detect", picture]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "The standard output cannot be written (No space left on device)" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])

@@ -21,6 +21,12 @@ def test_a_pattern_that_no_file_can_have_gets_a_sentence(name):
         sources.open_sources([name])
 
 
+@pytest.mark.parametrize("name", ["https://a.b/c.jpg", "rtsp://camera/stream"])
+def test_an_address_is_no_file(name):
+    with pytest.raises(UserError, match=rf"^{name}: .* found an address: fetch it first"):
+        sources.open_sources([name])
+
+
 def test_a_number_that_no_camera_has_is_a_name():
     assert kinds([f"camera:{10**30}"]) == [(f"camera:{10**30}", "picture")]
 

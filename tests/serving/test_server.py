@@ -164,6 +164,11 @@ def test_requests_that_are_none_are_answered_with_a_sentence(served, request_tex
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_a_form_is_told_to_post_the_file_itself(served):
+    status, _, answer = ask(served, "POST", "/faces", b"--x\r\n", Content_Type="multipart/form-data; boundary=x")
+    assert status == 415 and "--data-binary @photo.jpg" in answer["error"]
+
+
 def test_a_post_without_a_length_is_refused(served):
     assert ask(served, "POST", "/faces", Transfer_Encoding="chunked")[0] == 411
 

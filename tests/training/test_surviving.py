@@ -1,6 +1,7 @@
 """What a run comes out of: a request to end, damaged checkpoints, a full disk, numbers that are not finite."""
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -210,24 +211,36 @@ def test_a_best_checkpoint_that_is_gone_is_made_of_the_last_one(two_lasts, tmp_p
     assert_identical((found.variables, found.meta["progress"]), (before.variables, before.meta["progress"]))
 
 
-def test_a_run_that_was_begun_with_other_data_is_not_resumed(unbroken, tmp_path, monkeypatch):
+def relabelled(split):
+    """The same examples, of which two have exchanged their classes."""
+    expression = split.columns["expression"].copy()
+    first, second = expression.argmin(), expression.argmax()
+    expression[[first, second]] = expression[[second, first]]
+    return dataclasses.replace(split, columns={**split.columns, "expression": expression})
+
+
+@pytest.mark.parametrize(
+    ("of", "changed", "said"),
+    [
+        ("train", lambda split: split.select(np.arange(70) < 60), "7 steps an epoch, now 6"),
+        ("train", relabelled, "other images or labels in the datasets' builds"),
+        ("validation", relabelled, "other images or labels in the datasets' builds"),
+    ],
+    ids=["fewer", "labels", "labels of validation"],
+)
+def test_a_run_that_was_begun_with_other_data_is_not_resumed(unbroken, tmp_path, monkeypatch, of, changed, said):
     config, workdir, _ = unbroken
     shutil.copytree(workdir, tmp_path / "run")
     opened = datasets.open_split
 
-    def fewer(name, split, **where):
-        return (
-            opened(name, split, **where).select(np.arange(70) < 60)
-            if split == "train"
-            else opened(name, split, **where)
-        )
+    def others(name, split, **where):
+        found = opened(name, split, **where)
+        return changed(found) if split == of else found
 
-    monkeypatch.setattr(datasets, "open_split", fewer)
+    monkeypatch.setattr(datasets, "open_split", others)
     config = config.copy_and_resolve_references()
     config.training.epochs = 2
-    with pytest.raises(
-        UserError, match=r"begun with other data or an older version, .* \(7 steps an epoch, now 6\): go"
-    ):
+    with pytest.raises(UserError, match=rf"begun with other data or an older version, .* \({said}\): go"):
         loop.train_and_evaluate(config, tmp_path / "run", resume=True)
 
 
