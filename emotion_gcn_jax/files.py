@@ -16,6 +16,8 @@ PathLike = str | os.PathLike[str]
 _MOST_NAMES = 10_000  # of a folder that are compared with a missing file's
 _SIMILAR = 0.8  # the least of difflib's ratio, 1 for equal names
 _LONGEST_NAME = 300  # characters of a path in a message
+_BEGINNING = 512  # bytes that tell UTF-16
+_CHUNK = 1 << 20  # bytes
 
 
 def user_path(path: PathLike) -> pathlib.Path:
@@ -78,28 +80,48 @@ def is_special(path: PathLike) -> bool:
 
 
 def read_text(path: PathLike) -> str:
-    """What a text says that any program may have written: in UTF-8, or UTF-16 with a byte-order mark, as on Windows.
+    """What a text says that any program may have written: in UTF-8, or UTF-16, as on Windows.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is in neither.
     """
     data = user_path(path).read_bytes()  # at once: it may be a pipe
-    return data.decode(_encoding(data))
+    return data.decode(_encoding(data[:_BEGINNING]))
 
 
 def text_encoding(path: PathLike) -> str:
-    """The encoding of a text file: UTF-16 by its byte-order mark, or else UTF-8; either without the mark.
+    """The encoding of a text file: UTF-16, UTF-8, either without the byte-order mark, or else Windows-1252.
+
+    Excel's "CSV" is in Windows-1252 in much of Europe. Five bytes have no meaning in it: open it with errors="replace".
 
     Raises:
         OSError: the file cannot be read.
     """
+    decoder = codecs.getincrementaldecoder("utf-8")()
     with user_path(path).open("rb") as file:
-        return _encoding(file.read(2))
+        beginning = file.read(_BEGINNING)
+        encoding = _encoding(beginning)
+        if encoding != "utf-8-sig" or beginning.startswith(codecs.BOM_UTF8):
+            return encoding
+        try:
+            for chunk in itertools.chain([beginning], iter(lambda: file.read(_CHUNK), b"")):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252"
+    return encoding
 
 
-def _encoding(start: bytes) -> str:
-    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+def _encoding(beginning: bytes) -> str:
+    """UTF-16 by its byte-order mark, or by every second byte, which is zero in most languages; or else UTF-8."""
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = beginning[::2], beginning[1::2]
+    for encoding, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if 2 * high.count(0) > len(high) and not low.count(0):
+            return encoding
+    return "utf-8-sig"
 
 
 def read_json(path: PathLike) -> Any:

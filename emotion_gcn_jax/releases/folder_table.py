@@ -3,11 +3,11 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from emotion_gcn_jax.errors import UserError, listed
+from emotion_gcn_jax.errors import UserError, counted, listed
 from emotion_gcn_jax.files import user_path
 from emotion_gcn_jax.labels import class_word
 from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
@@ -50,12 +50,12 @@ class Labels:
     warnings: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
-def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
+def read_table(path: pathlib.Path, split_of: Callable[[str], str | None]) -> Labels:
     """Reads a table; paths in it are absolute or relative to its folder, and an empty cell is a missing label.
 
     Args:
         path: the table.
-        splits: the names of a split, in lower case -> the split.
+        split_of: by a split's name in any spelling the split; None where it is none.
 
     Raises:
         UserError: a column or a row is missing, or a cell is not what its column holds; it names the line.
@@ -68,26 +68,42 @@ def read_table(path: pathlib.Path, splits: Mapping[str, str]) -> Labels:
             f"{', '.join(table.columns)[:200]}: name at least one of these in the first line."
         )
     rows = list(table.rows())
-    counted = [name for name in _FRAMES if name in table.columns and "video" in table.columns]
+    frame_columns = [name for name in _FRAMES if name in table.columns and "video" in table.columns]
     columns = {
         **{name: _affect(table, rows, name) for name in _AFFECT if name in table.columns},
         **{name: np.asarray([row.cells.get(name, "") for row in rows]) for name in _TEXTS if name in table.columns},
-        **{name: _whole_numbers(table, rows, name) for name in counted},
+        **{name: _whole_numbers(table, rows, name) for name in frame_columns},
         **({"action_units": _action_units(table, rows, units)} if units else {}),
     }
     words = [_word(row.cells.get("expression", "")) for row in rows] if "expression" in table.columns else []
     others = {
         name: np.asarray([row.cells.get(name, "") for row in rows])
         for name in table.columns
-        if name and name not in {*_RESERVED, *counted} and table.columns.count(name) == 1
+        if name and name not in {*_RESERVED, *frame_columns} and table.columns.count(name) == 1
     }
-    split_of_rows = list(_splits(table, rows, splits))
-    warnings = _repeated_frames(table, rows, split_of_rows) if "frame" in counted else {}
+    split_of_rows = list(_splits(table, rows, split_of))
+    frames = _repeated_frames(table, rows, split_of_rows) if "frame" in frame_columns else {}
+    warnings = {
+        split: (*_words_for_none(table, rows, split_of_rows, split), *frames.get(split, ()))
+        for split in {*split_of_rows}
+    }
     return Labels(_paths(table, rows), split_of_rows, words, columns, units, others, warnings)
 
 
 def _word(cell: str) -> str:
     return "" if cell.lower() in _EMPTY else class_word(cell[:_LONGEST_WORD])
+
+
+def _words_for_none(table: TextTable, rows: Sequence[Row], splits: Sequence[str], wanted: str) -> tuple[str, ...]:
+    """Says in how many rows of a split a word stands for no expression: it may have been meant as a class."""
+    cells = [row.cells.get("expression", "") for row, split in zip(rows, splits, strict=True) if split == wanted]
+    found = [cell for cell in cells if cell and cell.lower() in _EMPTY]
+    if not found:
+        return ()
+    return (
+        f"Taken for unlabelled: {counted(len(found), 'row')} of {table.path} with {listed(sorted(set(found)))} for "
+        "expression; choose another word if a class is meant.",
+    )
 
 
 def _paths(table: TextTable, rows: Sequence[Row]) -> list[pathlib.Path]:
@@ -113,12 +129,13 @@ def _exists(file: pathlib.Path) -> bool:
         return False
 
 
-def _splits(table: TextTable, rows: Sequence[Row], splits: Mapping[str, str]) -> Iterator[str]:
+def _splits(table: TextTable, rows: Sequence[Row], split_of: Callable[[str], str | None]) -> Iterator[str]:
     for row in rows:
         name = row.cells.get("split", "") if "split" in table.columns else "train"
-        if name.lower() not in splits:
-            raise _wrong(table, row, f"a split ({', '.join(splits)})", repr(name))
-        yield splits[name.lower()]
+        split = split_of(name)
+        if split is None:
+            raise _wrong(table, row, "a split (train, validation or test)", repr(name))
+        yield split
 
 
 def _affect(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarray:

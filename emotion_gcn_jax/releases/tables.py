@@ -1,13 +1,16 @@
 """Tables of text as people have them: their separator and their columns are found, not assumed.
 
-A table may have a header or none, an index column of pandas or R, any of four separators, stray quotes, separators at
-the end of all lines or of the rows, decimal commas, Windows line ends and a byte-order mark.
+A table may have a header or none, an index column of pandas or R, any of four separators, stray quotes, line breaks in
+quoted cells, separators at the end of all lines or of the rows, decimal commas, Windows line ends and encodings, and a
+byte-order mark.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
 import functools
+import itertools
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +24,17 @@ _SEPARATOR_HINT = re.compile(r"sep=.")  # the first line of some tables that Exc
 _PATH = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder or a suffix
 _DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
 _SHOWN = 100  # characters of a row or a header in messages
+_OPEN = "unexpected end of data"  # the csv module's word for a quoted cell without an end
+_MOST_LINES = 50  # more of one row, beside its first
 
 
 class Row(NamedTuple):
     """One row of a table.
 
     Attributes:
-        line: its line in the file, from 1.
-        cells: its cells by their column's name, without quotes and spaces around them; a short row lacks the last ones.
+        line: its first line in the file, from 1.
+        cells: its cells by their column's name, without quotes and spaces around them; a short row lacks the last ones,
+            and a line break in a cell is a space.
         text: the beginning of the line, for messages.
     """
 
@@ -66,7 +72,7 @@ class TextTable:
         lines = _lines(self.path)
         if self.has_header:
             next(lines)
-        for line, text in lines:
+        for line, text in _joined(lines, self.separator, len(self.columns)):
             cells = dict(zip(self.columns, self._fitted(_cells(text, self.separator)), strict=False))
             yield Row(line, self._with_points(cells), text[:_SHOWN])
 
@@ -143,7 +149,7 @@ def open_table(
     """Finds the form of a table by its first line.
 
     Args:
-        path: the file: UTF-8, or UTF-16 with a byte-order mark.
+        path: the file: UTF-8, UTF-16 or Windows-1252.
         known: a column's name in a header, in lower case -> its name in the result. A first line with one of these is a
             header; it may name other columns besides.
         needed: names in the result without which the table is of no use.
@@ -222,8 +228,42 @@ def _lines(path: pathlib.Path) -> Iterator[tuple[int, str]]:
                 yield line, text.rstrip("\n")
 
 
+def _joined(lines: Iterator[tuple[int, str]], separator: str, width: int) -> Iterator[tuple[int, str]]:
+    """Yields every row's first line's number and its lines: most have one, but quoted cells may have line breaks."""
+    ahead: collections.deque[tuple[int, str]] = collections.deque()
+    while ahead or (ahead := collections.deque(itertools.islice(lines, 1))):
+        line, text = ahead.popleft()
+        if text.count('"') % 2:
+            ahead.extend(itertools.islice(lines, _MOST_LINES - len(ahead)))
+            for _ in range(_more_lines(text, [more for _, more in ahead], separator, width)):
+                text += " " + ahead.popleft()[1]
+        yield line, text
+
+
+def _more_lines(text: str, ahead: Sequence[str], separator: str, width: int) -> int:
+    """How many of the next lines a row goes on for.
+
+    0 where its quote is a stray one: where the row would not have as many cells as there are columns, or a line looks
+    like a row of its own.
+    """
+    is_short = len(text.split(separator)) < width
+    joined = itertools.accumulate([text, *ahead], "{} {}".format)
+    for count, (row, last) in enumerate(zip(joined, ["", *ahead], strict=True)):
+        ends = last.split(separator)
+        try:
+            (cells,) = csv.reader([row], delimiter=separator, strict=True)
+        except csv.Error as error:
+            if str(error) != _OPEN or (count and len(ends) >= width):
+                return 0
+            continue
+        # A long last line is the rest of a short first one if the quote in its first cell ends the other's.
+        is_rest = len(ends) < width or (is_short and ends[0].count('"') % 2 == 1)
+        return count if len(cells) == width and is_rest else 0
+    return 0
+
+
 def _cells(text: str, separator: str) -> list[str]:
-    """Splits one line; a line is always one row, so that a stray quote spoils no other."""
+    """Splits one row; it ends with its line, or where `_joined` says so, so that a stray quote spoils no other."""
     if text.count('"') % 2:
         text = text.replace('"', "")
     cells = text.split(separator)

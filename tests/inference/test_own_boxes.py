@@ -32,6 +32,7 @@ def read(tmp_path, data):
         TABLE.replace("\n", "\r\n"),
         codecs.BOM_UTF8 + TABLE.encode(),
         TABLE.encode("utf-16"),
+        TABLE.encode("utf-16-le"),
         codecs.BOM_UTF16_BE + TABLE.encode("utf-16-be"),
         TABLE.replace("file,x0", "File,X0"),
         TABLE.replace("file", "FILE").replace("score", "Score"),
@@ -49,10 +50,10 @@ def read(tmp_path, data):
         TABLE + "\n,,,,,,\n",
     ],
     ids=[
-        "plain", "from Windows", "UTF-8 with its mark", "UTF-16", "UTF-16, high byte first", "two columns in capitals",
-        "columns in capitals", "blanks behind the commas", "quoted names", "frames of pandas", "nan of pandas",
-        "nothing in other words", "semicolons", "tabs", "bars", "semicolons and decimal commas",
-        "tabs and decimal commas", "Excel's hint", "blank lines",
+        "plain", "from Windows", "UTF-8 with its mark", "UTF-16", "UTF-16 without its mark",
+        "UTF-16, high byte first", "two columns in capitals", "columns in capitals", "blanks behind the commas",
+        "quoted names", "frames of pandas", "nan of pandas", "nothing in other words", "semicolons", "tabs", "bars",
+        "semicolons and decimal commas", "tabs and decimal commas", "Excel's hint", "blank lines",
     ],
 )  # fmt: skip
 def test_a_table_is_read_in_the_form_that_it_has(tmp_path, data):

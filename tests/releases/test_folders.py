@@ -1,5 +1,7 @@
 """Sets of images of one's own: folders and tables. No image is opened, so that empty files do."""
 
+import errno
+import os
 import pathlib
 import subprocess
 import sys
@@ -65,8 +67,110 @@ def test_folders_of_splits(make, name):
 
 
 @pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *[
+            ("Training_set", "train"),
+            ("train-set", "train"),
+            ("Validation set", "validation"),
+            ("valset", "validation"),
+        ],
+        *[("testing_set", "test"), ("Testing", "test")],
+    ],
+)
+def test_more_names_of_splits(make, table, name, split):
+    assert list(folders.read(make(f"set/{name}/Sad/1.jpg") / "set").splits) == [split]
+    assert list(folders.read(table(f"path,AU4,split\n1.jpg,1,{name}\n")).splits) == [split]
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        (("archive/train/Bored/1.jpg", "archive/train/Sad/1.jpg"), {"archive/train/Bored/1.jpg": "Bored"}),
+        (("__MACOSX/1.jpg", "a/b/train/Bored/1.jpg", "a/b/readme"), {"a/b/train/Bored/1.jpg": "Bored"}),
+        (("archive/Bored/1.jpg", "archive/happiness/1.jpg"), {"archive/Bored/1.jpg": "Bored"}),
+        (("train/images/Bored/1.jpg", "train/images/Sad/1.jpg"), {"train/images/Bored/1.jpg": "Bored"}),
+        (("Bored/anna/1.jpg", "Bored/ben/1.jpg"), {"Bored/anna/1.jpg": "Bored", "Bored/ben/1.jpg": "Bored"}),
+        (("Happy/sad/1.jpg", "Happy/2.jpg"), {"Happy/sad/1.jpg": "Happy"}),
+        (("Bored/1.jpg", "Sad/Happy/1.jpg"), {"Bored/1.jpg": "Bored", "Sad/Happy/1.jpg": "Sad"}),
+    ],
+    ids=["splits", "two deeper", "classes", "below a split", "people", "a known class", "several folders"],
+)
+def test_a_set_may_lie_one_folder_deeper_where_that_is_certain(make, paths, found):
+    assert words(folders.read(make(*paths))).items() >= found.items()
+
+
+def test_a_table_may_lie_one_folder_deeper(make):
+    root = make("archive/images/1.jpg")
+    (root / "archive" / "labels.csv").write_text("path,expression\nimages/1.jpg,Sad\n")
+    assert words(folders.read(root)) == {"images/1.jpg": "Sad"}
+    make("splits/train/Bored/1.jpg", "splits/train/Bored/labels.csv")
+    assert words(folders.read(root / "splits")) == {"train/Bored/1.jpg": "Bored"}
+
+
+def test_a_folder_that_cannot_be_read_is_said(make, monkeypatch):
+    scandir = os.scandir
+
+    def closed(path):
+        if str(path).endswith("anna"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    with pytest.raises(UserError, match=r"can be read in .*, and found .*Sad/anna \(Permission denied\): check it"):
+        folders.read(make("Sad/1.jpg", "Sad/anna/1.jpg"))
+
+
+def test_links_to_folders_are_followed_and_no_folder_is_read_twice(make):
+    root = make("set/Happy/own.png", "set/Happy/a/1.png", "set/Sad/1.png", "store/anna/1.png", "store/ben/1.png")
+    for link, to in {
+        "set/Happy/anna": "store/anna",
+        "set/Sad/anna": "store/anna",
+        "set/Anger": "store/ben",
+        **{"set/Happy/0again": "set/Happy/a", "set/Happy/up": "set", "store/anna/loop": "store/anna"},
+    }.items():
+        (root / link).symlink_to(root / to)
+    assert words(folders.read(root / "set")) == {
+        **{f"Happy/{name}": "Happy" for name in ("own.png", "a/1.png", "anna/1.png")},
+        **{"Sad/1.png": "Sad", "Sad/anna/1.png": "Sad", "Anger/1.png": "Anger"},
+    }
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\1\2\3\4WEBP", b"II*\0", b"MM\0*"]
+)
+def test_images_without_a_suffix_are_known_by_their_first_bytes(make, beginning):
+    root = make("Sad/1.jpg", "Happy/2")
+    (root / "Happy" / "2").write_bytes(beginning + b"...")
+    found = folders.read(root)
+    assert words(found) == {"Happy/2": "Happy", "Sad/1.jpg": "Sad"} and not found.splits["train"].warnings
+
+
+def test_files_that_may_be_images_are_counted(make):
+    clutter = [f"train/Sad/{name}" for name in ("Thumbs.db", ".DS_Store", "desktop.ini", "README", "a.txt", "b.CSV")]
+    root = make(
+        "train/Sad/1.jpg", "test/Sad/1.jpg", "train/Sad/2.png_large", "train/Sad/x/3", "train/Sad/4.cr2", *clutter
+    )
+    splits = folders.read(root).splits
+    (said,) = splits["train"].warnings
+    assert "Warning: 3 files beside the images of" in said and "(Sad/2.png_large, Sad/4.cr2, Sad/x/3)" in said
+    assert not splits["test"].warnings
+
+
+def test_the_rows_whose_word_is_no_class_are_counted(table):
+    rows = "1.jpg,None,train\n2.jpg,,train\n3.jpg,NA,train\n4.jpg,Sad,test\n"
+    splits = folders.read(table(f"path,expression,split\n{rows}")).splits
+    (said,) = splits["train"].warnings
+    assert said.startswith("Taken for unlabelled: 2 rows of ") and "labels.csv with NA, None for expression; " in said
+    assert not splits["test"].warnings
+
+
+@pytest.mark.parametrize(
     ("paths", "sentence"),
     [
+        (("Happy/train/1.jpg", "Happy/test/1.jpg"), r"such as test/Happy, and found Happy/test in .*: move the images"),
+        (("Sad/1.jpg", "Bored/Testing_set/1.jpg"), r"such as Testing_set/Happy, and found Bored/Testing_set in "),
+        (("train/train/1.jpg", "train/test/1.jpg"), r"such as test/Happy, and found train/test in "),
         ((), r"Expected a folder for each class with images in it, .*, and found nothing"),
         (("1.jpg", "a/2.txt"), r"Expected a folder for each class .*, and found 1\.jpg, a: see"),
         (("train/Sad/1.jpg", "holdout/Sad/1.jpg"), r"only folders of splits \(train, .* and found holdout: rename"),

@@ -1,7 +1,10 @@
 """The form of a table is found from its first line."""
 
+import codecs
+
 import pytest
 
+from emotion_gcn_jax import files
 from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.releases.tables import number, open_table
 
@@ -37,6 +40,65 @@ def test_one_line_is_one_row(line, cells, tmp_path):
     first, second = rows(tmp_path, f"path,label\n{line}\n2.jpg,Happy\n")
     assert first.cells == cells and second.cells == {"path": "2.jpg", "label": "Happy"}
     assert len(first.text) <= 100
+
+
+@pytest.mark.parametrize(
+    ("row", "cells"),
+    [
+        ('1.jpg,"blurred,\nlooks away",Sad', ("1.jpg", "blurred, looks away", "Sad")),
+        ('1.jpg,"a\r\n\r\n""b"" c\r\nd",Sad', ("1.jpg", 'a "b" c d', "Sad")),
+        ('1.jpg,x,"Sad\n"', ("1.jpg", "x", "Sad")),
+        ('"a\n1.jpg",x,Sad', ("a 1.jpg", "x", "Sad")),
+        ('1.jpg,"' + "x\n" * 50 + '",Sad', ("1.jpg", "x " * 49 + "x", "Sad")),
+    ],
+    ids=["a separator, too", "blank lines and quotes", "last cell", "first cell", "50 more lines"],
+)
+def test_a_quoted_cell_may_have_line_breaks(row, cells, tmp_path):
+    first, *others = rows(tmp_path, f"path,note,label\n{row}\n2.jpg,,Happy\n3.jpg,,Fear\n")
+    assert first.cells == dict(zip(("path", "note", "label"), cells, strict=True)) and first.line == 2
+    assert [row.cells["path"] for row in others] == ["2.jpg", "3.jpg"] and "\n" not in first.text
+    assert others[1].line == others[0].line + 1 == 4 + row.count("\n")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['"1.jpg,a,Sad', '"2.jpg,b,Happy'],
+        ['"1.jpg,a,Sad', '2.jpg",b,Happy'],
+        ['1.jpg,"a,Sad', '2.jpg,b",Happy'],
+        ['1.jpg,a,"Sad', '2.jpg,b,Happy"'],
+        ['1.jpg,a,"Sad', "2.jpg,b,Happy", '"'],
+        ['1.jpg,a 5" screen,Sad', '2.jpg,a 6" screen,Happy'],
+        ['1.jpg,a,"Sad', *["x"] * 60, '"'],
+    ],
+    ids=["first cells", "first cells' ends", "middle", "around rows", "around a row", "inches", "too many lines"],
+)
+def test_a_stray_quote_joins_no_rows(lines, tmp_path):
+    found = rows(tmp_path, "\n".join(["path,note,label", *lines]))
+    assert [row.line for row in found] == list(range(2, 2 + len(lines)))
+    assert found[0].cells["label"] == "Sad" and found[1].cells["path"] in ("2.jpg", "x")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        *[("utf-8", b""), ("utf-8", codecs.BOM_UTF8), ("cp1252", b""), ("utf-16-le", b""), ("utf-16-be", b"")],
+        *[("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)],
+    ],
+)
+@pytest.mark.parametrize("sizes", [{}, {"_CHUNK": 1, "_BEGINNING": 3}], ids=["at once", "byte by byte"])
+def test_encodings(encoding, mark, sizes, tmp_path, monkeypatch):
+    for name, size in sizes.items():
+        monkeypatch.setattr(files, name, size)
+    (tmp_path / "table.csv").write_bytes(mark + "path;label\n1.jpg;Möller\n2.jpg;Müller\n".encode(encoding))
+    first, second = open_table(tmp_path / "table.csv", KNOWN, ["path"]).rows()
+    assert first.cells == {"path": "1.jpg", "label": "Möller"} and second.cells["label"] == "Müller"
+
+
+def test_bytes_that_mean_nothing_are_replaced(tmp_path):
+    (tmp_path / "table.csv").write_bytes(b"path,label\n1.jpg,\xfc\x81\n")
+    (row,) = open_table(tmp_path / "table.csv", KNOWN, ["path"]).rows()
+    assert row.cells["label"] == "ü\ufffd"
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,13 @@ class Builder(ReleaseBuilder):
 
     def _open_release(self, root: pathlib.Path) -> Mapping[str, ReleaseSplit]:
         self._found = folders.read(root)
-        return {name: self._split(split) for name, split in self._found.splits.items()}
+        return {name: self._split(split, self._found.class_counts(name)) for name, split in self._found.splits.items()}
 
-    def _split(self, split: folders.FolderSplit) -> ReleaseSplit:
+    def _split(self, split: folders.FolderSplit, class_counts: str) -> ReleaseSplit:
         entries = (Entry(name, str(split.paths[row]), (split, row)) for row, name in enumerate(split.ids))
         make = functools.partial(_example, longest_side=self.builder_config.longest_side)
-        return ReleaseSplit(entries, len(split), make, warnings=split.warnings)
+        said = (*split.warnings, class_counts) if class_counts else split.warnings
+        return ReleaseSplit(entries, len(split), make, warnings=said)
 
 
 def _example(content: tuple[folders.FolderSplit, int], longest_side: int) -> Example:

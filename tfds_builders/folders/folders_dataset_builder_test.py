@@ -120,6 +120,17 @@ def test_round_trip_of_a_table_with_a_lost_image(tmp_path: pathlib.Path, capsys:
     assert f"train,{tmp_path}/1.png,1.png,image unreadable," in report
 
 
+def test_the_classes_are_counted(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(25):
+        (tmp_path / f"{number}.png").write_bytes(encoded(picture(1), "png"))
+    words = ["Happy", "", *(f"own {number:02}" for number in range(22)), "joy"]
+    rows = [f"{number}.png,{word}" for number, word in enumerate(words)]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,expression", *rows]))
+    prepared(tmp_path, tmp_path / "data")
+    said = capsys.readouterr().out
+    assert "folders/mine train: Happy 2, own 00 1, own 01 1, " in said and ", own 18 1 and 4 more\n" in said
+
+
 def test_a_build_is_opened_again_by_its_builder(tmp_path: pathlib.Path) -> None:
     write(tmp_path / "raw")
     prepared(tmp_path / "raw", tmp_path / "data")
@@ -150,6 +161,7 @@ def test_command_line(tmp_path: pathlib.Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stderr
     assert "folders/mine train: 6 examples" in result.stdout
+    assert "folders/mine test: Happy 1, Sad 1, Bored 1\n" in result.stdout
     assert (tmp_path / "td" / "folders" / "mine" / "1.1.0" / "dataset_info.json").exists()
     assert not (tmp_path / "~").exists()
 
