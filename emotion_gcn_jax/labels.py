@@ -35,6 +35,9 @@ CLASS_WORDS = (*EXPRESSIONS, "Contempt", "Other")
 NODES = (*EXPRESSIONS, "Valence", "Arousal")
 """Names of the paper's nine nodes, in the order of the official implementation and its published weights."""
 
+NO_LABEL = frozenset({"", "nan", "na", "none", "null"})
+"""The cells of a table that have no label, in lower case."""
+
 NO_CLASS = -1
 """The class id of an example without a class label; masked out of losses and metrics."""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -94,10 +95,11 @@ def usable(arguments: argparse.Namespace, split: "Split", model: "EmotionModel")
     if not getattr(arguments, "held_out", False):
         return chosen
     dataset = model.config.dataset
-    if not is_trained_on(split, model) or "+" in split.name:
+    given, trained = (set(re.split("[+-]", name)) for name in (arguments.split or split.name, _train_split(model)))
+    if not is_trained_on(split, model) or given != trained:
         raise UserError(
             f"--held-out is what the run left out of its training split: give --dataset {dataset.name} --split "
-            f"{dataset.train_split}{f' --config {dataset.config}' if dataset.config else ''} with it."
+            f"{_train_split(model)}{f' --config {dataset.config}' if dataset.config else ''} with it."
         )
     group = dataset.get("group", "")
     if dataset.get("folds", 0):
@@ -111,10 +113,22 @@ def is_trained_on(split: "Split", model: "EmotionModel") -> bool:
     """Whether a split is, or is in part, what the model was trained on, as far as the names tell."""
     dataset = model.config.dataset
     is_of_config = dataset.get("config", "") in ("", split.config or "")
-    parts = split.name.split("+")
-    of_all = split.name.startswith("all") and f"-{dataset.get('train_split', 'train')}" not in split.name
-    is_part = of_all or not {"all", *dataset.get("train_split", "train").split("+")}.isdisjoint(parts)
-    return split.dataset == dataset.name and is_of_config and is_part
+    return split.dataset == dataset.name and is_of_config and _overlap(split.name, _train_split(model))
+
+
+def _train_split(model: "EmotionModel") -> str:
+    return model.config.dataset.get("train_split", "train")
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two names of splits, A+B or all-A-B (see data.builds.open_split), have a split in common.
+
+    Two that are all but some may have none, which their names do not tell: they are taken to.
+    """
+    (first, *but_for), (second, *_) = one.split("-"), other.split("-")
+    if first == "all":
+        return second == "all" or not set(other.split("+")) <= set(but_for)
+    return _overlap(other, one) if second == "all" else not set(one.split("+")).isdisjoint(other.split("+"))
 
 
 def judged(

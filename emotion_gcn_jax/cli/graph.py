@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import re
 from collections.abc import Callable
 
 from emotion_gcn_jax.cli.arguments import Subparsers, add_subcommand
@@ -34,6 +35,7 @@ def add(subparsers: Subparsers) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from emotion_gcn_jax import presets
+    from emotion_gcn_jax.data import selection
     from emotion_gcn_jax.data.builds import open_split
     from emotion_gcn_jax.graph import adjacency, picture
     from emotion_gcn_jax.graph.nodes import nodes_of, targets
@@ -47,6 +49,10 @@ def _run(arguments: argparse.Namespace) -> int:
     tasks = registry.from_config(fields)
     nodes = nodes_of(tasks)
     split = open_split(arguments.dataset, arguments.split, config=arguments.config, data_dir=arguments.data_dir)
+    try:
+        selection.check_known([split], tasks)
+    except UserError as error:  # here the config's field is an option
+        raise UserError(re.sub(r"(--)?config\.tasks\.expression\.vocabulary", "--vocabulary", str(error))) from None
     labels = registry.read_labels(tasks, split.columns, split.metadata)
     correlations_NxN = adjacency.spearman_correlations(targets(tasks, labels), nodes)
     adjacency_NxN = adjacency.adjacency_from_correlations(correlations_NxN, nodes, threshold=arguments.threshold)

@@ -23,7 +23,7 @@ from emotion_gcn_jax.graph import word_vectors
 from emotion_gcn_jax.models.emotion_net import TRUNKS
 from emotion_gcn_jax.tasks import registry
 from emotion_gcn_jax.tasks.registry import Tasks
-from emotion_gcn_jax.torch_files import writing
+from emotion_gcn_jax.torch_files import parts, writing
 from emotion_gcn_jax.trees import Tree
 
 OFFICIAL_LICENCE = "GPL-3.0, if these are the weights published with the official implementation of Emotion-GCN"
@@ -259,9 +259,11 @@ def _word_vectors(path: PathLike | None, width: int, nodes: Sequence[str]) -> np
 
 
 def _origin(path: PathLike, licence: str) -> dict[str, Any]:
-    with user_path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"file": user_path(path).name, "sha256": digest, "licence": licence}
+    """Of a file in parts the checksum is of all, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts.files(path):
+        digest.update(part.read_bytes())
+    return {"file": user_path(path).name, "sha256": digest.hexdigest(), "licence": licence}
 
 
 def _meta(found: Recognised, words: Sequence[str], label_order: str, origin: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError, listed, shown
 from emotion_gcn_jax.files import PathLike
-from emotion_gcn_jax.torch_files import reading
+from emotion_gcn_jax.torch_files import parts
 from emotion_gcn_jax.torch_files.stand_ins import StandIn, described
 
 USUAL_KEYS = ("model_state_dict", "state_dict", "model", "net")
@@ -58,7 +58,7 @@ def read(path: PathLike) -> dict[str, np.ndarray]:
     under a usual key counts, then the only one that has at least half as many tensors as the largest.
 
     Args:
-        path: a PyTorch or a safetensors file, see torch_files.reading.load.
+        path: a PyTorch or a safetensors file, see torch_files.reading.load; of one in parts any of them, or the index.
 
     Returns:
         Arrays of any numbers by name, in the file's order; whatever else lies beside them is dropped.
@@ -66,7 +66,7 @@ def read(path: PathLike) -> dict[str, np.ndarray]:
     Raises:
         UserError: the file cannot be read, holds no dict of tensors, or several between which nothing decides.
     """
-    loaded = reading.load(path)
+    loaded = parts.load(path)
     found = _dicts_of_tensors(loaded)
     if not found:
         raise UserError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from emotion_gcn_jax.errors import UserError, counted, listed
 from emotion_gcn_jax.files import user_path
-from emotion_gcn_jax.labels import class_word
+from emotion_gcn_jax.labels import NO_LABEL, class_word
 from emotion_gcn_jax.releases.tables import Row, TextTable, number, open_table
 
 _AFFECT = ("valence", "arousal")
@@ -24,7 +24,6 @@ _KNOWN = {
 }
 _RESERVED = {*_KNOWN.values(), "id", "image", "action_units"} - set(_FRAMES)  # what is no other column
 _LONGEST_WORD = 100  # characters of a class word; what is longer is a stray quote's work
-_EMPTY = frozenset({"", "nan", "na", "none", "null"})  # a cell without a label, in lower case
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +90,7 @@ def read_table(path: pathlib.Path, split_of: Callable[[str], str | None]) -> Lab
 
 
 def _word(cell: str) -> str:
-    return "" if cell.lower() in _EMPTY else class_word(cell[:_LONGEST_WORD])
+    return "" if cell.lower() in NO_LABEL else class_word(cell[:_LONGEST_WORD])
 
 
 def _words_for_none(table: TextTable, rows: Sequence[Row], splits: Sequence[str], wanted: str) -> tuple[str, ...]:
@@ -143,7 +142,7 @@ def _affect(table: TextTable, rows: Sequence[Row], name: str) -> np.ndarray:
     values_N = np.full(len(rows), np.nan, np.float32)
     for place, row in enumerate(rows):
         cell = row.cells.get(name, "")
-        if cell.lower() in _EMPTY:
+        if cell.lower() in NO_LABEL:
             continue
         if not -1 <= number(cell) <= 1:
             raise _wrong(table, row, f"a number from -1 to 1, or nothing, for {name}", repr(cell))
@@ -182,7 +181,7 @@ def _action_units(table: TextTable, rows: Sequence[Row], units: Sequence[str]) -
     for place, row in enumerate(rows):
         for column, unit in enumerate(units):
             cell = row.cells.get(unit, "")
-            if cell.lower() in _EMPTY:
+            if cell.lower() in NO_LABEL:
                 continue
             if number(cell) not in (-1, 0, 1):
                 raise _wrong(table, row, f"0, 1, or -1 or nothing for a missing label, for {unit}", repr(cell))

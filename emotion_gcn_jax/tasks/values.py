@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from emotion_gcn_jax.errors import UserError, listed, shown
+from emotion_gcn_jax.labels import NO_LABEL
 from emotion_gcn_jax.tasks import losses
 from emotion_gcn_jax.tasks.metrics import ValueMetrics
 from emotion_gcn_jax.tasks.task import Columns, Metadata, Task, numbers_text, one_of
@@ -50,9 +52,20 @@ class Values(Task):
         return tuple(f"ccc_{name}" for name in self.dimensions)
 
     def read(self, columns: Columns, metadata: Metadata) -> np.ndarray:
-        """Stacks the columns."""
+        """Stacks the columns; raises UserError for one of text that is no number."""
         missing_N = np.full(len(columns["id"]), np.nan, np.float32)
-        return np.stack([columns.get(name, missing_N).astype(np.float32) for name in self.dimensions], axis=1)
+        return np.stack([_numbers(name, columns.get(name, missing_N)) for name in self.dimensions], axis=1)
+
+    def fitted(self, labels: np.ndarray, dataset: str) -> "Values":
+        """Raises UserError for a dimension without a label, as after a slip of the pen."""
+        del dataset
+        known_NxD = self.known(labels)
+        if missing := [name for place, name in enumerate(self.dimensions) if not known_NxD[:, place].any()]:
+            raise UserError(
+                f"No training example has a label of {listed(missing)}, which config.tasks.{self.name}.dimensions "
+                f"names: correct it or leave it out, or choose another dataset config."
+            )
+        return self
 
     def known(self, labels: np.ndarray) -> np.ndarray:
         """Each dimension has a label of its own."""
@@ -119,6 +132,21 @@ class Values(Task):
 
     def _metrics(self, labels: np.ndarray, answers_NxW: np.ndarray) -> dict[str, ValueMetrics]:
         return {name: ValueMetrics.of(labels[:, i], answers_NxW[:, i]) for i, name in enumerate(self.dimensions)}
+
+
+def _numbers(name: str, column_N: np.ndarray) -> np.ndarray:
+    """A column as float32; a table's own columns come as text."""
+    if column_N.dtype.kind != "S":
+        return column_N.astype(np.float32)
+    values_N = np.full(len(column_N), np.nan, np.float32)
+    for row, cell in enumerate(np.char.decode(column_N, "utf-8").tolist()):
+        try:
+            values_N[row] = np.nan if cell.strip().lower() in NO_LABEL else float(cell)
+        except ValueError:
+            raise UserError(
+                f"Expected numbers, or nothing, in the column {name}, and found {shown(cell)!r}: correct it."
+            ) from None
+    return values_N
 
 
 def _mean(named: Mapping[str, float]) -> float:

@@ -67,6 +67,14 @@ def test_a_table_with_labels_of_three_tasks(table):
     assert {*rest.ids, *held_out.ids} == {"é1.png", "2.png"} and held_out.name == "train, fold 0 of 2 by subject"
 
 
+def test_a_dimension_of_one_s_own_may_have_empty_cells(write):
+    folder = write("1.png", "2.png")
+    (folder / "labels.csv").write_text("path,expression,energy\n1.png,Happy,0.5\n2.png,Sad,\n")
+    split = open_folder(folder)
+    energy = Values(name="energy", dimensions=("energy",))
+    assert selection.for_tasks(split, (energy,)).ids.tolist() == ["1.png"]
+
+
 def test_the_only_split_needs_no_name(write):
     assert open_folder(write("Happy/1.png"), None).name == "train"
 

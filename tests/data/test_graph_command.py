@@ -40,8 +40,12 @@ def test_a_vocabulary_of_ones_own_makes_the_nodes(data_dir, tmp_path):
         (["--output={}/a.csv", "--plot={}/a.csv"], "--plot draws a PNG file"),
         (["--output={}/a file/a.csv"], "a file/a.csv cannot be written (File exists): choose another path."),
         (["--output={}/a.csv", "--vocabulary=happy"], "two or more different classes"),
+        (
+            ["--output={}/a.csv", "--vocabulary=Neutral,Hapy,Sad"],
+            "and --vocabulary names Hapy as well: set it to classes that the dataset has, such as --vocabulary=Neu",
+        ),
     ],
-    ids=["split", "plot", "output", "vocabulary"],
+    ids=["split", "plot", "output", "vocabulary", "a class that is none"],
 )
 def test_mistakes_get_a_sentence(data_dir, tmp_path, capsys, options, message):
     (tmp_path / "a file").touch()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from emotion_gcn_jax.errors import UserError
 from emotion_gcn_jax.tasks.values import Values
 
 TASK = Values(name="affect", dimensions=("valence", "arousal"))
@@ -23,6 +24,26 @@ def test_labels_are_columns_in_the_task_s_order():
 def test_a_dimension_that_the_dataset_lacks_is_missing():
     labels = TASK.read({"id": np.zeros(2, "S1"), "valence": np.array([-1.0, 1.0])}, {})
     np.testing.assert_array_equal(labels, [[-1, np.nan], [1, np.nan]])
+
+
+def test_a_table_s_own_columns_are_text():
+    columns = {"id": np.zeros(5, "S1"), "valence": np.array([b"0.5", b"", b"-1", b" NA", b"nan"])}
+    task = Values(name="energy", dimensions=("valence",))
+    np.testing.assert_array_equal(task.read(columns, {})[:, 0], np.array([0.5, np.nan, -1, np.nan, np.nan], np.float32))
+
+
+@pytest.mark.parametrize("cell", ["high", "0,5", "é"])
+def test_text_that_is_no_number(cell):
+    columns = {"id": np.zeros(2, "S1"), "valence": np.array([b"0.5", cell.encode()])}
+    with pytest.raises(UserError, match=f"numbers, or nothing, in the column valence, and found '{cell}': correct it."):
+        TASK.read(columns, {})
+
+
+def test_each_dimension_needs_a_label_somewhere():
+    split = np.array([[1, np.nan], [np.nan, 0.5]], np.float32)  # as of two streams
+    assert TASK.fitted(split, "faces") == TASK
+    with pytest.raises(UserError, match=r"has a label of arousal, which config.tasks.affect.dimensions names: correct"):
+        TASK.fitted(split[:1], "faces")
 
 
 @pytest.mark.parametrize(

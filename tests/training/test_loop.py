@@ -295,6 +295,10 @@ def test_single_task_reports_null_for_valence_and_arousal(config_of, tmp_path):
         ({"tasks.affect.ccc_variance": "biased"}, "'biased': choose one of population, unbiased"),
         ({"tasks.affect.loss": "l1"}, "loss of affect 'l1': choose one of ccc, mse"),
         ({"tasks.affect.dimensions": "dominance"}, "No training example has a label of the task affect"),
+        (
+            {"tasks.affect.dimensions": "valence,arosual"},
+            "label of arosual, which config.tasks.affect.dimensions names",
+        ),
         ({"tasks.affect.weight": -1.0}, "config.tasks.affect.weight must lie in"),
         ({"dataset.name": "faces"}, "There is no dataset 'faces'"),
         ({"dataset.name": ""}, "config.dataset.name is empty"),
