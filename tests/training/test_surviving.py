@@ -214,7 +214,7 @@ def test_a_best_checkpoint_that_is_gone_is_made_of_the_last_one(two_lasts, tmp_p
 def relabelled(split):
     """The same examples, of which two have exchanged their classes."""
     expression = split.columns["expression"].copy()
-    first, second = expression.argmin(), expression.argmax()
+    first, second = (np.flatnonzero(expression == number)[0] for number in (0, 1))
     expression[[first, second]] = expression[[second, first]]
     return dataclasses.replace(split, columns={**split.columns, "expression": expression})
 
