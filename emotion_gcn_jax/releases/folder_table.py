@@ -96,7 +96,7 @@ def _word(cell: str) -> str:
 def _words_for_none(table: TextTable, rows: Sequence[Row], splits: Sequence[str], wanted: str) -> tuple[str, ...]:
     """Says in how many rows of a split a word stands for no expression: it may have been meant as a class."""
     cells = [row.cells.get("expression", "") for row, split in zip(rows, splits, strict=True) if split == wanted]
-    found = [cell for cell in cells if cell and cell.lower() in _EMPTY]
+    found = [cell for cell in cells if cell and cell.lower() in NO_LABEL]
     if not found:
         return ()
     return (
