@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from emotion_gcn_jax.errors import UserError, shown
 from emotion_gcn_jax.faces.sizes import MOST_PIXELS
-from emotion_gcn_jax.files import read_text, user_path
+from emotion_gcn_jax.files import name_in_text, read_text, user_path
 from emotion_gcn_jax.inference.results import Place
 from emotion_gcn_jax.releases.tables import with_point
 
@@ -63,7 +63,7 @@ def of_picture(boxes: OwnBoxes, name: str, frame: int | None) -> Sequence[Place]
 
 @functools.lru_cache(maxsize=1024)
 def _whole(name: str) -> pathlib.Path:
-    return user_path(name).resolve()
+    return pathlib.Path(name_in_text(str(user_path(name).resolve())))  # a table is a text, a file's name need not be
 
 
 def _rows(file: str, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:

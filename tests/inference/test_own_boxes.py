@@ -50,8 +50,8 @@ def read(tmp_path, data):
     ids=[
         "plain", "from Windows", "UTF-8 with its mark", "UTF-16", "UTF-16, high byte first", "two columns in capitals",
         "columns in capitals", "blanks behind the commas", "quoted names", "frames of pandas", "nan of pandas",
-        "nothing in other words", "semicolons", "tabs", "bars", "semicolons and decimal commas", "tabs and decimal commas",
-        "Excel's hint", "blank lines",
+        "nothing in other words", "semicolons", "tabs", "bars", "semicolons and decimal commas",
+        "tabs and decimal commas", "Excel's hint", "blank lines",
     ],
 )  # fmt: skip
 def test_a_table_is_read_in_the_form_that_it_has(tmp_path, data):
@@ -65,6 +65,11 @@ def test_a_name_may_hold_what_separates_cells(tmp_path):
     for mark in ",;":
         columns, box = mark.join(("file", *own_boxes.BOX)), mark.join("1234")
         assert read(tmp_path, f"{columns}\n{quoted}{mark}{box}\n") == found
+
+
+def test_a_name_that_is_no_text_is_found_as_tables_write_it(tmp_path):
+    found = read(tmp_path, "file,x0,y0,x1,y1\nbad\\udcff.png,1,2,3,4\n")
+    assert own_boxes.of_picture(found, "bad\udcff.png", None) == [Place((1, 2, 3, 4))]
 
 
 @pytest.mark.parametrize(
