@@ -29,6 +29,11 @@ def user_path(path: PathLike) -> pathlib.Path:
         return path
 
 
+def name_in_text(name: str) -> str:
+    r"""A file's name as UTF-8 can hold it, and a terminal shows it: bytes of it that are no text stand as \udcff."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def corrected_name(path: PathLike) -> str:
     """A message's end about a file that cannot be read: its folder may have one of almost the same name."""
     path = user_path(path)

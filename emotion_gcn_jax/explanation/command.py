@@ -19,7 +19,7 @@ from emotion_gcn_jax.explanation import explain, figure
 from emotion_gcn_jax.explanation.explain import Explainer, Explanation
 from emotion_gcn_jax.faces import pictures
 from emotion_gcn_jax.faces.alignment import align_and_crop
-from emotion_gcn_jax.files import atomic_write, read_json, user_path
+from emotion_gcn_jax.files import atomic_write, name_in_text, read_json, user_path
 from emotion_gcn_jax.inference import sources
 
 _SHOWN_SIDE = 384  # pixels of a face in a figure, if the photograph has them
@@ -57,7 +57,7 @@ def explain_files(explainer: Explainer, files: Sequence[str], output: str, *, as
             explanation = explainer.explain(cut, asked=asked)
             if shown is not None:
                 explanation = dataclasses.replace(explanation, face_SxSx3=explain.seen(shown, explainer.model.input))
-            facts = {"image": file, **place, "said": explanation.said, "count": 1}
+            facts = {"image": name_in_text(file), **place, "said": explanation.said, "count": 1}
             of_several = f", face {number} of {len(found)}" if len(found) > 1 else ""
             title = f"{pathlib.Path(file).name}{of_several}"
             name = f"{stem}_face{number}_explained" if detect else f"{stem}_explained"

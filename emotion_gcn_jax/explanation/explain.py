@@ -14,6 +14,8 @@ from emotion_gcn_jax.errors import UserError, counted
 from emotion_gcn_jax.evaluation.predictions import Predictions
 from emotion_gcn_jax.explanation import activation, occlusion
 from emotion_gcn_jax.explanation.occlusion import Patch
+from emotion_gcn_jax.faces import pictures
+from emotion_gcn_jax.faces.pictures import Picture
 from emotion_gcn_jax.inference.model import EmotionModel
 from emotion_gcn_jax.labels import class_word
 from emotion_gcn_jax.models import folding
@@ -102,17 +104,19 @@ class Explainer:
         except UserError as reason:
             self.without_activation = str(reason)
 
-    def explain(self, face_HxWx3: np.ndarray, outputs: Sequence[Output] = (), asked: str = "") -> Explanation:
+    def explain(self, face: Picture, outputs: Sequence[Output] = (), asked: str = "") -> Explanation:
         """Explains what the model says of a face.
 
         Args:
-            face_HxWx3: uint8 RGB, cut already; its middle square is what the model takes.
+            face: whatever `faces.pictures.read` takes, cut already; its middle square is what the model takes.
             outputs: which outputs to explain; by default those of `chosen_outputs`.
-            asked: as for `chosen_outputs`.
+            asked: explain this output rather than the model's own answer; a name as for `known_output`.
 
         Raises:
-            UserError: an answer is not finite.
+            UserError: the picture cannot be read, the model has no such output, or an answer is not finite.
         """
+        asked = asked and known_output(self.model.tasks, asked)
+        face_HxWx3 = pictures.read(face)
         inputs = self.model.input
         fitted = inputs.fit(face_HxWx3)
         answers = self._judge(fitted)
@@ -170,10 +174,10 @@ def known_output(tasks: Tasks, name: str) -> str:
         UserError: the model has no such output.
     """
     outputs = [output for task in tasks for output in task.outputs]
-    wanted = class_word(name).lower()
-    for output in outputs:
-        if output.lower() == wanted:
-            return output
+    for wanted in (name.strip().lower(), class_word(name).lower()):
+        for output in outputs:
+            if output.lower() == wanted:
+                return output
     raise UserError(f"The model says nothing of {name!r}: choose one of {', '.join(outputs)}.")
 
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from emotion_gcn_jax.explanation import activation
 from emotion_gcn_jax.explanation.explain import Explanation, OutputMaps
+from emotion_gcn_jax.files import name_in_text
 
 _INK, _FAINT, _QUIET = "#2b2b33", "#c9c9d1", "#6a6a75"
 _AGAINST, _FOR = "#1f5fa8", "#c8500a"  # blue and orange: apart in the common kinds of colour blindness
@@ -81,7 +82,8 @@ def draw(explanation: Explanation, title: str, subtitle: str = "", note: str = "
 
     def write(x: float, y: float, text: str, size: float, colour: str = _INK, weight: str = "normal") -> None:
         """Inches from the left and from the top."""
-        figure.text(x / width, 1 - y / height, _typed(text), fontsize=size, color=colour, fontweight=weight)
+        where, words = (x / width, 1 - y / height), name_in_text(_typed(text))
+        figure.text(*where, words, fontsize=size, color=colour, fontweight=weight, parse_math=False)
 
     write(_MARGIN, 0.4, _shortened(title, round(8 * width)), 14, weight="bold")
     for line, words in enumerate(subtitles):
@@ -152,7 +154,8 @@ def _draw_face(axes: Axes, explanation: Explanation, output: OutputMaps) -> None
         axes.add_patch(Rectangle(corner, patch.side, patch.side, fill=False, ec=colour, ls=style, lw=1.2))
     box = {"facecolor": "#101016", "alpha": 0.75, "edgecolor": "none", "pad": 3}
     text = _typed(answer_text(output))
-    axes.text(0.03 * side, 0.04 * side, text, color="white", fontsize=10, va="top", fontweight="bold", bbox=box)
+    drawn = axes.text(0.03 * side, 0.04 * side, text, color="white", fontsize=10, va="top", fontweight="bold", bbox=box)
+    drawn.set_parse_math(False)
     _bare(axes)
 
 

@@ -58,7 +58,7 @@ def encode(model: EmotionModel, options: Options) -> bytes:
 
 
 def _batches(options: Options, dtype: Any) -> Iterator[dict[str, np.ndarray]]:
-    """The calibration faces, in whole batches."""
-    batch = options.batch or 1
-    for start in range(0, len(options.faces) - batch + 1, batch):
-        yield {INPUT: options.faces[start : start + batch].astype(dtype)}
+    """The calibration faces, in whole batches: the first ones come again to fill the last."""
+    batch, count = options.batch or 1, len(options.faces)
+    for start in range(0, count, batch):
+        yield {INPUT: options.faces[np.arange(start, start + batch) % count].astype(dtype)}

@@ -59,6 +59,12 @@ def read(picture: Picture) -> np.ndarray:
     return _read_array(picture)
 
 
+def is_one(given: object) -> bool:
+    """Whether something is itself what `read` takes, rather than a list of such: of an array by its number of axes."""
+    kinds = str | os.PathLike | bytes | bytearray | memoryview | Image.Image
+    return isinstance(given, kinds) or hasattr(given, "read") or getattr(given, "ndim", 4) < 4
+
+
 def decode(data: bytes, most_pixels: int | None = None) -> np.ndarray:
     """Decodes an image file as it is meant to be seen: turned as its EXIF orientation says, its alpha dropped.
 

@@ -64,6 +64,10 @@ class EmotionModel:
         self._named: Any = collections.namedtuple("Outputs", [task.name for task in self.tasks], rename=True)  # type: ignore[misc]
         self._apply = jax.jit(lambda variables, images: module.apply(variables, images, train=False))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: what it is made of, without what is compiled here."""
+        return type(self), (self.module, self.variables, self.meta, self._asked_for, self._name)
+
     def __repr__(self) -> str:
         says = "; ".join(f"{task.name}: {', '.join(task.outputs)}" for task in self.tasks)
         colours = "grey" if self.input.channels == 1 else "colour"
@@ -207,9 +211,9 @@ class EmotionModel:
             One prediction a face; its box is the whole picture.
 
         Raises:
-            UserError: a picture cannot be read.
+            UserError: a picture cannot be read, or it is one picture and no list.
         """
-        if getattr(faces, "ndim", 4) < 4:
+        if pictures.is_one(faces):
             raise UserError("predict_faces takes a list of faces, found one picture: put it into a list.")
         images = [pictures.read(face) for face in faces]
         return tuple(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from emotion_gcn_jax.errors import UserError, extra, shown
 from emotion_gcn_jax.faces.sizes import MOST_PIXELS
-from emotion_gcn_jax.files import read_text, user_path
+from emotion_gcn_jax.files import name_in_text, read_text, user_path
 from emotion_gcn_jax.inference.results import Place
 from emotion_gcn_jax.releases.tables import with_point
 
@@ -83,7 +83,7 @@ def _from_parquet(file: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _whole(name: str) -> pathlib.Path:
-    return user_path(name).resolve()
+    return pathlib.Path(name_in_text(str(user_path(name).resolve())))  # a table is a text, a file's name need not be
 
 
 def _rows(file: str, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:

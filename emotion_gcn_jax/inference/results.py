@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emotion_gcn_jax.faces.alignment import Box, Point
+from emotion_gcn_jax.files import name_in_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,5 +92,5 @@ class ImagePrediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns what is said of a picture's file as JSON has it; `error` only where there is one."""
-        fields: dict[str, Any] = {"image": self.image, "faces": [face.to_dict() for face in self.faces]}
-        return fields | ({} if self.error is None else {"error": self.error})
+        fields: dict[str, Any] = {"image": name_in_text(self.image), "faces": [face.to_dict() for face in self.faces]}
+        return fields | ({} if self.error is None else {"error": name_in_text(self.error)})

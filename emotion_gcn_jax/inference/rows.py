@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from emotion_gcn_jax.files import name_in_text
 from emotion_gcn_jax.inference.own_boxes import BOX, LEFT_EYE, RIGHT_EYE
 from emotion_gcn_jax.inference.results import FacePrediction, ImagePrediction
 from emotion_gcn_jax.tasks.registry import Tasks
@@ -33,7 +34,7 @@ def rows(prediction: ImagePrediction, tasks: Tasks) -> Iterator[Row]:
     """Yields a row for every face of a picture or a frame, from the left to the right; places keep every bit."""
     for place, face in enumerate(prediction.faces):
         yield {
-            "file": prediction.image,
+            "file": name_in_text(prediction.image),
             "frame": prediction.frame,
             "time": None if prediction.time is None else round(prediction.time, _MICROSECONDS),
             "track": prediction.tracks[place] if prediction.tracks else None,

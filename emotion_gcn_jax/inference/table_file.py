@@ -176,7 +176,7 @@ def _csv_line(values: list[Any], columns: Mapping[str, type]) -> bytes:
 def _csv_text(values: list[Any]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(["" if value is None else value for value in values])
-    return text.getvalue().encode(errors="surrogateescape")
+    return text.getvalue().encode()
 
 
 def _json_line(values: list[Any], columns: Mapping[str, type]) -> bytes:

@@ -16,6 +16,7 @@ from emotion_gcn_jax.files import corrected_name
 from emotion_gcn_jax.media import decoded
 
 _CLOCK = Fraction(1, 90_000)  # seconds a tick of a written video, MPEG's own: no frame rate is hurt by it
+_WIDEST_PIXEL = 4  # the longer of its sides by the shorter; beyond that the file is mistaken
 _LOST_SECONDS, _LOST_SHARE = 0.5, 0.02  # a video that ends so much before its own length was cut off
 _WRITTEN = {"crf": "20", "preset": "veryfast"}  # x264's: hardly a loss that is seen, at little time
 
@@ -40,8 +41,8 @@ def read(name: str, file: str | Pipe) -> Iterator[tuple[int | None, float | None
 
     Yields:
         The frame's number from 0, its time in seconds after the first one by the container's clock, and what makes
-        its pixels, uint8 RGB [H, W, 3], turned as the video's metadata asks. What is wrong with the video comes in the
-        end as a frame without number and time, whose reader raises UserError.
+        its pixels, uint8 RGB [H, W, 3], stretched, turned and mirrored as the video's metadata asks. What is wrong with
+        the video comes in the end as a frame without number and time, whose reader raises UserError.
     """
     number, time, damaged = 0, 0.0, 0
     try:
@@ -53,10 +54,12 @@ def read(name: str, file: str | Pipe) -> Iterator[tuple[int | None, float | None
                 if frame is None:
                     damaged += 1
                     continue
+                if number == 0:  # as FFmpeg does: the first frame says it for all
+                    show = functools.partial(_pixels, _stretch(container.streams.video[0]), _matrix(frame))
                 first = frame.time if first is None else first
                 # A frame without a time of its own is as late as the one before it.
                 time = time if frame.time is None or first is None else max(time, frame.time - first)
-                yield number, time, functools.partial(_pixels, frame)
+                yield number, time, functools.partial(show, frame)
                 number += 1
             _check_whole(name, container, number, first or 0.0, time, damaged)
     except UserError as error:
@@ -178,10 +181,28 @@ def _span(container: Any) -> tuple[float, float | None]:
     return start / 1e6, None if container.duration is None else (container.duration - start) / 1e6
 
 
-def _pixels(frame: Any) -> np.ndarray:
-    image_HxWx3 = frame.to_ndarray(format="rgb24")
-    quarters = round(frame.rotation / 90) % 4  # to the left, as numpy.rot90 turns
-    return np.ascontiguousarray(np.rot90(image_HxWx3, quarters))
+def _stretch(stream: Any) -> tuple[float, float]:
+    """How far a frame's width and its height are stretched, so that its pixels are square and none is lost."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    if not 1 / _WIDEST_PIXEL <= ratio <= _WIDEST_PIXEL:
+        return 1.0, 1.0
+    return max(ratio, 1.0), max(1 / ratio, 1.0)
+
+
+def _matrix(frame: Any) -> np.ndarray:
+    """How a frame is turned and mirrored: its pixel (x, y) is shown at (x, y) @ the matrix, but for its scale."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return np.eye(2) if data is None else np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].astype(float)
+
+
+def _pixels(stretch: tuple[float, float], matrix_2x2: np.ndarray, frame: Any) -> np.ndarray:
+    width, height = round(frame.width * stretch[0]), round(frame.height * stretch[1])
+    image_HxWx3 = frame.to_ndarray(format="rgb24", width=width, height=height)
+    if abs(matrix_2x2[0, 1]) > abs(matrix_2x2[0, 0]):  # by a quarter: columns become rows
+        image_HxWx3, matrix_2x2 = image_HxWx3.swapaxes(0, 1), matrix_2x2[::-1]
+    image_HxWx3 = image_HxWx3[:, ::-1] if matrix_2x2[0, 0] < 0 else image_HxWx3
+    image_HxWx3 = image_HxWx3[::-1] if matrix_2x2[1, 1] < 0 else image_HxWx3
+    return np.ascontiguousarray(image_HxWx3)
 
 
 def _fail(sentence: str) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -9,8 +12,11 @@ from PIL import Image
 
 import emotion_gcn_jax as eg
 from emotion_gcn_jax import cli
-from emotion_gcn_jax.explanation.explain import Explainer, Patch
+from emotion_gcn_jax.errors import UserError
+from emotion_gcn_jax.explanation import explain, figure
+from emotion_gcn_jax.explanation.explain import Explainer, Explanation, OutputMaps, Patch
 from emotion_gcn_jax.faces import pictures
+from emotion_gcn_jax.tasks import registry
 from tests.labelled_folders import write_class_folders
 from tests.photographs import ASTRONAUT, GRACE_HOPPER
 from tests.stored_runs import run_of
@@ -154,6 +160,63 @@ def test_files_that_fail_cost_a_line_each(tmp_path, capsys):
     first, second = printed.err.splitlines()
     assert first == f"{tmp_path / 'noise.png'}: No face was found." and "cannot be read" in second
     assert printed.out.count("->") == 1
+
+
+@pytest.mark.parametrize("name", [b"$10%-$20.png", b"$a_b_c$.png", b"bad\xff.png"])
+def test_a_files_name_may_be_anything(name, tmp_path, capsys):
+    file, out = os.fsdecode(os.fsencode(tmp_path) + b"/" + name), tmp_path / "out"
+    try:
+        shutil.copy(GRACE_HOPPER, file)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    assert run(RUN, out, *LARGE, "--no-detect", file) == 0
+    facts, _ = read(out, f"{pathlib.Path(file).stem}_explained")
+    assert facts["image"] == str(tmp_path / name.decode(errors="surrogateescape")).replace("\udcff", r"\udcff")
+
+
+def test_names_of_ones_own_are_no_formulas():
+    maps = OutputMaps("mood", r"$\frac$", 0.5, True, np.zeros((8, 8), np.float32), None, None, 0.0)
+    explanation = Explanation(np.zeros((8, 8, 3), np.uint8), (maps,), Patch.usual(8), said="$^$")
+    assert figure.draw(explanation, "$a_b_c$", explanation.said).startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def explainer():
+    return Explainer(eg.load(RUN), Patch.usual(32, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"), [("sad", "Sad"), ("disgusted", "Disgust"), ("Anger", "Anger"), ("valence ", "Valence")]
+)
+def test_in_python_an_output_may_be_asked_for_by_any_of_its_names(explainer, asked, name):
+    face = np.zeros((40, 40, 3), np.uint8)
+    assert name in [output.name for output in explainer.explain(face, asked=asked).outputs]
+
+
+def test_in_python_an_unknown_output_is_told(explainer):
+    with pytest.raises(UserError, match="says nothing of 'Nonsense': choose one of Neutral, Happy"):
+        explainer.explain(np.zeros((40, 40, 3), np.uint8), asked="Nonsense")
+
+
+def test_a_word_of_ones_own_is_found_before_its_usual_name():
+    tasks = registry.from_config(
+        {"mood": {"kind": "classes", "vocabulary": "Happy,Sad"}, "seen": {"kind": "flags", "names": "Joy,hat"}}
+    )
+    assert [explain.known_output(tasks, name) for name in ("joy", "Happy", "happiness")] == ["Joy", "Happy", "Happy"]
+
+
+@pytest.mark.parametrize(
+    "seen_as",
+    [lambda grey: grey, lambda grey: grey / np.float32(255), lambda grey: Image.fromarray(grey)],
+    ids=["grey", "float", "Pillow"],
+)
+def test_in_python_a_face_may_be_any_picture(explainer, seen_as):
+    grey = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
+    expected = explainer.explain(np.repeat(grey[..., None], 3, -1))
+    found = explainer.explain(seen_as(grey))
+    assert found.said == expected.said and found.face_SxSx3.shape == (40, 40, 3)
+    with pytest.raises(UserError, match=r"none\.png: The file cannot be read"):
+        explainer.explain("none.png")
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import pytest
 
 from emotion_gcn_jax import cli
 from emotion_gcn_jax.errors import UserError
-from emotion_gcn_jax.export import exporting
+from emotion_gcn_jax.export import exporting, tflite_file
 from emotion_gcn_jax.export.contract import CONTRACT_FILE, KEY
+from emotion_gcn_jax.export.options import Options
 from tests.untrained import write_checkpoint
 
 
@@ -107,6 +108,19 @@ def test_eight_bits_are_close_on_the_faces_that_they_were_calibrated_on(
     found = RUNTIMES[kind](path, faces.astype(np.float32))
     for name, answers in model.answers(faces).items():
         assert np.abs(np.asarray(found[name]) - answers).mean() < 0.2 * max(answers.std(), 0.1), name
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_few_faces_are_repeated_to_fill_a_batch(exported, folder_of_faces, count):
+    names = tuple(str(folder_of_faces / f"{number:02}.png") for number in range(count))
+    path = exported("tflite", quantize="int8", batch=4, calibrate=names)
+    assert path.stat().st_size < 0.8 * exported("tflite", is_uint8=False).stat().st_size
+
+
+def test_every_face_is_in_a_batch(faces):
+    batches = tflite_file._batches(Options(4, "int8", True, faces[:6]), np.uint8)
+    for batch, places in zip(batches, ([0, 1, 2, 3], [4, 5, 0, 1]), strict=True):
+        np.testing.assert_array_equal(batch["images"], faces[places])
 
 
 @pytest.mark.parametrize("batch", [1, 3])

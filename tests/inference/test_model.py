@@ -1,6 +1,7 @@
 import copy
 import dataclasses
 import io
+import pickle
 import shutil
 
 import jax
@@ -185,6 +186,36 @@ def test_a_picture_without_a_face(model):
 def test_what_is_no_picture_is_refused(model, picture, message, judge):
     with pytest.raises(UserError, match=message):
         getattr(model, judge)([picture] if judge == "predict_faces" else picture)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        str(ASTRONAUT),
+        ASTRONAUT,
+        ASTRONAUT.read_bytes(),
+        bytearray(3),
+        io.BytesIO(b"photo"),
+        Image.new("RGB", (40, 40)),
+        np.zeros((40, 40), np.uint8),
+        np.zeros((40, 40, 3), np.uint8),
+        jax.numpy.zeros((40, 40, 3), np.uint8),
+    ],
+    ids=["name", "path", "bytes", "bytearray", "file", "Pillow", "grey", "RGB", "JAX"],
+)
+def test_one_picture_is_no_list_of_faces(model, picture):
+    with pytest.raises(UserError, match="takes a list of faces, found one picture: put it into a list"):
+        model.predict_faces(picture)
+
+
+@pytest.mark.parametrize("engine", [None, "jax"])
+def test_a_model_can_be_sent_to_another_process(workdir, faces, engine):
+    model = eg.load(workdir, engine=engine)
+    expected = model.predict_faces(faces[:2])  # once it is compiled, too
+    images = np.zeros((2, 32, 32, 3), np.float32)
+    sent = pickle.loads(pickle.dumps(model))
+    assert (repr(sent), sent.engine, sent.predict_faces(faces[:2])) == (repr(model), model.engine, expected)
+    np.testing.assert_array_equal(sent(images).affect, model(images).affect)
 
 
 @pytest.mark.parametrize("shape", [(40, 40), (40, 40, 1)])

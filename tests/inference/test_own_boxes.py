@@ -85,6 +85,11 @@ def test_a_name_may_hold_what_separates_cells(tmp_path):
         assert read(tmp_path, f"{columns}\n{quoted}{mark}{box}\n") == found
 
 
+def test_a_name_that_is_no_text_is_found_as_tables_write_it(tmp_path):
+    found = read(tmp_path, "file,x0,y0,x1,y1\nbad\\udcff.png,1,2,3,4\n")
+    assert own_boxes.of_picture(found, "bad\udcff.png", None) == [Place((1, 2, 3, 4))]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -70,6 +70,19 @@ def test_a_row_a_face_in_columns_of_a_stable_order(tmp_path, suffix):
     assert [path.name for path in (tmp_path / "new").iterdir()] == [f"faces{suffix}"]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_name_that_is_no_text_is_written_as_one(tmp_path, suffix):
+    path = tmp_path / f"faces{suffix}"
+    write(path, [ImagePrediction("bad\udcff.png", (CUT,))])
+    (row,) = read(path)
+    assert row["file"] == r"bad\udcff.png"
+
+
+def test_the_document_writes_such_a_name_so_too():
+    said = ImagePrediction("bad\udcff.png", (), "bad\udcff.png: No face was found.").to_dict()
+    assert said == {"image": r"bad\udcff.png", "faces": [], "error": r"bad\udcff.png: No face was found."}
+
+
 def test_columns_that_two_tasks_share_keep_both():
     tasks = registry.from_config(
         {

@@ -3,7 +3,9 @@
 import io
 import pathlib
 import re
+import struct
 import sys
+from fractions import Fraction
 
 import av
 import cv2
@@ -75,6 +77,57 @@ def test_a_turned_video_is_seen_upright(film, tmp_path, rotation):
     images = [capture.read()[1][..., ::-1] for _ in TIMES]
     assert read().shape == images[9].shape
     assert np.abs(read().astype(int) - images[9]).mean() < 6  # they make RGB of YUV each in its own way
+
+
+# QuickTime's matrix (a, b, c, d) shows the pixel (x, y) at (a x + c y, b x + d y).
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), lambda image: image),
+        ((-1, 0, 0, 1), np.fliplr),
+        ((1, 0, 0, -1), np.flipud),
+        ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+        ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+        ((0, -1, 1, 0), np.rot90),
+        ((0, 1, 1, 0), lambda image: image.swapaxes(0, 1)),
+        ((0, -1, -1, 0), lambda image: np.rot90(image, 2).swapaxes(0, 1)),
+        ((0, 0, 0, 0), lambda image: image),
+    ],
+)
+def test_a_video_is_turned_and_mirrored_as_its_matrix_says(film, tmp_path, matrix, shown):
+    data = bytearray(film.read_bytes())
+    start = data.find(b"tkhd") + 44
+    a, b, c, d = (65536 * number for number in matrix)
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(data)
+    (_, _, plain), (_, _, read) = (list(video.read("a", str(path)))[9] for path in (film, tmp_path / "a.mp4"))
+    np.testing.assert_array_equal(read(), shown(plain()))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "size"),
+    [
+        (Fraction(16, 11), (48, 93)),  # PAL's 16:9: 64 * 16 / 11 = 93.1
+        (Fraction(8, 9), (54, 64)),  # NTSC's 4:3: 48 * 9 / 8 = 54
+        (Fraction(1), (48, 64)),
+        (Fraction(5), (48, 64)),
+        (Fraction(1, 5), (48, 64)),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_pixels_that_are_not_square_are_stretched(tmp_path, ratio, size, suffix):
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = ratio
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(9), format="rgb24")))
+        container.mux(stream.encode())
+    _, _, read = next(video.read("a", str(path)))
+    expected = cv2.resize(picture(9), size[::-1])
+    height, width = size
+    corner = (slice(4, height // 2 - 4), slice(4, width // 2 - 4))  # which is of one grey
+    assert read().shape == expected.shape and np.abs(read()[corner].astype(int) - expected[corner]).mean() < 6
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.mp4", {"movflags": "faststart"}), ("a.mkv", {})])
