@@ -262,7 +262,8 @@ def _origin(path: PathLike, licence: str) -> dict[str, Any]:
     """Of a file in parts the checksum is of all, one after the other."""
     digest = hashlib.sha256()
     for part in parts.files(path):
-        digest.update(part.read_bytes())
+        with part.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
     return {"file": user_path(path).name, "sha256": digest.hexdigest(), "licence": licence}
 
 

@@ -262,8 +262,8 @@ def _misplaced(image_HxWx3: np.ndarray, places: Sequence[Place]) -> str | None:
 def _visible_share(box: Sequence[float], width: int, height: int) -> float:
     """How much of a box is in the picture."""
     x0, y0, x1, y1 = box
-    inside = max(0.0, min(x1, width) - max(x0, 0.0)) * max(0.0, min(y1, height) - max(y0, 0.0))
-    return inside / ((x1 - x0) * (y1 - y0))
+    of_width = max(0.0, min(x1, width) - max(x0, 0.0)) / (x1 - x0)
+    return of_width * max(0.0, min(y1, height) - max(y0, 0.0)) / (y1 - y0)
 
 
 def _is_far(eye: tuple[float, float], box: Sequence[float]) -> bool:

@@ -148,6 +148,7 @@ def test_eyes_that_cannot_be_of_their_face_are_remarked(model, eyes, remark):
     [
         ((0.36, 0.15, 0.53, 0.32), "1 of less than 4 pixels (all numbers are in pixels)"),  # in shares of the picture
         ((20, 20, 60, 23.5), "1 of less than 4 pixels"),
+        ((0, 0, 1e-200, 1e-200), "1 of less than 4 pixels"),  # whose area is no number above 0
         ((-5000, -5000, 5000, 5000), "1 mostly or wholly outside of the picture (200 x 100)"),
         ((300, 20, 340, 60), "1 mostly or wholly outside of the picture"),
         ((180, 20, 220, 60), None),  # half of it is in the picture
